@@ -1,0 +1,177 @@
+"""Settings, and where each came from: arguments, then environment, then files, then defaults.
+
+Files, the nearer first: `madrox.toml` in the working directory, then `config.toml` in
+the user's configuration directory. The environment names are those of the seed where
+it has one.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from .errors import BadInput, nearest
+
+
+def _setting(default: Any, env: str, doc: str) -> Any:
+    return field(default=default, metadata={"env": env, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What can be set. Paths are absolute once loaded."""
+
+    home: Path = _setting(Path(".madrox"), "MADROX_HOME", "where everything is kept")
+    host: str = _setting("127.0.0.1", "ORCHESTRATOR_HOST", "address of the MCP server")
+    port: int = _setting(8001, "ORCHESTRATOR_PORT", "its port; 0 or a taken one: the next free")
+    max_instances: int = _setting(10, "MAX_INSTANCES", "agents alive at once")
+    workspace_dir: Path | None = _setting(None, "WORKSPACE_DIR", "agents' directories (default: home/work)")
+    log_dir: Path | None = _setting(None, "LOG_DIR", "ledgers and wires (default: home)")
+    log_level: str = _setting("INFO", "LOG_LEVEL", "of madrox.log: DEBUG INFO WARNING ERROR")
+    harnesses: tuple[str, ...] = _setting(
+        ("claude",), "MADROX_HARNESSES", "order of choice when none is named"
+    )
+    permissions: str = _setting("edits", "MADROX_PERMISSIONS", "what agents may do unasked: edits or all")
+    start_timeout: float = _setting(60.0, "MADROX_START_TIMEOUT", "seconds a CLI may take to become ready")
+    stop_grace: float = _setting(2.0, "MADROX_STOP_GRACE", "seconds a CLI may take to end by itself")
+    interrupt_timeout: float = _setting(10.0, "MADROX_INTERRUPT_TIMEOUT", "seconds to confirm an interrupt")
+    retention_days: int = _setting(30, "MADROX_RETENTION_DAYS", "days that ledgers are kept")
+
+    @property
+    def work(self) -> Path:
+        return self.workspace_dir or self.home / "work"
+
+    @property
+    def logs(self) -> Path:
+        return self.log_dir or self.home
+
+
+SETTINGS = {f.name: f for f in fields(Settings)}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings in force, with the source of each value."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def rows(self) -> list[dict[str, str]]:
+        """One row a setting: name, value, source, environment variable, meaning."""
+        return [
+            {
+                "setting": name,
+                "value": _shown(getattr(self.settings, name)),
+                "source": self.sources[name],
+                "environment": f.metadata["env"],
+                "meaning": f.metadata["doc"],
+            }
+            for name, f in SETTINGS.items()
+        ]
+
+
+def load(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    files: tuple[Path, ...] | None = None,
+) -> Config:
+    """Read the settings. Raises `BadInput` naming the setting, its source and the value."""
+    environ = os.environ if environ is None else environ
+    cwd = Path.cwd() if cwd is None else cwd
+    given = {k: v for k, v in (arguments or {}).items() if v is not None}
+    for name in given:
+        _known(name, "an argument")
+    layers: list[tuple[str, Mapping[str, Any]]] = [("argument", given), *_environment(environ)]
+    layers += [(str(path), _file(path)) for path in (config_files(cwd) if files is None else files)]
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(SETTINGS, "default")
+    for source, layer in reversed(layers):
+        for name, raw in layer.items():
+            values[name], sources[name] = _parse(name, raw, source), source
+    for name in ("home", "workspace_dir", "log_dir"):
+        if (path := values.get(name, SETTINGS[name].default)) is not None:
+            values[name] = (cwd / Path(path).expanduser()).resolve()
+    return Config(Settings(**values), sources)
+
+
+def config_files(cwd: Path) -> tuple[Path, ...]:
+    """Where settings are looked for, the nearest first."""
+    return cwd / "madrox.toml", user_dir() / "config.toml"
+
+
+def user_dir() -> Path:
+    """The user's own configuration directory."""
+    return platformdirs.user_config_path("madrox_nb")
+
+
+def _environment(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
+    named = {name: f.metadata["env"] for name, f in SETTINGS.items()}
+    return [(env, {name: environ[env]}) for name, env in named.items() if environ.get(env)]
+
+
+def _file(path: Path) -> Mapping[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise BadInput(f"cannot read the settings in {path}: {exc}") from exc
+    plain = {name: value for name, value in found.items() if not isinstance(value, dict)}
+    for name in plain:
+        _known(name, str(path))
+    return plain
+
+
+def _known(name: str, where: str) -> None:
+    if name not in SETTINGS:
+        raise BadInput(
+            f"{where} names no setting: {name!r}.{nearest(name, SETTINGS)} Known: {', '.join(SETTINGS)}"
+        )
+
+
+def _parse(name: str, raw: Any, source: str) -> Any:
+    default = SETTINGS[name].default
+    try:
+        value = _converted(name, default, raw)
+    except (TypeError, ValueError) as exc:
+        raise BadInput(f"{name} = {raw!r} (from {source}): {exc}") from exc
+    return value
+
+
+def _converted(name: str, default: Any, raw: Any) -> Any:
+    if name in ("home", "workspace_dir", "log_dir"):
+        return Path(raw)
+    if name == "host":
+        return "127.0.0.1" if raw == "localhost" else str(raw)
+    if name == "log_level":
+        return _one_of(str(raw).upper(), ("DEBUG", "INFO", "WARNING", "ERROR"))
+    if name == "permissions":
+        return _one_of(str(raw), ("edits", "all"))
+    if isinstance(default, tuple):
+        return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(raw)
+    if isinstance(raw, bool):
+        raise ValueError("not a number")
+    number = type(default)(raw)
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"not one of {', '.join(allowed)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return "" if value is None else str(value)

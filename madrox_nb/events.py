@@ -1,0 +1,340 @@
+"""Everything that can happen, as values.
+
+An `Event` happened to one agent; an `Entry` is an event with its place and time in
+the ledger. Harnesses make events, the ledger keeps them, and every view (tree,
+inbox, costs, frames, widgets) is a fold over them. Fields are flat, so one event is
+one JSON line is one row of a DataFrame.
+
+A `Signal` is told to listeners and never written: the pieces of an answer while it
+is being spoken. The finished message is an event.
+
+Ids are short and counted per agent: child `lead.2`, turn `lead.t3`, message
+`lead.m4` (the fourth that lead wrote). Leaving one turn out shifts nobody else's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, ClassVar, Literal, Self
+
+import orjson
+
+PERSON = "you"
+"""The name under which the person at the notebook writes and is written to."""
+
+VERSION = 1
+"""Of a ledger line. A reader meeting a higher one keeps what it knows."""
+
+NAN = float("nan")
+
+Outcome = Literal["ok", "failed", "interrupted"]
+Decision = Literal["allow", "deny"]
+
+KINDS: dict[str, type[Event]] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to `agent` (empty for the run itself)."""
+
+    kind: ClassVar[str]
+    agent: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """The event as flat fields, without its kind."""
+        cls = type(self)
+        return dict(zip(FIELDS[cls], _VALUES[cls](self), strict=True))
+
+
+def _kind(name: str) -> Any:
+    """Register an event class under its dotted kind."""
+
+    def register(cls: type[Event]) -> type[Event]:
+        cls.kind = name
+        KINDS[name] = cls
+        return cls
+
+    return register
+
+
+@_kind("run.opened")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOpened(Event):
+    run: str
+    madrox: str
+    pid: int
+    mode: str = "live"
+    """`live`, or `replay` when agents' events come from a recording (and cost nothing)."""
+
+
+@_kind("run.closed")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunClosed(Event):
+    reason: str
+
+
+@_kind("agent.spawned")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSpawned(Event):
+    harness: str
+    role: str
+    parent: str | None = None
+    model: str | None = None
+    permissions: str = "edits"
+    workspace: str = ""
+    auto_inject: bool = True
+    """Whether this agent's replies start a turn of its parent when that one is idle."""
+
+
+@_kind("agent.ready")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentReady(Event):
+    session: str = ""
+    """The vendor's conversation id: the handle for resume and fork."""
+    model: str | None = None
+    version: str | None = None
+
+
+@_kind("agent.suspended")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSuspended(Event):
+    reason: str
+
+
+@_kind("agent.stopped")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentStopped(Event):
+    reason: str
+    failed: bool = False
+    exit_code: int | None = None
+    evidence: str = ""
+    """Its last words on stderr, or what it printed instead of becoming ready."""
+
+
+@_kind("turn.started")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnStarted(Event):
+    turn: str
+    sender: str
+    text: str
+    messages: tuple[str, ...] = ()
+    """The messages this turn hands over. Starting the turn is reading them."""
+
+
+@_kind("turn.said")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnSaid(Event):
+    turn: str
+    text: str
+
+
+@_kind("turn.tool_called")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCalled(Event):
+    turn: str
+    call: str
+    tool: str
+    input: str = ""
+    """The arguments, as JSON text."""
+
+
+@_kind("turn.tool_returned")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolReturned(Event):
+    turn: str
+    call: str
+    ok: bool
+    output: str = ""
+
+
+@_kind("turn.ended")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnEnded(Event):
+    turn: str
+    outcome: Outcome
+    text: str = ""
+    error: str = ""
+    session: str = ""
+    anchor: str = ""
+    """Where in the session this turn ended: the point a fork can start from."""
+    tree: str = ""
+    """The workspace's file tree at the end of the turn, when known."""
+
+
+@_kind("usage.reported")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageReported(Event):
+    """What one turn used. Counts are tokens of this report alone, never cumulative."""
+
+    turn: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = NAN
+    """US dollars; NaN when nobody knows."""
+    cost_source: str = "unknown"
+    """`cli`, `user`, `genai-prices`, `rehearsal` or `unknown`."""
+    model: str | None = None
+
+
+@_kind("message.posted")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessagePosted(Event):
+    """A message left in the inbox of `agent`."""
+
+    message: str
+    sender: str
+    text: str
+    asks: bool = False
+    """It wants a turn of its own and an answer; else it waits to be read."""
+    answers: str = ""
+    """The message this one answers."""
+    outcome: Outcome = "ok"
+    """Of the turn that an automatic answer speaks for."""
+
+
+@_kind("message.read")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageRead(Event):
+    """`agent` took a message out of its inbox by asking for it."""
+
+    message: str
+
+
+@_kind("approval.asked")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalAsked(Event):
+    turn: str
+    approval: str
+    tool: str
+    input: str = ""
+
+
+@_kind("approval.answered")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApprovalAnswered(Event):
+    approval: str
+    decision: Decision
+    by: str
+    why: str = ""
+
+
+@_kind("budget.set")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetSet(Event):
+    limit: str
+    amount: float
+
+
+@_kind("budget.reached")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetReached(Event):
+    limit: str
+    amount: float
+    spent: float
+
+
+@_kind("harness.noise")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HarnessNoise(Event):
+    """Output that the harness could not read. Kept, never dropped, never fatal."""
+
+    text: str
+    """Its beginning; the whole stands in the wire log."""
+    lines: int = 1
+    offset: int = -1
+    """Where in the agent's wire log it begins, in bytes; -1 when it did not come over the wire."""
+    length: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unknown(Event):
+    """A kind written by a later version. It folds to nothing and loses nothing."""
+
+    kind: ClassVar[str] = "unknown"
+    row: dict[str, Any]
+    """Everything it said, its own `kind` included."""
+
+    def fields(self) -> dict[str, Any]:
+        return {"agent": self.agent, **self.row}
+
+
+FIELDS: dict[type[Event], tuple[str, ...]] = {
+    cls: tuple(f.name for f in fields(cls)) for cls in KINDS.values()
+}
+_VALUES = {cls: attrgetter(*names) for cls, names in FIELDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event with its place in the ledger and its time (UTC)."""
+
+    seq: int
+    ts: datetime
+    event: Event
+
+    def row(self) -> dict[str, Any]:
+        """One flat row: `v`, `seq`, `ts`, `kind` and the event's own fields."""
+        event = self.event
+        return {"v": VERSION, "seq": self.seq, "ts": self.ts, "kind": event.kind, **event.fields()}
+
+    def to_line(self) -> bytes:
+        """One line of JSON, newline included. NaN becomes null."""
+        return orjson.dumps(self.row(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+
+    @classmethod
+    def from_line(cls, line: bytes | str) -> Self:
+        """Read a line back. Raises `ValueError` when it is no entry.
+
+        Fields that this version does not know are left out; missing ones take their
+        defaults, so ledgers of neighbouring versions can be read.
+        """
+        row = orjson.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError(f"a ledger line holds an object, not {type(row).__name__}")
+        try:
+            seq, ts, kind = row["seq"], datetime.fromisoformat(row["ts"]), row["kind"]
+        except (KeyError, TypeError) as exc:
+            raise ValueError(f"a ledger line needs seq, ts and kind: {exc}") from exc
+        return cls(seq, ts, _event(kind, row))
+
+
+def _event(kind: str, row: dict[str, Any]) -> Event:
+    cls = KINDS.get(kind)
+    if cls is not None:
+        known = {name: row[name] for name in FIELDS[cls] if name in row}
+        if "cost_usd" in known and known["cost_usd"] is None:
+            known["cost_usd"] = NAN
+        if "messages" in known:
+            known["messages"] = tuple(known["messages"])
+        try:
+            return cls(**known)
+        except TypeError:
+            pass  # a required field is missing: keep the row as it stands
+    rest = {k: v for k, v in row.items() if k not in ("v", "seq", "ts", "agent")}
+    return Unknown(agent=row.get("agent", ""), row=rest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """Told to listeners while it happens; never written."""
+
+    agent: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDelta(Signal):
+    """A piece of the answer being spoken."""
+
+    turn: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice(Signal):
+    """Something a watcher would like to know now: a retry, a rate limit."""
+
+    text: str

@@ -1,0 +1,278 @@
+"""Readings of the ledger: the inbox, the money, the turns.
+
+Each fold is a class with `apply(entry)` (for the live ones) or a function over
+entries. None of them keeps anything that the ledger doesn't hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from .events import (
+    NAN,
+    AgentSpawned,
+    Entry,
+    MessagePosted,
+    MessageRead,
+    Outcome,
+    ToolCalled,
+    ToolReturned,
+    TurnEnded,
+    TurnSaid,
+    TurnStarted,
+    UsageReported,
+)
+from .tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it lies in an inbox."""
+
+    id: str
+    to: str
+    sender: str
+    text: str
+    asks: bool
+    answers: str
+    outcome: Outcome
+    posted: datetime
+    read: bool = False
+
+
+_OF_MESSAGES = frozenset({MessagePosted, MessageRead, TurnStarted})
+
+
+class Inboxes:
+    """Who has which messages, read and unread.
+
+    A message is read once: by the turn that hands it over, or by `message.read`.
+    """
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Message] = {}
+        self._unread: dict[str, dict[str, None]] = {}
+
+    @classmethod
+    def replay(cls, entries: Iterable[Entry]) -> Inboxes:
+        inboxes = cls()
+        for entry in entries:
+            inboxes.apply(entry)
+        return inboxes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Inboxes) and self.messages == other.messages
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def apply(self, entry: Entry) -> None:
+        event = entry.event
+        if type(event) not in _OF_MESSAGES:
+            return
+        match event:
+            case MessagePosted():
+                self.messages[event.message] = Message(
+                    id=event.message,
+                    to=event.agent,
+                    sender=event.sender,
+                    text=event.text,
+                    asks=event.asks,
+                    answers=event.answers,
+                    outcome=event.outcome,
+                    posted=entry.ts,
+                )
+                self._unread.setdefault(event.agent, {})[event.message] = None
+            case MessageRead():
+                self._read(event.message)
+            case TurnStarted():
+                for message in event.messages:
+                    self._read(message)
+
+    def _read(self, message: str) -> None:
+        if (known := self.messages.get(message)) is not None:
+            self.messages[message] = replace(known, read=True)
+            self._unread[known.to].pop(message, None)
+
+    def unread(self, name: str) -> list[Message]:
+        """What lies unread in the inbox of `name`, oldest first."""
+        return [self.messages[message] for message in tuple(self._unread.get(name, ()))]
+
+    def queued(self, name: str) -> int:
+        """How many turns wait for `name` to become idle."""
+        return sum(message.asks for message in self.unread(name))
+
+    def received(self, name: str) -> list[Message]:
+        """Everything that `name` was ever sent, oldest first."""
+        return [message for message in tuple(self.messages.values()) if message.to == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money. `cost_usd` sums what is known; `exact` says whether that is all."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+    exact: bool = True
+    """False when some of it has no known price: the true cost is at least `cost_usd`."""
+    sources: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
+    def known_usd(self) -> float:
+        """The cost when it is known in full, else NaN."""
+        return self.cost_usd if self.exact else NAN
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.cost_usd + other.cost_usd,
+            self.exact and other.exact,
+            self.sources + tuple(s for s in other.sources if s not in self.sources),
+        )
+
+
+def usage_of(event: UsageReported) -> Usage:
+    """One report as a sum of one."""
+    unknown = math.isnan(event.cost_usd)
+    return Usage(
+        event.input_tokens,
+        event.output_tokens,
+        event.cache_read_tokens,
+        event.cache_write_tokens,
+        0.0 if unknown else event.cost_usd,
+        not unknown,
+        (event.cost_source,),
+    )
+
+
+class Costs:
+    """What each agent used, and what its subtree did."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, Usage] = {}
+
+    @classmethod
+    def replay(cls, entries: Iterable[Entry]) -> Costs:
+        costs = cls()
+        for entry in entries:
+            costs.apply(entry)
+        return costs
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Costs) and self.own == other.own
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def apply(self, entry: Entry) -> None:
+        event = entry.event
+        if type(event) is UsageReported:
+            self.own[event.agent] = self.own.get(event.agent, Usage()) + usage_of(event)
+
+    def of(self, name: str) -> Usage:
+        return self.own.get(name, Usage())
+
+    def subtree(self, tree: Tree, name: str) -> Usage:
+        """`name` and everyone below it."""
+        return sum((self.of(agent.name) for agent in tree.subtree(name)), Usage())
+
+    def total(self) -> Usage:
+        return sum(tuple(self.own.values()), Usage())
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One prompt until its terminal result."""
+
+    id: str
+    agent: str
+    sender: str
+    prompt: str
+    started: datetime
+    ended: datetime | None = None
+    outcome: Outcome | None = None
+    """None while it is under way."""
+    text: str = ""
+    error: str = ""
+    tools: int = 0
+    usage: Usage = Usage()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from start to end; NaN while it is under way."""
+        return (self.ended - self.started).total_seconds() if self.ended else NAN
+
+
+def turns(entries: Iterable[Entry]) -> list[Turn]:
+    """Every turn, in the order they began."""
+    found: dict[str, Turn] = {}
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, TurnStarted):
+            found[event.turn] = Turn(event.turn, event.agent, event.sender, event.text, entry.ts)
+        elif (turn := found.get(getattr(event, "turn", ""))) is not None:
+            found[turn.id] = _continued(turn, entry)
+    return list(found.values())
+
+
+def _continued(turn: Turn, entry: Entry) -> Turn:
+    match entry.event:
+        case ToolCalled():
+            return replace(turn, tools=turn.tools + 1)
+        case UsageReported() as event:
+            return replace(turn, usage=turn.usage + usage_of(event))
+        case TurnEnded() as event:
+            return replace(turn, ended=entry.ts, outcome=event.outcome, text=event.text, error=event.error)
+        case _:
+            return turn
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One line of a transcript."""
+
+    ts: datetime
+    turn: str
+    who: str
+    what: str
+    """`prompt`, `answer`, `tool` or `result`."""
+    text: str
+
+
+def transcript(entries: Iterable[Entry], agent: str) -> Iterator[Said]:
+    """What was said to and by `agent`, and the tools it used, oldest first.
+
+    A name that was spawned again starts afresh.
+    """
+    lines: list[Said] = []
+    for entry in entries:
+        event = entry.event
+        if event.agent != agent:
+            continue
+        match event:
+            case AgentSpawned():
+                lines.clear()
+            case TurnStarted():
+                lines.append(Said(entry.ts, event.turn, event.sender, "prompt", event.text))
+            case TurnSaid():
+                lines.append(Said(entry.ts, event.turn, agent, "answer", event.text))
+            case ToolCalled():
+                lines.append(Said(entry.ts, event.turn, agent, "tool", f"{event.tool} {event.input}".strip()))
+            case ToolReturned():
+                lines.append(Said(entry.ts, event.turn, agent, "result", event.output))
+            case TurnEnded() if event.outcome != "ok":
+                lines.append(Said(entry.ts, event.turn, agent, "answer", f"[{event.outcome}] {event.error}"))
+            case _:
+                pass
+    return iter(lines)

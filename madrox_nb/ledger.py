@@ -1,0 +1,293 @@
+"""The one append-only log: JSON Lines, one file a UTC day, one writer.
+
+Each entry is handed to the operating system before anyone hears of it, so nothing
+that was acknowledged is lost when this process is killed. A thread calls `fdatasync`
+at most every 50 ms while there is something new; decisions are synced at once.
+
+Files: `<directory>/audit/YYYY-MM-DD/<run>.jsonl`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from .errors import LedgerError, LedgerFull, LedgerInUse
+from .events import AgentStopped, Entry, Event, RunClosed
+from .tree import Tree
+
+Clock = Callable[[], datetime]
+Listener = Callable[[Entry], None]
+
+SYNC_SECONDS = 0.05
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """Appends events as entries and tells its listeners.
+
+    Not thread-safe: it belongs to the loop of its manager. Only `Manager.record`
+    appends.
+    """
+
+    def __init__(self, directory: Path, run: str, *, clock: Clock = utc_now) -> None:
+        """Raises `LedgerInUse` when another process writes this run."""
+        self.directory, self.run, self._clock = Path(directory), run, clock
+        self.seq = 0
+        self.trouble: OSError | None = None
+        """Why nothing can be written at the moment, else None."""
+        self._fd = -1
+        self._unwritten = b""
+        self._tomorrow = datetime.min.replace(tzinfo=UTC)
+        self._listeners: tuple[Listener, ...] = ()
+        self._open_day(clock())
+        self._syncer = _Syncer(self)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of this run, oldest day first."""
+        return run_files(self.directory, self.run)
+
+    def stamp(self, event: Event) -> Entry:
+        """The entry that `event` would become now. Appends nothing."""
+        return Entry(self.seq, self._clock(), event)
+
+    def append(self, entry: Entry, line: bytes, *, decision: bool = False, refuse: bool = False) -> None:
+        """Hand a stamped entry, serialised as `line`, to the operating system.
+
+        A `decision` (spawn, terminate, budget, approval) is on the disk when this
+        returns. When the disk is full, `refuse=True` raises `LedgerFull` and leaves no
+        trace; otherwise (it has happened already) the line is kept in memory, `trouble`
+        says why, and `retry` writes it when there is room.
+        """
+        if entry.ts >= self._tomorrow:
+            self._open_day(entry.ts)
+        if self._unwritten or not self._write(line, refuse):
+            if refuse:
+                raise self._full()
+            self._unwritten += line
+        self.seq += 1
+        if decision and not self._unwritten:
+            os.fdatasync(self._fd)
+        else:
+            self._syncer.wake()
+
+    def announce(self, entry: Entry) -> None:
+        """Tell the listeners. A listener that raises is logged and stays."""
+        for listener in self._listeners:
+            try:
+                listener(entry)
+            except Exception:  # a broken view must not stop the agents
+                log.exception("a ledger listener failed on %s", entry.event.kind)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every new entry, on the manager's loop; returns the stop."""
+        self._listeners = (*self._listeners, listener)
+
+        def stop() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return stop
+
+    def retry(self) -> bool:
+        """Write what a full disk held back. True when nothing is held back any more."""
+        held, self._unwritten = self._unwritten, b""
+        if held and not self._write(held, refuse=False):
+            self._unwritten = held
+            return False
+        self.trouble = None
+        return True
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every entry of this run so far, from its files."""
+        return read(self.paths)
+
+    def close(self) -> None:
+        """Sync and release the file. Idempotent."""
+        if self._fd >= 0:
+            self._syncer.stop()
+            self.retry()
+            os.fdatasync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def sync(self) -> None:
+        """`fdatasync` now; errors become `trouble`."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError as exc:
+            if exc.errno != errno.EBADF:  # the day changed, or the ledger was closed, meanwhile
+                self.trouble = exc
+
+    def _open_day(self, now: datetime) -> None:
+        path = self.directory / "audit" / f"{now.astimezone(UTC):%Y-%m-%d}" / f"{self.run}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = _locked(path)
+        if self._fd >= 0:
+            os.fdatasync(self._fd)
+            os.close(self._fd)
+        self._fd = fd
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._tomorrow = midnight + timedelta(days=1)
+
+    def _write(self, data: bytes, refuse: bool) -> bool:
+        """All of `data`, or False: then nothing of it stays in the file."""
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, data[done:] if done else data)
+        except OSError as exc:
+            if exc.errno not in _NO_ROOM:
+                raise LedgerError(f"cannot write the ledger {self.paths[-1:]}: {exc}") from exc
+            if done:
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - done)
+            if not refuse:
+                self.trouble = exc
+            return False
+        return True
+
+    def _full(self) -> LedgerFull:
+        return LedgerFull(
+            f"no room for the ledger in {self.directory}: nothing was done. "
+            "Free some space there; waiting agents go on by themselves"
+        )
+
+
+class _Syncer:
+    """The thread that syncs a ledger at most every `SYNC_SECONDS` while it is dirty."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._dirty, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="madrox-ledger", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        if not self._dirty.is_set():
+            self._dirty.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._dirty.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while self._dirty.wait() and not self._stopped.is_set():
+            self._dirty.clear()
+            self._ledger.sync()
+            self._stopped.wait(SYNC_SECONDS)
+
+
+def _locked(path: Path) -> int:
+    """Open `path` for appending as its only writer. Raises `LedgerInUse`."""
+    fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(fd)
+        raise LedgerInUse(f"{path} is written by another process; give this run a name of its own") from exc
+    return fd
+
+
+# reading
+
+
+def run_files(directory: Path, run: str) -> list[Path]:
+    """The files of one run, oldest day first."""
+    return sorted((Path(directory) / "audit").glob(f"*/{run}.jsonl"))
+
+
+def read(paths: Iterable[Path]) -> Iterator[Entry]:
+    """The entries in `paths`. A torn or foreign line is logged and skipped; nothing else is lost."""
+    for path in paths:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield Entry.from_line(line)
+                except ValueError as exc:
+                    what = "is torn" if not line.endswith(b"\n") else f"is no entry ({exc})"
+                    log.warning("%s: line %d %s; skipped", path, number, what)
+
+
+def recover(directory: Path, *, clock: Clock = utc_now, days: int = 7) -> list[str]:
+    """Close the runs whose kernel went away; returns their names.
+
+    A torn last line is cut off. Whoever was alive is recorded as stopped, because the
+    guard has ended it. Runs that another process still writes are left alone.
+    """
+    recovered = []
+    for run in sorted({path.stem for path in _recent(directory, days)}):
+        path = run_files(directory, run)[-1]
+        if _ended(path):
+            continue
+        try:
+            fd = _locked(path)
+        except LedgerInUse:
+            continue
+        try:
+            _close_run(fd, directory, run, clock)
+        finally:
+            os.close(fd)
+        recovered.append(run)
+    return recovered
+
+
+def _recent(directory: Path, days: int) -> Iterator[Path]:
+    for day in sorted((Path(directory) / "audit").glob("????-??-??"))[-days:]:
+        yield from day.glob("*.jsonl")
+
+
+def _ended(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 4096))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    return b'"kind":"run.closed"' in last
+
+
+def _close_run(fd: int, directory: Path, run: str, clock: Clock) -> None:
+    _cut_torn_tail(fd)
+    entries = list(read(run_files(directory, run)))
+    tree, seq = Tree.replay(entries), max((e.seq for e in entries), default=-1) + 1
+    gone = [AgentStopped(agent=a.name, reason="kernel went away") for a in reversed(tree.alive())]
+    for number, event in enumerate([*gone, RunClosed(reason="kernel went away")]):
+        os.write(fd, Entry(seq + number, clock(), event).to_line())
+    os.fdatasync(fd)
+
+
+def _cut_torn_tail(fd: int) -> None:
+    size = keep = os.fstat(fd).st_size
+    while keep:
+        start = max(0, keep - 65536)
+        newline = os.pread(fd, keep - start, start).rfind(b"\n")
+        if newline >= 0:
+            keep = start + newline + 1
+            break
+        keep = start
+    if keep != size:
+        log.warning("cut %d bytes of a torn last line", size - keep)
+        os.ftruncate(fd, keep)
+
+
+def expire(directory: Path, *, today: date, days: int) -> list[Path]:
+    """Remove the day directories older than `days`; returns them."""
+    oldest = f"{today - timedelta(days=days):%Y-%m-%d}"
+    old = [day for day in (Path(directory) / "audit").glob("????-??-??") if day.name < oldest]
+    for day in old:
+        with contextlib.suppress(OSError):  # another kernel may be doing the same
+            shutil.rmtree(day)
+    return old

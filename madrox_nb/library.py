@@ -1,0 +1,189 @@
+"""Finds what is installed: harnesses, their CLIs, roles, widget files.
+
+Files that belong to the project but not to the package (`prompts/`) are in the wheel
+beside the modules and, in a checkout or an editable install, at its top; the user's
+own come first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from .config import user_dir
+from .errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole
+from .harness import Harness
+
+GROUP = "madrox_nb.harness"
+FALLBACK = "rehearsal"
+"""The harness that is always there."""
+
+HERE = Path(__file__).parent
+
+
+# harnesses
+
+
+_lent: dict[str, type[Harness]] = {}
+
+
+def lend(cls: type[Harness]) -> type[Harness]:
+    """Use a harness class without installing it: for a notebook, a test, a measurement."""
+    _lent[cls.name] = cls
+    return cls
+
+
+@cache
+def _registered() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def harness_names() -> list[str]:
+    """Every harness that can be named, ours and strangers'."""
+    return sorted({*_lent, *_registered()})
+
+
+def harness(name: str) -> type[Harness]:
+    """The harness class of that name. Raises `UnknownHarness`."""
+    if name in _lent:
+        return _lent[name]
+    try:
+        found: type[Harness] = _registered()[name].load()
+    except KeyError:
+        raise UnknownHarness(name, harness_names()) from None
+    return found
+
+
+def command(cls: type[Harness], environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What starts this harness's CLI: `MADROX_<NAME>_BIN`, else the first of its names on PATH.
+
+    Raises `HarnessNotFound` with the command that installs it.
+    """
+    environ = os.environ if environ is None else environ
+    variable = f"MADROX_{cls.name.upper()}_BIN"
+    if chosen := environ.get(variable):
+        if found := shutil.which(chosen, path=environ.get("PATH")):
+            return (found,)
+        raise HarnessNotFound(f"{variable} is {chosen!r}, and there is no such program")
+    if own := getattr(cls, "command", None):
+        return tuple(own())
+    for name in cls.commands:
+        if found := shutil.which(name, path=environ.get("PATH")):
+            return (found,)
+    looked = " or ".join(repr(name) for name in cls.commands)
+    raise HarnessNotFound(
+        f"harness {cls.name!r}: no {looked} on PATH. Install it ({cls.provides}), "
+        f"point {variable} at it, or use --harness {FALLBACK}, which needs nothing"
+    )
+
+
+def installed(name: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether that harness can be started here."""
+    try:
+        command(harness(name), environ)
+    except (UnknownHarness, HarnessNotFound):
+        return False
+    return True
+
+
+def choose(order: tuple[str, ...], environ: Mapping[str, str] | None = None) -> str:
+    """The first of `order` that is installed, else rehearsal."""
+    return next((name for name in order if installed(name, environ)), FALLBACK)
+
+
+# roles
+
+
+@dataclass(frozen=True)
+class Role:
+    """One file in `prompts/`."""
+
+    name: str
+    description: str
+    aliases: tuple[str, ...]
+    body: str
+    path: Path
+
+
+def role(name: str, cwd: Path | None = None) -> Role:
+    """The role of that name or alias, read anew each time, so that edits count.
+
+    Raises `UnknownRole`, which lists the known ones.
+    """
+    wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
+    for directory in role_directories(cwd):  # the usual case: a file of that name
+        if wanted.isidentifier() and (path := directory / f"{wanted}.md").is_file():
+            return _role(path)
+    known: dict[str, Role] = {}
+    for each in roles(cwd):
+        known.setdefault(each.name, each)
+    if wanted in known:
+        return known[wanted]
+    for each in known.values():
+        if wanted in each.aliases:
+            return each
+    raise UnknownRole(name, known)
+
+
+def roles(cwd: Path | None = None) -> Iterator[Role]:
+    """Every role, the user's own first; a name may come more than once, the first counts."""
+    for directory in role_directories(cwd):
+        for path in sorted(directory.glob("*.md")):
+            if path.name != "README.md":
+                yield _role(path)
+
+
+def role_directories(cwd: Path | None = None) -> list[Path]:
+    """Where roles are looked for, nearest first."""
+    return [(cwd or Path.cwd()) / "prompts", user_dir() / "prompts", packaged("prompts")]
+
+
+def _role(path: Path) -> Role:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput(f"cannot read the role {path}: {exc}") from exc
+    head, body = _front_matter(text)
+    return Role(
+        name=head.get("name", path.stem),
+        description=head.get("description", ""),
+        aliases=tuple(word for word in head.get("aliases", "").strip("[]").replace(",", " ").split()),
+        body=body.strip(),
+        path=path,
+    )
+
+
+def _front_matter(text: str) -> tuple[dict[str, str], str]:
+    """(keys, body) of a Markdown file that may begin with `---` lines of `key: value`."""
+    if not text.startswith("---\n"):
+        return {}, text
+    head, found, body = text[4:].partition("\n---")
+    if not found:
+        return {}, text
+    pairs = (line.partition(":") for line in head.splitlines() if ":" in line)
+    return {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}, body
+
+
+# files
+
+
+@cache
+def packaged(folder: str) -> Path:
+    """A folder of the project: inside the installed package, or at the top of the checkout."""
+    for place in (HERE / folder, HERE.parent / folder):
+        if place.is_dir():
+            return place
+    raise BadInput(f"this installation of madrox_nb lacks its {folder!r} folder; install it again")
+
+
+def static(name: str) -> Path:
+    """A built widget file."""
+    path = HERE / "static" / name
+    if not path.is_file():
+        raise BadInput(f"widget file {name} is missing; in a checkout: npm --prefix widgets run build")
+    return path

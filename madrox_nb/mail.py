@@ -1,0 +1,436 @@
+"""Who asks whom, who waits for which answer, and what an idle agent is handed next.
+
+The queue of an agent is its inbox, a fold. A `Ticket` is one question on its way
+(queued, then a turn, then an answer) and remembers only who waits in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from .errors import AgentGone, BadPrompt, LedgerFull, MadroxError, NotRunning, UnknownMessage
+from .events import (
+    PERSON,
+    AgentReady,
+    AgentStopped,
+    Entry,
+    Event,
+    MessagePosted,
+    MessageRead,
+    Outcome,
+    TurnEnded,
+    TurnStarted,
+    UsageReported,
+)
+from .folds import Inboxes, Message, Usage, usage_of
+from .tree import ENDED, Tree
+from .wording import handover
+
+LONGEST_PROMPT = 32 * 2**20
+"""Bytes; what the wire assembles at most."""
+
+_OF_MAIL = frozenset(
+    {TurnStarted, TurnEnded, UsageReported, AgentStopped, AgentReady, MessagePosted, MessageRead}
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of a question."""
+
+    agent: str
+    turn: str
+    outcome: Outcome
+    text: str
+    """The CLI's own final text of the turn."""
+    error: str = ""
+    replies: tuple[str, ...] = ()
+    """What the agent said to it with `reply_to_caller` during the turn."""
+    usage: Usage = field(default_factory=Usage)
+    duration_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome == "ok"
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One question: to whom, from whom, and who is waiting for its answer."""
+
+    agent: str
+    sender: str
+    message: str = ""
+    """The message that carries it, unless it started its turn at once."""
+    asks: bool = True
+    """False for a turn that only hands over notes: nobody waits for its answer."""
+    turn: str = ""
+    """The turn it became; empty while it is queued."""
+    began: datetime | None = None
+    replied: bool = False
+    """The agent has answered it with `reply_to_caller`."""
+    usage: Usage = field(default_factory=Usage)
+    end: Entry | MadroxError | None = None
+    """The entry of its `turn.ended`, or why it will never become a turn."""
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """What an answer to it names: the message, or the turn that it started."""
+        return self.message or self.turn
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False when `timeout` seconds pass first.
+
+        Cancelling it ends the waiting only: the agent works on.
+        """
+        if self.end is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.waiters.append(waiter)
+            try:
+                if timeout is None:
+                    await waiter
+                else:
+                    await asyncio.wait((waiter,), timeout=timeout)
+            finally:
+                if waiter in self.waiters:
+                    self.waiters.remove(waiter)
+        return self.end is not None
+
+    def close(self, end: Entry | MadroxError) -> bool:
+        """Tell everyone who waits. False when nobody did."""
+        self.end = end
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        return bool(waiters)
+
+
+class Desk(Protocol):
+    """What mail needs of the manager."""
+
+    tree: Tree
+    inboxes: Inboxes
+
+    async def act(self, event: Event) -> Entry:
+        """The one door for what verbs do."""
+
+    def begin(self, agent: str, turn: str, text: str) -> None:
+        """Write the prompt of a turn to the agent's CLI."""
+
+    def soon(self, verb: Coroutine[Any, Any, object]) -> None:
+        """Run in the background; a failure is told."""
+
+
+class Mail:
+    """The verbs that carry words: ask and answer, post, reply, take."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._queued: dict[str, Ticket] = {}
+        self._running: dict[str, Ticket] = {}
+        self._watches: list[asyncio.Future[None]] = []
+
+    # verbs
+
+    async def ask(self, agent: str, text: str, sender: str = PERSON) -> Ticket:
+        """Start a turn with `text`, or queue it behind what the agent has to do.
+
+        Raises `BadPrompt`, `UnknownAgent` or `AgentGone`; then nothing has changed.
+        """
+        desk = self._desk
+        check_prompt(text)
+        row = desk.tree[agent]
+        ticket = Ticket(agent, sender)
+        if sender == PERSON and row.state == "idle" and not desk.inboxes.unread(agent):
+            await self._begin(ticket, text)  # nobody will look for it in the inbox: it starts now
+            return ticket
+        ticket.message = desk.tree.next_message(sender)
+        self._queued[ticket.message] = ticket
+        try:
+            await desk.act(
+                MessagePosted(agent=agent, message=ticket.message, sender=sender, text=text, asks=True)
+            )
+        except BaseException:
+            self._queued.pop(ticket.message, None)
+            raise
+        return ticket
+
+    async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
+        """Wait for the answer to `ticket`; None when `timeout` seconds pass first.
+
+        What the agent said with `reply_to_caller` meanwhile comes with it and counts as
+        read. Raises what kept the question from becoming a turn. Cancelling it ends the
+        waiting only.
+        """
+        if not await ticket.wait(timeout):
+            return None
+        if isinstance(ticket.end, MadroxError):
+            raise ticket.end
+        assert ticket.end is not None
+        ended = ticket.end.event
+        assert isinstance(ended, TurnEnded)
+        replies = await self._replies(ticket) if ticket.replied else ()
+        return Answer(
+            agent=ticket.agent,
+            turn=ticket.turn,
+            outcome=ended.outcome,
+            text=ended.text,
+            error=ended.error,
+            replies=replies,
+            usage=ticket.usage,
+            duration_s=(ticket.end.ts - ticket.began).total_seconds() if ticket.began else 0.0,
+        )
+
+    async def post(self, agent: str, text: str, sender: str = PERSON, answers: str = "") -> str:
+        """Leave a message in the inbox of `agent`; returns its id. Waits for nothing."""
+        check_prompt(text)
+        message = self._desk.tree.next_message(sender)
+        await self._desk.act(
+            MessagePosted(agent=agent, message=message, sender=sender, text=text, answers=answers)
+        )
+        return message
+
+    async def reply(self, agent: str, text: str, to: str = "") -> tuple[str, str]:
+        """`agent` answers the question `to`, or the one it works on; returns (message, recipient).
+
+        Raises `UnknownMessage` when nobody asked it that.
+        """
+        ticket = self._question(agent, to)
+        recipient, answers = self._addressee(agent, to, ticket)
+        message = await self.post(recipient, text, agent, answers)
+        if ticket is not None:
+            ticket.replied = True
+        return message, recipient
+
+    async def take(self, name: str, timeout: float = 0) -> list[Message]:
+        """Take what lies unread in the inbox of `name`; waits up to `timeout` seconds for the first.
+
+        Questions stay: they become turns.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while not (notes := [m for m in self._desk.inboxes.unread(name) if not m.asks]):
+            left = deadline - loop.time()
+            if left <= 0:
+                return []
+            await self.change(left)
+        for note in notes:
+            await self._desk.act(MessageRead(agent=name, message=note.id))
+        return notes
+
+    async def change(self, timeout: float | None = None) -> None:
+        """Wait until anything changes that mail or states depend on, at most `timeout` seconds."""
+        watch: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watches.append(watch)
+        await asyncio.wait((watch,), timeout=timeout)
+        if watch in self._watches:
+            self._watches.remove(watch)
+
+    # what the ledger's entries mean for those who wait
+
+    def heard(self, entry: Entry) -> None:
+        """Called with every entry, once it is folded."""
+        event = entry.event
+        if type(event) not in _OF_MAIL:
+            return
+        match event:
+            case TurnEnded():
+                self._ended(entry, event)
+            case UsageReported():
+                if (ticket := self._running.get(event.turn)) is not None:
+                    ticket.usage += usage_of(event)
+                return
+            case AgentStopped():
+                self._stopped(event)
+            case AgentReady() | MessagePosted():
+                self.feed(event.agent)
+        if self._watches:
+            watches, self._watches = self._watches, []
+            for watch in watches:
+                if not watch.done():
+                    watch.set_result(None)
+
+    def feed(self, agent: str) -> None:
+        """Hand `agent` what waits for it, if it is idle."""
+        desk = self._desk
+        if agent in desk.tree and desk.tree[agent].state == "idle" and desk.inboxes.unread(agent):
+            desk.soon(self._feed(agent))
+
+    async def _feed(self, agent: str) -> None:
+        desk = self._desk
+        if desk.tree[agent].state != "idle":
+            return
+        batch = next_batch(agent, desk.tree, desk.inboxes)
+        if not batch:
+            return
+        asked = next((m for m in batch if m.asks), None)
+        ticket = self._queued.pop(asked.id, None) if asked else None
+        ticket = ticket or Ticket(
+            agent, who_asked(batch), message=asked.id if asked else "", asks=asked is not None
+        )
+        try:
+            await self._begin(ticket, handover(batch), [m.id for m in batch])
+        except LedgerFull:  # it stays queued; the manager feeds again when there is room
+            if ticket.message:
+                self._queued[ticket.message] = ticket
+        except MadroxError as exc:
+            ticket.close(exc)
+            raise
+
+    async def _begin(self, ticket: Ticket, text: str, messages: Sequence[str] = ()) -> None:
+        desk = self._desk
+        turn = desk.tree.next_turn(ticket.agent)
+        entry = await desk.act(
+            TurnStarted(
+                agent=ticket.agent, turn=turn, sender=ticket.sender, text=text, messages=tuple(messages)
+            )
+        )
+        ticket.turn, ticket.began = turn, entry.ts
+        self._running[turn] = ticket
+        desk.begin(ticket.agent, turn, text)
+
+    def _ended(self, entry: Entry, event: TurnEnded) -> None:
+        ticket = self._running.pop(event.turn, None)
+        if ticket is not None and not ticket.close(entry):
+            self._tell(
+                ticket, event.text if event.outcome == "ok" else event.error or event.text, event.outcome
+            )
+        self.feed(event.agent)
+
+    def _stopped(self, event: AgentStopped) -> None:
+        for ticket in [t for t in self._queued.values() if t.agent == event.agent]:
+            del self._queued[ticket.message]
+            state = "failed" if event.failed else "stopped"
+            gone = AgentGone(
+                TurnStarted(agent=ticket.agent, turn="", sender="", text=""), state, event.reason
+            )
+            if not ticket.close(gone):
+                self._tell(ticket, str(gone), "failed")
+
+    def _tell(self, ticket: Ticket, text: str, outcome: Outcome) -> None:
+        """Nobody waits any more: leave the answer in the inbox of the agent that asked."""
+        sender = self._desk.tree.agents.get(ticket.sender)
+        if ticket.message and sender is not None and sender.alive and not ticket.replied:
+            self._desk.soon(self._leave_answer(ticket, text, outcome))
+
+    async def _leave_answer(self, ticket: Ticket, text: str, outcome: Outcome) -> None:
+        desk = self._desk
+        if desk.tree[ticket.sender].state in ENDED:
+            return
+        await desk.act(
+            MessagePosted(
+                agent=ticket.sender,
+                message=desk.tree.next_message(ticket.agent),
+                sender=ticket.agent,
+                text=text or f"({outcome})",
+                answers=ticket.id,
+                outcome=outcome,
+            )
+        )
+
+    async def _replies(self, ticket: Ticket) -> tuple[str, ...]:
+        unread = self._desk.inboxes.unread(ticket.sender)
+        mine = [m for m in unread if m.sender == ticket.agent and m.answers == ticket.id]
+        for message in mine:
+            await self._desk.act(MessageRead(agent=ticket.sender, message=message.id))
+        return tuple(m.text for m in mine)
+
+    def _question(self, agent: str, to: str) -> Ticket | None:
+        """The ticket of the question `to`, or of the turn that `agent` works on."""
+        running = [t for t in self._running.values() if t.agent == agent]
+        if not to:
+            return next((t for t in running if t.asks), None)
+        return next(
+            (t for t in (*running, *self._queued.values()) if t.agent == agent and to in (t.id, t.turn)), None
+        )
+
+    def _addressee(self, agent: str, to: str, ticket: Ticket | None) -> tuple[str, str]:
+        if ticket is not None:
+            return ticket.sender, ticket.id
+        if not to:
+            return self._desk.tree[agent].parent or PERSON, ""
+        message = self._desk.inboxes.messages.get(to)
+        if message is None or message.to != agent:
+            raise UnknownMessage(to, [m.id for m in self._desk.inboxes.received(agent) if m.asks])
+        return message.sender, to
+
+    def open_tickets(self) -> Iterable[Ticket]:
+        """Questions that have no answer yet."""
+        return (*self._queued.values(), *self._running.values())
+
+    def close(self) -> None:
+        """Nobody will be answered any more: tell those who wait."""
+        for ticket in tuple(self.open_tickets()):
+            ticket.close(NotRunning(f"madrox was closed before {ticket.agent} answered"))
+        for watch in self._watches:
+            if not watch.done():
+                watch.set_result(None)
+
+
+# thought
+
+
+def starts_a_turn(message: Message, tree: Tree) -> bool:
+    """Whether an idle agent is woken for `message`: a question, an answer, a child's word.
+
+    The words of an agent that was spawned with `auto_inject=False` wait to be asked for.
+    """
+    if message.asks:
+        return True
+    if message.sender not in tree:
+        return False
+    sender = tree[message.sender]
+    return sender.auto_inject and (bool(message.answers) or sender.parent == message.to)
+
+
+def rides_along(message: Message, tree: Tree) -> bool:
+    """Whether a note goes with the next turn, whatever starts it."""
+    return not message.asks and (message.sender not in tree or tree[message.sender].auto_inject)
+
+
+def next_batch(name: str, tree: Tree, inboxes: Inboxes) -> list[Message]:
+    """What `name` is handed next: at most one question, and the notes that came before it.
+
+    A question of the person's that begins with a slash is a command of the CLI and goes alone.
+    """
+    unread = inboxes.unread(name)
+    first = next((n for n, message in enumerate(unread) if starts_a_turn(message, tree)), None)
+    if first is None:
+        return []
+    ask = next((n for n, message in enumerate(unread) if message.asks), None)
+    if ask is None or not unread[first].asks:
+        return [m for m in unread[: len(unread) if ask is None else ask] if rides_along(m, tree)]
+    if unread[ask].sender == PERSON and unread[ask].text.startswith("/"):
+        return [unread[ask]]
+    return [m for m in unread[:ask] if rides_along(m, tree)] + [unread[ask]]
+
+
+def who_asked(messages: Sequence[Message]) -> str:
+    """In whose name the turn begins that hands over `messages`."""
+    return next((m.sender for m in messages if m.asks), messages[-1].sender)
+
+
+def check_prompt(text: str) -> None:
+    """Raises `BadPrompt` for what no agent could be sent."""
+    if not text.strip():
+        raise BadPrompt("the prompt is empty: write what the agent should do")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as exc:
+        raise BadPrompt(
+            f"the prompt holds half a character at position {exc.start}; it can't be sent"
+        ) from exc
+    if size > LONGEST_PROMPT:
+        raise BadPrompt(
+            f"the prompt has {size:,} bytes and the wire carries {LONGEST_PROMPT:,}: "
+            "put it in a file of the agent's workspace and name that"
+        )

@@ -1,0 +1,598 @@
+"""The core: the verbs over one ledger. Async, on one loop, knows no face.
+
+Verbs act and append; everything else a user asks for is a fold. What agents do comes in
+through their runners and `record`; what verbs do goes through one door, `act`, which a
+replay can answer from a recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from . import __version__, library
+from .config import Settings
+from .errors import (
+    AgentBusy,
+    BadInput,
+    Forbidden,
+    HarnessError,
+    LimitReached,
+    MadroxError,
+    NameTaken,
+    NotRunning,
+)
+from .events import (
+    PERSON,
+    AgentSpawned,
+    AgentStopped,
+    ApprovalAnswered,
+    ApprovalAsked,
+    Decision,
+    Entry,
+    Event,
+    RunClosed,
+    RunOpened,
+    Signal,
+    TextDelta,
+    TurnEnded,
+    UsageReported,
+)
+from .folds import Costs, Inboxes
+from .harness import Ask, Brief, Harness, Withdraw
+from .ledger import Clock, Ledger, expire, recover, utc_now
+from .mail import Answer, Mail, Ticket, starts_a_turn
+from .nodes import AgentSpec, LocalLauncher, NodeLink
+from .prices import Price, priced
+from .redact import Redactor, Stream
+from .runner import Runner
+from .tokens import Tokens
+from .tree import WORKING, Agent, Tree
+from .wording import instructions, refusal
+from .workspace import Workspaces, directory_name, inside, prepare_home, write_private
+
+LONGEST_NAME = 64
+DISK_RETRY_SECONDS = 0.5
+
+_NAME = re.compile(r"[^\W_][\w .-]*")
+_TAKEN_WORDS = frozenset({PERSON, "madrox", "person", "coordinator"})
+_DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered})
+"""Kinds that are on the disk before anyone hears of them."""
+_SECRET_NAMES = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
+
+
+class Manager:
+    """One run: a tree of agents, its ledger, and the verbs that act on it.
+
+    Everything belongs to the loop it was opened on; `tree`, `inboxes` and `costs` may be
+    read from any thread. Cancelling a verb that waits ends the waiting, not the agents.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = utc_now,
+        ids: Callable[[], str] = lambda: str(uuid.uuid4()),
+        environ: Mapping[str, str] | None = None,
+        mcp_url: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
+        """`mcp_url` gives the address where agents find their tools, starting the server if needed."""
+        self.settings, self._clock, self._ids = settings, clock, ids
+        self._environ = dict(os.environ if environ is None else environ)
+        self._mcp_url = mcp_url
+        self.tree, self.inboxes, self.costs = Tree(), Inboxes(), Costs()
+        self.tokens, self.redactor = Tokens(), Redactor()
+        self.prices: dict[str, Price] = {}
+        self.mail = Mail(self)
+        self.run = f"{clock():%Y%m%dT%H%M%S}-{os.getpid()}"
+        self.recovered: list[str] = []
+        """Runs whose kernel went away and which were closed when this one opened."""
+        self._workspaces = Workspaces(settings.work)
+        self._runners: dict[str, Runner] = {}
+        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._streams: dict[str, Stream] = {}
+        self._watchers: tuple[Callable[[Signal], None], ...] = ()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._node: NodeLink | None = None
+        self._node_lock = asyncio.Lock()
+        self._stuck: set[Runner] = set()
+        self._waits_for_room = False
+        self._open = False
+
+    # the run
+
+    async def open(self) -> Manager:
+        """Open the run: its home, its ledger, and what an earlier kernel left behind."""
+        settings = self.settings
+        try:
+            prepare_home(settings.home)
+            settings.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise BadInput(
+                f"home {settings.home} can't be used: {exc}. Set MADROX_HOME to a place that can"
+            ) from exc
+        for name, value in self._environ.items():
+            if _SECRET_NAMES.search(name):
+                self.redactor.add(name, value)
+        self.recovered = recover(settings.logs, clock=self._clock)
+        expire(settings.logs, today=self._clock().date(), days=settings.retention_days)
+        self.ledger = Ledger(settings.logs, self.run, clock=self._clock)
+        self._open = True
+        self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
+        return self
+
+    async def close(self, reason: str = "closed") -> None:
+        """End every agent and the run. Idempotent."""
+        if not self._open:
+            return
+        self._open = False
+        self.mail.close()
+        while alive := self.tree.alive():
+            await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
+        for task in tuple(self._tasks):
+            task.cancel()
+        self.record(RunClosed(reason=reason))
+        if self._node is not None:
+            await self._node.close()
+        self._workspaces.close()
+        self.ledger.close()
+
+    # the ledger's two doors
+
+    async def act(self, event: Event) -> Entry:
+        """Put into the ledger what a verb does, or raise and leave no trace.
+
+        A replay answers here from its recording instead.
+        """
+        if not self._open:
+            raise NotRunning("this madrox is closed; open a new one with Madrox()")
+        return self.record(event, refuse=True)
+
+    def record(self, event: Event, *, refuse: bool = False) -> Entry:
+        """The only way into the ledger: legal, then durable, then folded, then announced.
+
+        Raises `IllegalEvent`, or `LedgerFull` when it may `refuse`; then nothing was
+        written. What agents did is never refused: a full disk keeps it in memory and
+        stops the reading until there is room.
+        """
+        state = self.tree.check(event)
+        entry = self.ledger.stamp(event)
+        line = entry.to_line()
+        if self.redactor.stains(line):
+            event = self.redactor.event(event)
+            entry = replace(entry, event=event)
+            line = entry.to_line()
+        self.ledger.append(entry, line, decision=type(event) in _DECISIONS, refuse=refuse)
+        self.tree.apply(entry, state)
+        self.inboxes.apply(entry)
+        self.costs.apply(entry)
+        if type(event) is TurnEnded:
+            self._flush_stream(event)
+        self.ledger.announce(entry)
+        self.mail.heard(entry)
+        if self.ledger.trouble is not None:
+            self._wait_for_room()
+        return entry
+
+    def watch(self, watcher: Callable[[Signal], None]) -> Callable[[], None]:
+        """Call `watcher` with every signal, on the loop; returns the stop."""
+        self._watchers = (*self._watchers, watcher)
+
+        def stop() -> None:
+            self._watchers = tuple(each for each in self._watchers if each is not watcher)
+
+        return stop
+
+    # verbs: agents
+
+    async def spawn(
+        self,
+        name: str | None = None,
+        *,
+        role: str = "general",
+        harness: str | None = None,
+        model: str | None = None,
+        parent: str | None = None,
+        permissions: str | None = None,
+        system_prompt: str | None = None,
+        auto_inject: bool = True,
+        by: str = PERSON,
+        wait: bool = True,
+    ) -> Agent:
+        """Start an agent; returns it idle (or still starting, with `wait=False`).
+
+        `system_prompt` replaces the role's text, never the identity and messaging
+        instructions. Without `harness`, the first of the configured order that is
+        installed. Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`,
+        `LimitReached`, `Forbidden` or `HarnessNotFound` before anything happens, and
+        `HarnessNotReady` or `HarnessExited` when the CLI does not get ready: the agent
+        then stands in the tree as failed. Cancelled, it goes on starting.
+        """
+        settings = self.settings
+        name = self.tree.next_child(parent) if name is None else checked_name(name)
+        permissions = self._permissions(permissions, by)
+        found = library.role(role)
+        harness = harness or library.choose(settings.harnesses, self._environ)
+        cls = library.harness(harness)
+        command = library.command(cls, self._environ)
+        if (known := self.tree.agents.get(name)) is not None and known.alive:
+            raise NameTaken(name, known.state)
+        if len(alive := self.tree.alive()) >= settings.max_instances:
+            raise LimitReached(settings.max_instances, [agent.name for agent in alive])
+        directory = self._workspaces.claim(name)
+        await self.act(
+            AgentSpawned(
+                agent=name,
+                harness=harness,
+                role=found.name,
+                parent=parent,
+                model=model or self._environ.get(f"MADROX_MODEL_{harness.upper()}"),
+                permissions=permissions,
+                workspace=str(directory),
+                auto_inject=auto_inject,
+            )
+        )
+        body = found.body if system_prompt is None else system_prompt
+        starting = asyncio.ensure_future(self._start(self.tree[name], cls, command, body))
+        self._starting[name] = starting
+        starting.add_done_callback(lambda task: self._started(name, task))
+        if wait:
+            await asyncio.shield(starting)
+        return self.tree[name]
+
+    async def terminate(
+        self, name: str, *, force: bool = False, tree: bool = True, by: str = PERSON
+    ) -> list[str]:
+        """End an agent and everyone below it; returns the names that were ended, leaves first.
+
+        Raises `AgentBusy` when one of them works and `force` is not given, and
+        `BadInput` when `tree` is False and it has children. Ending an agent that has
+        ended already ends nothing.
+        """
+        family = [agent for agent in self.tree.subtree(name) if agent.alive]
+        if not tree and (children := [agent.name for agent in family if agent.name != name]):
+            raise BadInput(
+                f"{name} has {len(children)} living below it ({', '.join(children[:5])}). "
+                f"Stop them with it: %madrox stop {name} --tree"
+            )
+        if not force and (working := next((a for a in family if a.state in WORKING), None)):
+            end = AgentStopped(agent=working.name, reason="")
+            raise AgentBusy(
+                end, working.state, "it would lose its turn; --force or force=True ends it anyway"
+            )
+        ended: list[str] = []
+        while family:
+            names = [agent.name for agent in reversed(family)]
+            await asyncio.gather(*(self._end(each, f"terminated by {by}") for each in names))
+            ended += [each for each in names if each not in ended]
+            family = [agent for agent in self.tree.subtree(name) if agent.alive]
+        return ended
+
+    async def interrupt(self, name: str) -> TurnEnded | None:
+        """End the turn under way, keeping its context; returns its end, None when there was none.
+
+        Returns when the CLI has confirmed it. Raises `HarnessError` when it does not
+        within `interrupt_timeout`: the turn then still runs.
+        """
+        agent = self.tree[name]
+        runner = self._runners.get(name)
+        if agent.state not in WORKING or runner is None:
+            return None
+        ended: asyncio.Future[TurnEnded] = asyncio.get_running_loop().create_future()
+
+        def heard(entry: Entry) -> None:
+            event = entry.event
+            if isinstance(event, TurnEnded) and event.turn == agent.turn and not ended.done():
+                ended.set_result(event)
+
+        stop = self.ledger.listen(heard)
+        try:
+            runner.interrupt()
+            async with asyncio.timeout(self.settings.interrupt_timeout):
+                return await ended
+        except TimeoutError:
+            raise HarnessError(
+                f"{name} did not confirm the interrupt within {self.settings.interrupt_timeout:g} s and still "
+                f"works on {agent.turn}. Try again, or end it: %madrox stop {name} --force",
+                runner.evidence(),
+            ) from None
+        finally:
+            stop()
+
+    # verbs: words
+
+    async def ask(self, agent: str, text: str, *, sender: str = PERSON) -> Ticket:
+        """Start a turn, or queue it; `answer` waits for its end."""
+        self._check_open()
+        return await self.mail.ask(agent, text, sender)
+
+    async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
+        """Wait for the answer; None when `timeout` seconds pass first. Cancelled, the agent works on."""
+        return await self.mail.answer(ticket, timeout)
+
+    async def send(self, agent: str, text: str, *, sender: str = PERSON) -> Answer:
+        """Start a turn with `text` (or queue it) and wait for its end.
+
+        A turn that fails or is interrupted is an answer too, with its outcome. Raises
+        `BadPrompt`, `UnknownAgent`, `AgentGone`, or `NotRunning` when madrox is closed.
+        """
+        answer = await self.mail.answer(await self.ask(agent, text, sender=sender))
+        assert answer is not None
+        return answer
+
+    async def post(self, agent: str, text: str, *, sender: str = PERSON) -> str:
+        """Leave a message in an inbox without waiting; returns its id.
+
+        It goes with the agent's next turn, or when the agent asks for its messages.
+        """
+        self._check_open()
+        return await self.mail.post(agent, text, sender)
+
+    async def reply(self, agent: str, text: str, *, to: str = "") -> tuple[str, str]:
+        """`agent` answers one message (or the question it works on); returns (message, recipient)."""
+        return await self.mail.reply(agent, text, to)
+
+    async def take(self, name: str = PERSON, timeout: float = 0) -> list[Any]:
+        """Take the unread messages of `name`, waiting up to `timeout` seconds for the first."""
+        return list(await self.mail.take(name, timeout))
+
+    async def quiet(self, names: tuple[str, ...] = (), timeout: float | None = None) -> bool:
+        """Wait until these agents and all below them (or everyone) have nothing left to do.
+
+        False when `timeout` seconds pass first.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        while self.unquiet(names):
+            left = None if deadline is None else deadline - loop.time()
+            if left is not None and left <= 0:
+                return False
+            await self.mail.change(left)
+        return True
+
+    def unquiet(self, names: tuple[str, ...] = ()) -> list[Agent]:
+        """Who of these and all below them still works, starts, or is about to be handed something."""
+        tree = self.tree
+        agents = [a for name in names for a in tree.subtree(name)] if names else list(tree)
+        return [
+            a for a in agents if a.state in ("starting", *WORKING) or (a.alive and self._has_work(a.name))
+        ]
+
+    def _has_work(self, name: str) -> bool:
+        return any(starts_a_turn(message, self.tree) for message in self.inboxes.unread(name))
+
+    # Desk: what mail needs
+
+    def begin(self, agent: str, turn: str, text: str) -> None:
+        """Write a turn's prompt to the agent's CLI."""
+        self._runners[agent].begin(turn, text)
+
+    def soon(self, verb: Coroutine[Any, Any, object]) -> None:
+        """Run in the background. A failure is logged and, if it belongs to an agent, ends it visibly."""
+        task = asyncio.ensure_future(verb)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            level = logging.WARNING if isinstance(error, MadroxError) else logging.ERROR
+            log.log(level, "in the background: %s", error, exc_info=error)
+
+    # Core: what runners need
+
+    def signal(self, signal: Signal) -> None:
+        if isinstance(signal, TextDelta):
+            text = self._streams.setdefault(signal.agent, self.redactor.stream()).feed(signal.text)
+            if not text:
+                return
+            signal = replace(signal, text=text)
+        for watcher in self._watchers:
+            try:
+                watcher(signal)
+            except Exception:  # a broken view must not stop the agents
+                log.exception("a watcher failed")
+
+    def _flush_stream(self, event: TurnEnded) -> None:
+        stream = self._streams.pop(event.agent, None)
+        if stream is not None and (rest := stream.flush()):
+            for watcher in self._watchers:
+                watcher(TextDelta(agent=event.agent, turn=event.turn, text=rest))
+
+    def asked(self, runner: Runner, ask: Ask) -> None:
+        """Until a person can be asked: the policy of the agent's permissions answers at once."""
+        agent, approval = self.tree[runner.agent], self.tree.next_approval(runner.agent)
+        shown = orjson.dumps(dict(ask.input), default=str).decode()
+        self.record(
+            ApprovalAsked(agent=agent.name, turn=agent.turn, approval=approval, tool=ask.tool, input=shown)
+        )
+        decision = policy(agent, ask)
+        why = "" if decision == "allow" else refusal(agent.name, ask.tool, agent.permissions)
+        self.record(
+            ApprovalAnswered(agent=agent.name, approval=approval, decision=decision, by="policy", why=why)
+        )
+        runner.answer(ask.request, decision, why)
+
+    def withdrawn(self, runner: Runner, withdraw: Withdraw) -> None:
+        """Nothing waits: the policy has answered already."""
+
+    def priced(self, usage: UsageReported) -> UsageReported:
+        return priced(usage, self.tree[usage.agent].model, self.prices)
+
+    def stuck(self, runner: Runner, error: OSError) -> None:
+        log.error("%s: its wire log can't be written (%s); it waits for room", runner.agent, error)
+        runner.pause()
+        self._stuck.add(runner)
+        self._wait_for_room()
+
+    def gone(self, runner: Runner) -> None:
+        self._forget(runner.agent)
+
+    def _forget(self, name: str) -> None:
+        self._runners.pop(name, None)
+        self._streams.pop(name, None)
+        self.tokens.revoke(name)
+        self._workspaces.release(name)
+
+    # starting and ending a process
+
+    async def _start(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> None:
+        name = agent.name
+        try:
+            brief = await self._brief(agent, command, body)
+            codec = cls(brief)
+            launch = codec.launch()
+            write_private(Path(brief.files), launch.files)
+            runner = self._runners[name] = Runner(self, brief, codec)
+            spec = self._spec(brief, launch.argv, launch.env, pty=launch.wire == "pty")
+            await runner.start(await self._local_node(), spec, self.settings.start_timeout)
+        except BaseException as exc:
+            if self.tree[name].alive:
+                reason = "stopped while starting" if isinstance(exc, asyncio.CancelledError) else str(exc)
+                failed = not isinstance(exc, asyncio.CancelledError)
+                first, _, rest = reason.partition("\n")
+                self.record(AgentStopped(agent=name, reason=first, failed=failed, evidence=rest))
+                self._forget(name)
+            raise
+
+    def _started(self, name: str, task: asyncio.Task[None]) -> None:
+        self._starting.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("%s did not start: %s", name, error)
+
+    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
+        url = await self._mcp_url() if self._mcp_url else ""
+        said = instructions(
+            agent=agent.name,
+            role=agent.role,
+            parent=agent.parent,
+            workspace=agent.workspace,
+            permissions=agent.permissions,
+            body=body,
+        )
+        return Brief(
+            agent=agent.name,
+            command=command,
+            workspace=agent.workspace,
+            files=str(self.files(agent.name)),
+            instructions=said,
+            role=agent.role,
+            parent=agent.parent,
+            model=agent.model,
+            permissions="all" if agent.permissions == "all" else "edits",
+            session=self._ids(),
+            mcp_url=url,
+            mcp_token=self.tokens.issue(agent.name) if url else "",
+        )
+
+    def files(self, name: str) -> Path:
+        """The private directory of an agent: its wire log, its stderr, what its CLI is given."""
+        return self.settings.logs / "runs" / self.run / directory_name(name)
+
+    def _spec(self, brief: Brief, argv: tuple[str, ...], added: Mapping[str, str], pty: bool) -> AgentSpec:
+        ours = {"MADROX_RUN": self.run, "MADROX_AGENT": f"{self.run}/{brief.agent}"}
+        env = {**self._environ, **added, **ours}
+        files = Path(brief.files)
+        files.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return AgentSpec(
+            id=f"{brief.agent}/{brief.session}",
+            argv=argv,
+            env={key: value for key, value in env.items() if value != ""},
+            cwd=brief.workspace,
+            wire_log=files / "wire.log",
+            stderr_log=files / "stderr.log",
+            pty=pty,
+        )
+
+    async def _local_node(self) -> NodeLink:
+        async with self._node_lock:
+            if self._node is None:
+                launcher = LocalLauncher()
+                [slot] = await launcher.acquire(1, {})
+                self._node = await launcher.open_node(slot)
+            return self._node
+
+    async def _end(self, name: str, reason: str) -> None:
+        if (starting := self._starting.get(name)) is not None and name not in self._runners:
+            starting.cancel()
+            await asyncio.wait((starting,))
+        if (runner := self._runners.get(name)) is not None:
+            if self.tree[name].state in WORKING:
+                runner.interrupt()
+            await runner.stop(reason, self.settings.stop_grace)
+        elif self.tree[name].alive:
+            self.record(AgentStopped(agent=name, reason=reason))
+            self._forget(name)
+
+    # a full disk
+
+    def _wait_for_room(self) -> None:
+        """Stop reading from the agents until the ledger can be written again."""
+        for runner in tuple(self._runners.values()):
+            if runner not in self._stuck:
+                runner.pause()
+                self._stuck.add(runner)
+        if not self._waits_for_room:
+            self._waits_for_room = True
+            log.error("no room for the ledger (%s): the agents wait", self.ledger.trouble)
+            self.soon(self._until_room())
+
+    async def _until_room(self) -> None:
+        await asyncio.sleep(DISK_RETRY_SECONDS)
+        while not self.ledger.retry():
+            await asyncio.sleep(DISK_RETRY_SECONDS)
+        log.warning("there is room again: the agents go on")
+        self._waits_for_room = False
+        stuck, self._stuck = self._stuck, set()
+        for runner in stuck:
+            runner.resume()
+        for agent in self.tree.alive():
+            self.mail.feed(agent.name)
+
+    # what is allowed
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise NotRunning("this madrox is closed; open a new one with Madrox()")
+
+    def _permissions(self, wanted: str | None, by: str) -> str:
+        wanted = wanted or (self.settings.permissions if by == PERSON else "edits")
+        if wanted not in ("edits", "all"):
+            raise BadInput(f"permissions={wanted!r} is not known. Known: edits, all")
+        if wanted == "all" and by != PERSON and self.tree[by].permissions != "all":
+            raise Forbidden(f"{by} runs with permissions='edits' and can't give a child more than it has")
+        return wanted
+
+
+def checked_name(name: str) -> str:
+    """`name`, if an agent can be called that. Raises `BadInput`."""
+    if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name) > LONGEST_NAME:
+        raise BadInput(
+            f"{name!r} can't be an agent's name: begin with a letter or digit, then letters, digits, "
+            f"'_', '-', '.' and single words, at most {LONGEST_NAME} characters"
+        )
+    if name.lower() in _TAKEN_WORDS:
+        raise BadInput(f"{name!r} means somebody else here; choose another name")
+    return name
+
+
+def policy(agent: Agent, ask: Ask) -> Decision:
+    """What an agent's permissions say to a tool. Looks at links in the workspace, so it reads the disk."""
+    if agent.permissions == "all":
+        return "allow"
+    workspace = Path(agent.workspace)
+    if ask.touches is not None and all(inside(workspace, path) for path in ask.touches):
+        return "allow"
+    return "deny"

@@ -1,0 +1,61 @@
+"""Usage → money, with its source. Unknown is NaN, never 0 and never a guess.
+
+Order of truth: the CLI's own figure, the user's price, `genai-prices`, unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .events import NAN, UsageReported
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens, as a user states them."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+
+    def cost(self, usage: UsageReported) -> float:
+        read = self.input if self.cache_read is None else self.cache_read
+        write = self.input if self.cache_write is None else self.cache_write
+        return (
+            usage.input_tokens * self.input
+            + usage.output_tokens * self.output
+            + usage.cache_read_tokens * read
+            + usage.cache_write_tokens * write
+        ) / 1e6
+
+
+def priced(usage: UsageReported, model: str | None, prices: Mapping[str, Price]) -> UsageReported:
+    """`usage` with a cost when one is known. A figure of the CLI's own is left alone."""
+    if not math.isnan(usage.cost_usd):
+        return usage
+    model = usage.model or model
+    if model is None:
+        return usage
+    if (price := prices.get(model)) is not None:
+        return replace(usage, model=model, cost_usd=price.cost(usage), cost_source="user")
+    cost, source = _listed(usage, model)
+    return replace(usage, model=model, cost_usd=cost, cost_source=source)
+
+
+def _listed(usage: UsageReported, model: str) -> tuple[float, str]:
+    from genai_prices import Usage, calc_price  # 0.2 s of import: only when a price is asked for
+
+    spent = Usage(
+        # its input counts the cached tokens in; ours doesn't
+        input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    try:
+        return float(calc_price(spent, model_ref=model.partition("[")[0]).total_price), "genai-prices"
+    except LookupError:
+        return NAN, "unknown"

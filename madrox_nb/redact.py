@@ -1,0 +1,126 @@
+"""Secrets are replaced by value: in what is recorded and in what is shown live.
+
+Each value is looked for as it is and as it would stand in JSON, in a Python repr, in
+a URL and in base64 (at each of the three alignments), and becomes `{secret:NAME}`.
+Our own bearer tokens have a form of their own, so one pattern covers all of them,
+past and future.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from .events import Event, Unknown
+
+TOKEN_PREFIX = "mdx_"  # noqa: S105 — the form of our tokens, not one of them
+SHORTEST = 8
+"""Values below this many characters are too common to be replaced by value."""
+
+_TOKEN = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{32,}")
+_TOKEN_MARK = TOKEN_PREFIX.encode()
+_TOKEN_SHOWN = "{secret:token}"  # noqa: S105
+
+
+def spellings(value: str) -> list[str]:
+    """Every form of `value` that we look for, longest first."""
+    raw = value.encode("utf-8", "surrogatepass")
+    found = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    found |= {quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")}
+    for shift in range(3):
+        shifted = base64.b64encode(b"\0" * shift + raw).decode()
+        # the characters at both ends also depend on the neighbours: leave them out
+        inner = shifted[(0, 2, 3)[shift] : len(shifted.rstrip("=")) - ((shift + len(raw)) % 3 != 0)]
+        found |= {inner, inner.translate(str.maketrans("+/", "-_"))}
+    return sorted((f for f in found if len(f) >= SHORTEST), key=len, reverse=True)
+
+
+class Redactor:
+    """Knows the secrets of a run and takes them out of texts and events."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, str] = {}
+        self._needles: tuple[bytes, ...] = ()
+
+    def add(self, name: str, value: str) -> bool:
+        """Replace `value` from now on. False when it is too short to be replaced by value."""
+        if len(value) < SHORTEST:
+            return False
+        for form in spellings(value):
+            self._shown.setdefault(form, f"{{secret:{name}}}")
+        self._shown = dict(sorted(self._shown.items(), key=lambda item: -len(item[0])))
+        in_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in self._shown}
+        self._needles = tuple(form.encode("utf-8", "surrogatepass") for form in in_json)
+        return True
+
+    def stains(self, line: bytes) -> bool:
+        """Whether a serialised entry may hold a secret. Cheap: asked for every event."""
+        if _TOKEN_MARK in line:
+            return True
+        return any(needle in line for needle in self._needles)
+
+    def text(self, text: str) -> str:
+        """`text` without secrets."""
+        for form, shown in self._shown.items():
+            if form in text:
+                text = text.replace(form, shown)
+        return _TOKEN.sub(_TOKEN_SHOWN, text) if TOKEN_PREFIX in text else text
+
+    def event(self, event: Event) -> Event:
+        """`event` with every text field redacted."""
+        if isinstance(event, Unknown):
+            return replace(event, row=self._value(event.row))
+        changed = {
+            name: clean for name, value in event.fields().items() if (clean := self._value(value)) != value
+        }
+        return replace(event, **changed) if changed else event
+
+    def _value(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.text(value)
+            case tuple() | list():
+                return type(value)(self._value(v) for v in value)
+            case dict():
+                return {self.text(k): self._value(v) for k, v in value.items()}
+            case _:
+                return value
+
+    def stream(self) -> Stream:
+        """For text that arrives in pieces: a secret may be split between two of them."""
+        return Stream(self)
+
+    def withheld(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of a secret."""
+        longest = max((len(form) for form in self._shown), default=0)
+        for size in range(min(longest - 1, len(text)), 0, -1):
+            end = text[-size:]
+            if any(form.startswith(end) for form in self._shown):
+                return size
+        cut = text.rfind(TOKEN_PREFIX)
+        if cut >= 0 and re.fullmatch(r"[A-Za-z0-9_-]*", text[cut:]):
+            return len(text) - cut
+        return next((n for n in range(len(TOKEN_PREFIX) - 1, 0, -1) if text.endswith(TOKEN_PREFIX[:n])), 0)
+
+
+class Stream:
+    """Redacts a text that arrives in pieces, holding back what may become a secret."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor, self._held = redactor, ""
+
+    def feed(self, piece: str) -> str:
+        """What of the text so far is safe to show now."""
+        text = self._held + piece
+        held = self._redactor.withheld(text)
+        self._held = text[len(text) - held :] if held else ""
+        return self._redactor.text(text[: len(text) - held])
+
+    def flush(self) -> str:
+        """The rest, once no more will come."""
+        rest, self._held = self._held, ""
+        return self._redactor.text(rest)

@@ -1,0 +1,250 @@
+"""One running CLI of one agent: its lines become events, the manager's verbs become lines.
+
+The codec (`Harness`) thinks, the wire (`Pipe`) carries, and this file connects the two
+with the ledger. It decides nothing about who may do what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .errors import HarnessExited, HarnessNotReady, IllegalEvent, MadroxError
+from .events import (
+    AgentReady,
+    AgentStopped,
+    Decision,
+    Event,
+    HarnessNoise,
+    Signal,
+    TurnEnded,
+    UsageReported,
+)
+from .harness import Ask, Brief, Harness, Item, Unreadable, Withdraw, Write
+from .nodes import AgentSpec, NodeLink
+from .transport import Line, Pipe, tail
+
+NOISE_SHOWN = 500
+"""Characters of unreadable output that its event repeats; the rest is in the wire log."""
+
+log = logging.getLogger(__name__)
+
+
+class Core(Protocol):
+    """What a runner needs of the manager. All of it is called on the loop."""
+
+    def record(self, event: Event) -> object:
+        """Put what the agent did into the ledger. Raises `IllegalEvent` when it can't be."""
+
+    def signal(self, signal: Signal) -> None:
+        """Tell the watchers."""
+
+    def asked(self, runner: Runner, ask: Ask) -> None:
+        """The agent asks to use a tool; `Runner.answer` when it is decided."""
+
+    def withdrawn(self, runner: Runner, withdraw: Withdraw) -> None:
+        """The agent no longer waits for that answer."""
+
+    def priced(self, usage: UsageReported) -> UsageReported:
+        """`usage` with a cost when one is known."""
+
+    def stuck(self, runner: Runner, error: OSError) -> None:
+        """The wire log can't be written: nothing is read until `Runner.resume`."""
+
+    def gone(self, runner: Runner) -> None:
+        """The process has ended and everything it said is in the ledger."""
+
+
+class Runner:
+    """One running CLI. Made by `Manager.spawn`, thrown away when its process ends."""
+
+    def __init__(self, core: Core, brief: Brief, harness: Harness) -> None:
+        self.brief, self.harness = brief, harness
+        self.ended = ""
+        """Why the process is being ended on purpose; empty while it is not."""
+        self.error: MadroxError | None = None
+        """Why it ended though nobody asked for it."""
+        self._core = core
+        self._pipe: Pipe | None = None
+        loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = loop.create_future()
+        self._gone: asyncio.Future[None] = loop.create_future()
+        self._said: list[str] = []
+
+    @property
+    def agent(self) -> str:
+        return self.brief.agent
+
+    @property
+    def pid(self) -> int | None:
+        return self._pipe.pid if self._pipe else None
+
+    @property
+    def stderr_log(self) -> Path:
+        return Path(self.brief.files) / "stderr.log"
+
+    async def start(self, node: NodeLink, spec: AgentSpec, timeout: float) -> None:
+        """Start the process and wait for its handshake.
+
+        Raises `HarnessNotFound`, `HarnessNotReady` (after `timeout` seconds, with what
+        it said instead) or `HarnessExited`. On any of them the process is gone.
+        """
+        self._pipe = await Pipe.open(node, spec, self)
+        self._write(self.harness.greet())
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._ready)
+        except TimeoutError:
+            self.error = HarnessNotReady(
+                f"{self.agent}: {self.brief.command[0]} did not become ready in {timeout:g} s",
+                self.evidence(),
+            )
+            self._pipe.kill()
+            await self._gone
+        if self.error is not None:
+            raise self.error
+
+    def begin(self, turn: str, text: str) -> None:
+        """Write the prompt of a turn."""
+        self._write(self.harness.prompt(turn, text))
+
+    def interrupt(self) -> None:
+        """Ask the CLI to end its turn; the turn's end confirms it."""
+        self._write(self.harness.interrupt())
+
+    def answer(self, request: str, decision: Decision, why: str = "") -> None:
+        self._write(self.harness.answer(request, decision, why))
+
+    async def stop(self, reason: str, grace: float) -> None:
+        """End the process: politely, then firmly. Returns when it is gone and recorded."""
+        self.ended = self.ended or reason
+        if self._pipe is not None:
+            await self._pipe.close(grace)
+            await self._gone
+
+    def pause(self) -> None:
+        """Read no more, so that the CLI has to wait."""
+        if self._pipe is not None:
+            self._pipe.pause()
+
+    def resume(self) -> None:
+        if self._pipe is not None:
+            self._pipe.resume()
+
+    def evidence(self) -> str:
+        """Its last words: on stderr, else what it said instead of its protocol."""
+        return tail(self.stderr_log) or "\n".join(self._said[-5:])[-2000:]
+
+    # Reader: called by the wire, on the loop
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        unread: list[Line] = []
+        for line in lines:
+            items = self._items(line)
+            if items is None:
+                unread.append(line)
+                continue
+            if unread:
+                self._noise(unread)
+                unread = []
+            for item in items:
+                self._take(item)
+        if unread:
+            self._noise(unread)
+
+    def gone(self, code: int | None, why: str) -> None:
+        for event in self.harness.lost():
+            self._event(event)
+        failed = not self.ended
+        reason = self.ended or _epitaph(code, why)
+        if failed and self.error is None:
+            self.error = HarnessExited(
+                f"{self.agent}: {self.brief.command[0]} {reason}", self.evidence(), code
+            )
+        if self.error is not None:
+            reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
+        if self.harness.turn:
+            turn, outcome = self.harness.turn, "failed" if failed else "interrupted"
+            self._event(TurnEnded(agent=self.agent, turn=turn, outcome=outcome, error=reason))  # type: ignore[arg-type]
+        evidence = self.evidence() if failed else ""
+        self._core.record(
+            AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)
+        )
+        for future in (self._ready, self._gone):
+            if not future.done():
+                future.set_result(None)
+        self._core.gone(self)
+
+    def stuck(self, error: OSError) -> None:
+        self._core.stuck(self, error)
+
+    # what a line means
+
+    def _items(self, line: Line) -> list[Item] | None:
+        if not line.whole:
+            return None
+        try:
+            return list(self.harness.read(line.text))
+        except Unreadable:
+            return None
+        except Exception:  # a codec that stumbles must not take the agent with it
+            log.exception(
+                "%s: the %s codec failed on a line at byte %d", self.agent, self.harness.name, line.offset
+            )
+            return None
+
+    def _take(self, item: Item) -> None:
+        if isinstance(item, Event):
+            self._event(item)
+        elif isinstance(item, Signal):
+            self._core.signal(item)
+        elif isinstance(item, Write):
+            self._write((item.line,))
+        elif isinstance(item, Ask):
+            self._core.asked(self, item)
+        else:
+            self._core.withdrawn(self, item)
+
+    def _event(self, event: Event) -> None:
+        if type(event) is UsageReported:
+            event = self._core.priced(event)
+        if type(event) is AgentStopped and self._pipe is not None and not self._gone.done():
+            self._refused(event)
+            return
+        try:
+            self._core.record(event)
+        except IllegalEvent as exc:  # out of place, but it was said: keep it
+            self._core.record(HarnessNoise(agent=self.agent, text=f"{exc}: {event}"[:NOISE_SHOWN]))
+        if type(event) is AgentReady and not self._ready.done():
+            self._ready.set_result(None)
+
+    def _refused(self, event: AgentStopped) -> None:
+        """The CLI says itself that it can't go on: its end is recorded when it is gone."""
+        self.error = HarnessNotReady(f"{self.agent}: {event.reason}", event.evidence or self.evidence())
+        if self._pipe is not None:
+            self._pipe.kill()
+
+    def _noise(self, lines: Sequence[Line]) -> None:
+        first, last = lines[0], lines[-1]
+        text = "\n".join(line.text[:NOISE_SHOWN] for line in lines[:20])[:NOISE_SHOWN]
+        self._said = [*self._said, text][-5:]
+        length = last.offset + last.length - first.offset
+        self._core.record(
+            HarnessNoise(agent=self.agent, text=text, lines=len(lines), offset=first.offset, length=length)
+        )
+
+    def _write(self, lines: Iterable[str]) -> None:
+        if self._pipe is not None:
+            for line in lines:
+                self._pipe.write(line)
+
+
+def _epitaph(code: int | None, why: str) -> str:
+    if code is None:
+        return f"was lost: {why}"
+    if code < 0:
+        return f"was killed by signal {-code}"
+    return f"exited on its own with code {code}"

@@ -1,0 +1,343 @@
+"""The tree of agents, folded from the ledger. Pure: no clock, no file, no await.
+
+Everything that decides what may happen next lives in `LEGAL` (after h11's
+`_state.py`): an event that is not in the table cannot be recorded.
+
+    ○ starting → ○ idle ⇄ ● busy ⇄ ◐ waiting (for an approval)
+                 ○ idle → ‖ suspended → ○ idle
+      from anywhere → ■ stopped, or ✕ failed; from there only a new spawn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from .errors import AgentBusy, AgentGone, IllegalEvent, NameTaken, UnknownAgent
+from .events import (
+    PERSON,
+    AgentReady,
+    AgentSpawned,
+    AgentStopped,
+    AgentSuspended,
+    ApprovalAnswered,
+    ApprovalAsked,
+    BudgetReached,
+    BudgetSet,
+    Entry,
+    Event,
+    HarnessNoise,
+    MessagePosted,
+    MessageRead,
+    RunClosed,
+    RunOpened,
+    ToolCalled,
+    ToolReturned,
+    TurnEnded,
+    TurnSaid,
+    TurnStarted,
+    Unknown,
+    UsageReported,
+)
+
+UNBORN: Final = "unborn"
+ENDED: Final = frozenset({"stopped", "failed"})
+WORKING: Final = frozenset({"busy", "waiting"})
+
+_ANY_TIME: Final = (MessageRead, HarnessNoise, UsageReported, BudgetSet, BudgetReached)
+_IN_A_TURN: Final = (TurnSaid, ToolCalled, ToolReturned)
+
+
+def _same(state: str, *kinds: type[Event]) -> dict[type[Event], str]:
+    return dict.fromkeys(kinds, state)
+
+
+LEGAL: Final[dict[str, dict[type[Event], str]]] = {
+    UNBORN: {AgentSpawned: "starting"},
+    "starting": {
+        AgentReady: "idle",
+        AgentStopped: "stopped",
+        **_same("starting", MessagePosted, *_ANY_TIME),
+    },
+    "idle": {
+        TurnStarted: "busy",
+        AgentSuspended: "suspended",
+        AgentStopped: "stopped",
+        **_same("idle", AgentReady, MessagePosted, *_ANY_TIME),
+    },
+    "busy": {
+        TurnEnded: "idle",
+        ApprovalAsked: "waiting",
+        AgentStopped: "stopped",
+        **_same("busy", AgentReady, MessagePosted, *_IN_A_TURN, *_ANY_TIME),
+    },
+    "waiting": {
+        ApprovalAnswered: "busy",
+        TurnEnded: "idle",
+        AgentStopped: "stopped",
+        **_same("waiting", ApprovalAsked, MessagePosted, *_IN_A_TURN, *_ANY_TIME),
+    },
+    "suspended": {
+        AgentReady: "idle",
+        AgentStopped: "stopped",
+        **_same("suspended", MessagePosted, *_ANY_TIME),
+    },
+    "stopped": {AgentSpawned: "starting", **_same("stopped", *_ANY_TIME)},
+    "failed": {AgentSpawned: "starting", **_same("failed", *_ANY_TIME)},
+}
+"""state → kind of event → state. Two entries depend on the event or the agent too:
+`agent.stopped` leads to `failed` when it says so, and `approval.answered` leaves the
+agent waiting while other approvals are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What is true of one agent now. A value: it never changes, the tree replaces it."""
+
+    name: str
+    harness: str
+    role: str
+    state: str
+    since: datetime
+    """When it came into this state (UTC)."""
+    parent: str | None = None
+    model: str | None = None
+    permissions: str = "edits"
+    workspace: str = ""
+    auto_inject: bool = True
+    session: str = ""
+    turn: str = ""
+    """The turn under way, else empty."""
+    turns: int = 0
+    """Turns begun under this name."""
+    tools: tuple[tuple[str, str], ...] = ()
+    """Tool calls under way: (call, tool)."""
+    approvals: tuple[str, ...] = ()
+    """Approvals it waits for."""
+    reason: str = ""
+    """Why it stopped or failed."""
+
+    @property
+    def alive(self) -> bool:
+        return self.state not in ENDED
+
+
+class Tree:
+    """All agents by name, in the order of their first spawn.
+
+    `check` says whether an event may happen, `apply` folds an entry in. The tree may
+    be read from any thread: its values are replaced, never changed.
+    """
+
+    def __init__(self) -> None:
+        self.agents: dict[str, Agent] = {}
+        self.run = ""
+        self.closed = False
+        self.written: dict[str, int] = {}
+        """Messages written so far, by their author."""
+        self.borne: dict[str, int] = {}
+        """Children named by us so far, by their parent."""
+        self.asked: dict[str, int] = {}
+        """Approvals asked for so far, by the agent that asked."""
+
+    @classmethod
+    def replay(cls, entries: Iterable[Entry]) -> Tree:
+        tree = cls()
+        for entry in entries:
+            tree.apply(entry)
+        return tree
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # what may happen
+
+    def check(self, event: Event) -> str:
+        """The state `event` leads to. Raises `IllegalEvent`, changing nothing."""
+        if type(event) in (RunOpened, RunClosed, Unknown) or event.agent == PERSON:
+            return ""
+        agent = self.agents.get(event.agent)
+        state = agent.state if agent else UNBORN
+        target = LEGAL[state].get(type(event))
+        if target is None:
+            raise self._refusal(event, state)
+        if agent is None or type(event) is AgentSpawned:
+            self._check_birth(event)
+        elif agent.turn != getattr(event, "turn", agent.turn) and not isinstance(
+            event, TurnStarted | UsageReported
+        ):
+            raise IllegalEvent(event, state, f"its turn is {agent.turn or 'over'}")
+        if isinstance(event, AgentStopped) and event.failed:
+            return "failed"
+        if isinstance(event, ApprovalAnswered) and agent and set(agent.approvals) - {event.approval}:
+            return "waiting"
+        return target
+
+    def _check_birth(self, event: Event) -> None:
+        parent = getattr(event, "parent", None)
+        if parent is None:
+            return
+        if not self[parent].alive:
+            raise AgentGone(event, self[parent].state, f"its parent {parent} is gone")
+        if event.agent in (parent, *self.above(parent)):
+            raise IllegalEvent(event, self[event.agent].state, f"{parent} stands below it")
+
+    def _refusal(self, event: Event, state: str) -> Exception:
+        if state == UNBORN:
+            return UnknownAgent(event.agent, self.agents)
+        if isinstance(event, AgentSpawned):
+            return NameTaken(event.agent, state)
+        if state in ENDED:
+            return AgentGone(event, state)
+        if state in WORKING:
+            return AgentBusy(event, state)
+        return IllegalEvent(event, state)
+
+    # what has happened
+
+    def apply(self, entry: Entry, state: str | None = None) -> None:
+        """Fold an entry in. `state` is what `check` said, when it was asked already."""
+        event = entry.event
+        kind = type(event)
+        if kind is MessagePosted:
+            sender: str = event.sender  # type: ignore[attr-defined]
+            self.written[sender] = self.written.get(sender, 0) + 1
+            return
+        if kind in _QUIET:
+            return
+        if kind is ApprovalAsked:
+            self.asked[event.agent] = self.asked.get(event.agent, 0) + 1
+        if isinstance(event, RunOpened):
+            self.run = event.run
+        elif isinstance(event, RunClosed):
+            self.closed = True
+        elif isinstance(event, AgentSpawned):
+            self._born(entry, event)
+        elif (agent := self.agents.get(event.agent)) is not None:
+            self.agents[event.agent] = _changed(agent, entry, self.check(event) if state is None else state)
+
+    def _born(self, entry: Entry, event: AgentSpawned) -> None:
+        before = self.agents.get(event.agent)
+        if event.parent is not None and before is None:
+            stem, _, number = event.agent.rpartition(".")
+            if stem == event.parent and number.isdigit():
+                self.borne[stem] = max(self.borne.get(stem, 0), int(number))
+        self.agents[event.agent] = Agent(
+            name=event.agent,
+            harness=event.harness,
+            role=event.role,
+            state="starting",
+            since=entry.ts,
+            parent=event.parent,
+            model=event.model,
+            permissions=event.permissions,
+            workspace=event.workspace,
+            auto_inject=event.auto_inject,
+            turns=before.turns if before else 0,
+        )
+
+    # who is there
+
+    def __getitem__(self, name: str) -> Agent:
+        """The agent of that name. Raises `UnknownAgent` with the nearest known name."""
+        try:
+            return self.agents[name]
+        except KeyError:
+            raise UnknownAgent(name, self.agents) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.agents
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(tuple(self.agents.values()))
+
+    def __len__(self) -> int:
+        return len(self.agents)
+
+    def alive(self) -> list[Agent]:
+        return [agent for agent in self if agent.alive]
+
+    def children(self, name: str | None) -> list[Agent]:
+        """The direct children of `name`; the roots when `name` is None."""
+        return [agent for agent in self if agent.parent == name]
+
+    def walk(self, root: str | None = None, depth: int = 0) -> Iterator[tuple[int, Agent]]:
+        """(depth, agent) in tree order, without `root` itself."""
+        below: dict[str | None, list[Agent]] = {}
+        for agent in self:
+            below.setdefault(agent.parent, []).append(agent)
+        todo = [(depth, agent) for agent in reversed(below.get(root, ()))]
+        while todo:
+            level, agent = todo.pop()
+            yield level, agent
+            todo += [(level + 1, child) for child in reversed(below.get(agent.name, ()))]
+
+    def subtree(self, name: str) -> list[Agent]:
+        """`name` and everyone below it, in tree order."""
+        return [self[name], *(agent for _, agent in self.walk(name))]
+
+    def above(self, name: str) -> list[str]:
+        """The names from `name`'s parent up to the root."""
+        chain: list[str] = []
+        parent = self[name].parent
+        while parent is not None:
+            chain.append(parent)
+            parent = self[parent].parent
+        return chain
+
+    # ids that come next
+
+    def next_turn(self, name: str) -> str:
+        return f"{name}.t{self[name].turns + 1}"
+
+    def next_message(self, sender: str) -> str:
+        return f"{sender}.m{self.written.get(sender, 0) + 1}"
+
+    def next_approval(self, agent: str) -> str:
+        return f"{agent}.a{self.asked.get(agent, 0) + 1}"
+
+    def next_child(self, parent: str | None) -> str:
+        """A name for a child that was given none: `lead.2`, or `agent.1` for a root."""
+        stem = parent or "agent"
+        number = self.borne.get(stem, 0) + 1
+        while f"{stem}.{number}" in self.agents:
+            number += 1
+        return f"{stem}.{number}"
+
+
+def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
+    """`agent` after `entry`, which leads it to `state`."""
+    event = entry.event
+    since = agent.since if state == agent.state else entry.ts
+    match event:
+        case TurnStarted():
+            return replace(agent, state=state, since=since, turn=event.turn, turns=agent.turns + 1)
+        case TurnEnded():
+            session = event.session or agent.session
+            return replace(agent, state=state, since=since, turn="", tools=(), approvals=(), session=session)
+        case ToolCalled():
+            return replace(agent, tools=(*agent.tools, (event.call, event.tool)))
+        case ToolReturned():
+            return replace(agent, tools=tuple(t for t in agent.tools if t[0] != event.call))
+        case AgentReady():
+            session, model = event.session or agent.session, event.model or agent.model
+            return replace(agent, state=state, since=since, session=session, model=model)
+        case ApprovalAsked():
+            return replace(agent, state=state, since=since, approvals=(*agent.approvals, event.approval))
+        case ApprovalAnswered():
+            left = tuple(a for a in agent.approvals if a != event.approval)
+            return replace(agent, state=state, since=since, approvals=left)
+        case AgentStopped():
+            return replace(
+                agent, state=state, since=since, turn="", tools=(), approvals=(), reason=event.reason
+            )
+        case _:
+            return replace(agent, state=state, since=since)
+
+
+_QUIET: Final = frozenset({TurnSaid, Unknown, *_ANY_TIME})
+"""Kinds that change nothing in the tree (they matter to other folds)."""

@@ -1,0 +1,90 @@
+"""The words that agents read: who they are, how messages reach them, what was refused.
+
+A role (or the caller's `system_prompt`) says what an agent is good at; the identity and
+messaging instructions here are added to every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .events import PERSON
+from .folds import Message
+
+IDENTITY = """\
+# Who you are
+
+You are the agent **{agent}** ({role}) in a tree of agents run by Madrox. {parent}
+Your working directory is {workspace}; keep your files there. {permissions}
+
+# How to work with others
+
+Your MCP server is called `madrox`. You are known to it by your own token: whatever you
+do there is done as {agent}, and agents that you spawn become your children.
+
+- What you say last in a turn is your answer to whoever asked. Say the result there, whole.
+- A prompt that starts with a line like `[{asker}.m3] {asker} asks:` comes from an agent. Its id is
+  `{asker}.m3`. Answer with your last words, or earlier with `reply_to_caller(reply_message=…,
+  correlation_id="{asker}.m3")`; not with both.
+- `spawn_instance` starts a child for a part of the work, with a role and a first prompt.
+  `send_to_instance` asks an agent; without `wait_for_response` you can go on meanwhile, and its
+  answer comes as your next prompt, or when you call `get_pending_replies`.
+- When an answer of a child starts your turn, nobody waits for that turn's last words: pass the
+  result on with `reply_to_caller` if somebody asked you for it.
+- `get_instance_tree`, `get_children` and `get_instance_status` show who is there;
+  `interrupt_instance` ends a turn and keeps its context; `terminate_instance` ends an agent.
+- A tool that waits gives back the word `running` after 45 seconds at most. Call it again, or go on.
+- End the children whose work is done. Tell your caller what you could not do, and why.
+"""
+
+_PERMISSIONS = {
+    "edits": "You may read and edit files there and use the madrox tools; anything else is refused.",
+    "all": "You may use every tool.",
+}
+
+
+def instructions(
+    *, agent: str, role: str, parent: str | None, workspace: str, permissions: str, body: str
+) -> str:
+    """The whole system prompt: identity and messaging, then the role's `body`."""
+    asker = parent or "lead"
+    above = f"You are a child of **{parent}**." if parent else "You answer to the person at the notebook."
+    identity = IDENTITY.format(
+        agent=agent,
+        role=role,
+        parent=above,
+        workspace=workspace,
+        permissions=_PERMISSIONS[permissions],
+        asker=asker,
+    )
+    return f"{identity}\n# Your role\n\n{body.strip()}\n"
+
+
+def handover(messages: Sequence[Message]) -> str:
+    """The prompt that hands `messages` over, oldest first, the one that asks last.
+
+    What the person asks stays as it was written, to the last character; when notes ride
+    along they stand before it.
+    """
+    notes = [message for message in messages if not message.asks]
+    asks = [message for message in messages if message.asks]
+    parts = [_note(note) for note in notes]
+    for ask in asks:
+        parts.append(ask.text if ask.sender == PERSON else f"[{ask.id}] {ask.sender} asks:\n{ask.text}")
+    return "\n\n".join(parts)
+
+
+def _note(message: Message) -> str:
+    if not message.answers:
+        return f"[{message.id}] {message.sender} writes:\n{message.text}"
+    verb = {"ok": "answers", "failed": "could not answer", "interrupted": "was interrupted in answering"}
+    return f"[{message.id}] {message.sender} {verb[message.outcome]} [{message.answers}]:\n{message.text}"
+
+
+def refusal(agent: str, tool: str, permissions: str) -> str:
+    """What an agent is told when it may not use a tool, and how that can be changed."""
+    return (
+        f"Madrox did not allow {tool}: agent {agent} runs with permissions={permissions!r}, which covers "
+        f"reading and editing inside its own workspace and the madrox tools. If you need it, say so in "
+        f"your answer. The person can allow it with: %madrox spawn {agent} --permissions all"
+    )

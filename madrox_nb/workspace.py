@@ -1,0 +1,99 @@
+"""A directory per agent, and a private place for what only its CLI may read.
+
+Workspace paths are stable over runs (`<home>/work/<agent>`), so that a notebook that is
+run again talks about the same files. Two kernels that share a home don't share an
+agent's directory: the second one to ask gets `<agent>~2`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from .errors import BadInput
+
+IGNORE_ALL = "*\n"
+
+
+def prepare_home(home: Path) -> None:
+    """Make `home`, private, with a `.gitignore` that keeps all of it out of git."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ignore = home / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text(IGNORE_ALL)
+
+
+class Workspaces:
+    """Hands out agents' directories and holds them for this process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._held: dict[str, tuple[Path, int]] = {}
+
+    def claim(self, agent: str) -> Path:
+        """The directory of `agent`, made when needed and held until `release`.
+
+        Raises `BadInput` when it can't be made.
+        """
+        if agent in self._held:
+            return self._held[agent][0]
+        name = directory_name(agent)
+        locks = self.root / ".held"
+        try:
+            locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for number in range(1, 1000):
+                own = name if number == 1 else f"{name}~{number}"
+                lock = os.open(locks / own, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(lock)
+                    continue
+                path = self.root / own
+                path.mkdir(exist_ok=True, mode=0o700)
+                self._held[agent] = path, lock
+                return path
+        except OSError as exc:
+            raise BadInput(f"cannot make a workspace for {agent!r} in {self.root}: {exc}") from exc
+        raise BadInput(f"no workspace is free for {agent!r} in {self.root}")
+
+    def release(self, agent: str) -> None:
+        """Let others have the directory. Its files stay."""
+        if agent in self._held:
+            with contextlib.suppress(OSError):
+                os.close(self._held.pop(agent)[1])
+
+    def close(self) -> None:
+        for agent in tuple(self._held):
+            self.release(agent)
+
+
+def directory_name(agent: str) -> str:
+    """`agent` as one path component that every file system takes."""
+    return re.sub(r"[^\w.-]+", "-", agent).strip("-.") or "agent"
+
+
+def inside(workspace: Path, path: str) -> bool:
+    """Whether `path` (absolute, or relative to the workspace) lies in it, links resolved."""
+    if "\0" in path:
+        return False
+    try:
+        target = (workspace / Path(path).expanduser()).resolve()
+    except (OSError, RuntimeError):
+        return False
+    return target.is_relative_to(workspace.resolve())
+
+
+def write_private(directory: Path, files: Mapping[str, str]) -> None:
+    """Write `files` into `directory` (0700), each 0600 from its first byte on."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, content in files.items():
+        path = directory / name
+        path.unlink(missing_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(content)

@@ -1,0 +1,134 @@
+"""A real JupyterLab on loopback and a real Chromium to look at it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from groups import absent
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
+
+
+@dataclass(frozen=True)
+class Lab:
+    url: str
+    token: str
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        absent("browser", "Chromium", "apt install chromium")
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
+def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab with directories of its own; ready when it says so."""
+    home = tmp_path_factory.mktemp("lab")
+    root = home / "root"
+    root.mkdir()
+    settings = home / "settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text(QUIET)
+    token = secrets.token_hex(16)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    places = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "IPYTHONDIR": "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    }
+    env = {**os.environ, **{name: str(home / folder) for name, folder in places.items()}, "ORCHESTRATOR_PORT": "0"}
+    argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    argv += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
+    argv += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
+    argv += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        said = []
+        for line in server.stderr:
+            said.append(line)
+            if f"127.0.0.1:{port}/lab" in line:
+                break
+        else:
+            pytest.fail("JupyterLab did not start:\n" + "".join(said[-30:]))
+        drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=subprocess.DEVNULL)
+        yield Lab(f"http://127.0.0.1:{port}", token, root)
+        server.terminate()
+        drain.terminate()
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+        yield browser.new_page(viewport={"width": 1280, "height": 1100})
+        browser.close()
+
+
+IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+RUN = """i => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = i;
+               app.commands.execute('notebook:run-cell'); return null }"""
+TEXT = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].outputArea.node.innerText"
+
+
+class Notebook:
+    """A notebook open in the browser, driven by JupyterLab's own commands."""
+
+    def __init__(self, page: object, lab: Lab) -> None:
+        self.page, self.lab = page, lab  # type: ignore[var-annotated]
+
+    def open(self, path: Path) -> Notebook:
+        self.page.goto(f"{self.lab.url}/lab/tree/{path.name}?reset&token={self.lab.token}")
+        self.page.wait_for_function(IDLE, timeout=90_000)
+        return self
+
+    def open_cells(self, *cells: str, name: str = "t.ipynb") -> Notebook:
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(made, self.lab.root / name)
+        return self.open(self.lab.root / name)
+
+    def run(self, cell: int) -> None:
+        """Start a cell; does not wait for it."""
+        self.page.evaluate(RUN, cell)
+
+    def run_all(self) -> None:
+        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null }")
+
+    def text(self, cell: int) -> str:
+        return self.page.evaluate(TEXT, cell)  # type: ignore[no-any-return]
+
+    def theme(self, name: str) -> None:
+        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+
+
+@pytest.fixture
+def notebook(lab: Lab, page: object) -> Notebook:
+    return Notebook(page, lab)

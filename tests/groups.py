@@ -1,0 +1,19 @@
+"""Groups of tests that may need something absent: real CLIs, a browser."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+REQUIRED = frozenset(os.environ.get("MADROX_REQUIRE", "").replace(",", " ").split())
+"""Read before the tests clean the environment."""
+
+
+def absent(group: str, what: str, provide: str) -> NoReturn:
+    """Skip, because `what` is absent; fail instead when `MADROX_REQUIRE` names the group."""
+    said = f"{what} is absent; this provides it: {provide}"
+    if group in REQUIRED:
+        pytest.fail(f"{said} (MADROX_REQUIRE names {group!r})", pytrace=False)
+    pytest.skip(said)

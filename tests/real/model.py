@@ -1,0 +1,344 @@
+"""A stand-in for a model's API on loopback. The prompt says what it answers.
+
+The lines of the last prompt are looked through for the first of these words:
+
+    SLOW 50 0.1          speak 50 words, one every 0.1 seconds
+    CALL tool {"a": 1}   call a tool; with several such lines, one after the other, each
+                         when the result of the one before has come; then say the last result
+    ERR 429 2            refuse with that HTTP status, twice (for ever without a number)
+    EMPTY                answer without a word
+    DROP                 hang up in the middle of the answer
+
+and anything else is echoed, with the earlier prompts of the conversation, which shows what
+the program still remembers. Usage figures differ from request to request, so a sum that
+counts one twice or leaves one out comes out wrong.
+
+One class per API: it reads a conversation out of a request and writes an answer. Only
+Anthropic's so far; another one is a subclass of `Api` and a line in `APIS`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What the model sees of it: prompts, and the tool results since the last of them."""
+
+    prompts: tuple[str, ...]
+    results: tuple[Any, ...]
+    """As sent: a text, or a list of content blocks."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of the nth request. No two requests have a figure in common."""
+
+    n: int
+
+    @property
+    def input(self) -> int:
+        return 10 + self.n
+
+    @property
+    def cache_write(self) -> int:
+        return 1000 + 7 * self.n
+
+    @property
+    def cache_read(self) -> int:
+        return 60_000 + 11 * self.n
+
+    @property
+    def output(self) -> int:
+        return 200 + 13 * self.n
+
+
+@dataclass
+class Request:
+    """One request as it came, and what came of it."""
+
+    path: str
+    headers: dict[str, str]
+    body: Body
+    conversation: Conversation
+    usage: Usage
+    answer: Answer
+    finished: threading.Event = field(default_factory=threading.Event)
+    """The answer went out whole, or the program hung up."""
+    cut: bool = False
+    """The program hung up before the end."""
+
+    @property
+    def prompt(self) -> str:
+        return self.conversation.prompts[-1] if self.conversation.prompts else ""
+
+    @property
+    def results(self) -> tuple[Any, ...]:
+        return self.conversation.results
+
+
+@dataclass(frozen=True)
+class Say:
+    pieces: tuple[str, ...]
+    delay: float = 0.0
+    drop: bool = False
+    """Hang up after the first piece."""
+
+
+@dataclass(frozen=True)
+class Call:
+    tool: str
+    input: Body
+    id: str
+
+
+@dataclass(frozen=True)
+class Refuse:
+    status: int
+
+
+Answer = Say | Call | Refuse
+
+DIRECTIVE = re.compile(r"^(SLOW|CALL|ERR|EMPTY|DROP)\b *(.*)$", re.MULTILINE)
+
+
+def script(conversation: Conversation, refused: Counter[str], n: int) -> Answer:
+    """What the conversation's last prompt asks for. `refused` counts the refusals given so far."""
+    prompt = conversation.prompts[-1] if conversation.prompts else ""
+    words = DIRECTIVE.findall(prompt)
+    match words[0] if words else ("", ""):
+        case "SLOW", rest:
+            count, delay = rest.split()
+            return Say(tuple(f"word{i} " for i in range(int(count))), float(delay))
+        case "CALL", _:
+            calls = [rest for word, rest in words if word == "CALL"]
+            done = len(conversation.results)
+            if done < len(calls):
+                tool, _, arguments = calls[done].partition(" ")
+                return Call(tool, json.loads(arguments or "{}"), f"toolu_{n:04}")
+            return Say(("result: ", text_of(conversation.results[-1])))
+        case "ERR", rest:
+            status, _, times = rest.partition(" ")
+            if not times or refused[prompt] < int(times):
+                refused[prompt] += 1
+                return Refuse(int(status))
+        case "EMPTY", _:
+            return Say(())
+        case "DROP", _:
+            return Say(("half an ",), drop=True)
+    seen = json.dumps([text[:200] for text in conversation.prompts[:-1]])
+    return Say((f"echo: {prompt[:200]}", f" | seen={seen}"))
+
+
+def text_of(content: Any) -> str:
+    """The text of a tool result, its other blocks named by their type."""
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text", f"<{block.get('type')}>") for block in content)
+
+
+class Api(ABC):
+    """How one vendor's requests are read and its answers written."""
+
+    @abstractmethod
+    def conversation(self, body: Body) -> Conversation:
+        """What the request says."""
+
+    @abstractmethod
+    def refusal(self, status: int) -> Body:
+        """The body of an error."""
+
+    @abstractmethod
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        """Send the answer, event by event."""
+
+
+class Emit:
+    """Sends server-sent events; `pause` waits between them, shorter when the stub closes."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler, closing: threading.Event) -> None:
+        self.handler, self.pause = handler, closing.wait
+
+    def __call__(self, event: Body) -> None:
+        self.handler.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        self.handler.wfile.flush()
+
+
+REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+ITS_OWN = ("[Request interrupted by user", "[Your previous response had no visible output")
+"""What the program says in the person's place; no prompts, so they script nothing."""
+
+
+class Anthropic(Api):
+    """POST /v1/messages, streaming."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for message in body.get("messages", []):
+            if message["role"] != "user":
+                continue
+            for block in self._blocks(message["content"]):
+                if block["type"] == "tool_result":
+                    results.append(block.get("content") or "")
+                elif block["type"] == "text":
+                    text = REMINDER.sub("", block["text"]).strip()
+                    if text and not text.startswith(ITS_OWN):
+                        prompts.append(text)
+                        results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def _blocks(self, content: str | list[Body]) -> list[Body]:
+        return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+    def refusal(self, status: int) -> Body:
+        kinds = {400: "invalid_request_error", 429: "rate_limit_error", 529: "overloaded_error"}
+        return {
+            "type": "error",
+            "error": {"type": kinds.get(status, "api_error"), "message": f"the stub says {status}"},
+        }
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        message = {
+            "id": f"msg_{usage.n:04}",
+            "type": "message",
+            "role": "assistant",
+            "model": body.get("model"),
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": self._usage(usage, output=1),
+        }
+        emit({"type": "message_start", "message": message})
+        if isinstance(answer, Call):
+            self._call(answer, emit)
+        else:
+            self._say(answer, emit)
+        stop = {"stop_reason": "tool_use" if isinstance(answer, Call) else "end_turn", "stop_sequence": None}
+        emit({"type": "message_delta", "delta": stop, "usage": self._usage(usage, usage.output)})
+        emit({"type": "message_stop"})
+
+    def _usage(self, usage: Usage, output: int) -> Body:
+        return {
+            "input_tokens": usage.input,
+            "cache_creation_input_tokens": usage.cache_write,
+            "cache_read_input_tokens": usage.cache_read,
+            "output_tokens": output,
+        }
+
+    def _say(self, answer: Say, emit: Emit) -> None:
+        if not answer.pieces:
+            return
+        emit({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+        for piece in answer.pieces:
+            delta = {"type": "text_delta", "text": piece}
+            emit({"type": "content_block_delta", "index": 0, "delta": delta})
+            if answer.drop:
+                raise ConnectionAbortedError("the prompt says DROP")
+            if answer.delay and emit.pause(answer.delay):
+                raise ConnectionAbortedError("the stub closes")
+        emit({"type": "content_block_stop", "index": 0})
+
+    def _call(self, answer: Call, emit: Emit) -> None:
+        block = {"type": "tool_use", "id": answer.id, "name": answer.tool, "input": {}}
+        emit({"type": "content_block_start", "index": 0, "content_block": block})
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(answer.input)}
+        emit({"type": "content_block_delta", "index": 0, "delta": delta})
+        emit({"type": "content_block_stop", "index": 0})
+
+
+APIS: dict[str, Api] = {"/v1/messages": Anthropic()}
+
+
+class Model:
+    """The stub, listening on a free port of loopback between `with` and its end."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.refused: Counter[str] = Counter()
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+
+    def __enter__(self) -> Model:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def take(self, api: Api, path: str, headers: dict[str, str], body: Body) -> Request:
+        """Note a request and decide its answer."""
+        with self._lock:
+            n = len(self.requests) + 1
+            conversation = api.conversation(body)
+            answer = script(conversation, self.refused, n)
+            request = Request(path, headers, body, conversation, Usage(n), answer)
+            self.requests.append(request)
+            return request
+
+    def _handler(model) -> type[BaseHTTPRequestHandler]:  # noqa: N805 — `self` is the handler below
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self._reply(200, {})
+
+            def do_GET(self) -> None:
+                self._reply(200, {})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+                path = self.path.partition("?")[0]
+                if (api := APIS.get(path)) is None:
+                    self._reply(404, {})
+                    return
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = model.take(api, path, headers, body)
+                try:
+                    self._answer(api, request)
+                except ConnectionError:
+                    request.cut = self.close_connection = True
+                finally:
+                    request.finished.set()
+
+            def _answer(self, api: Api, request: Request) -> None:
+                if isinstance(request.answer, Refuse):
+                    self._reply(request.answer.status, api.refusal(request.answer.status))
+                    return
+                self.close_connection = True
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                api.stream(request.body, request.answer, request.usage, Emit(self, model.closing))
+
+            def _reply(self, status: int, body: Body) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler

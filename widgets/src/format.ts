@@ -1,0 +1,62 @@
+// The words and figures of a picture, the same as in the saved form (madrox_nb/views.py).
+
+import type { Row } from "./store";
+
+export const ORDER = ["busy", "waiting", "starting", "idle", "suspended", "stopped", "failed"];
+
+const NOTHING = "–";
+export const UNPRICED = "unpriced";
+
+/** Dollars with two decimals; `≥` when part is unknown, a word when all of it is. */
+export function money(usd: number | null, exact = true, sign = ""): string {
+  if (usd === null || (!exact && usd === 0)) return UNPRICED;
+  return `${exact ? "" : "≥ "}${sign}${usd.toFixed(2)}`;
+}
+
+/** What the agent itself spent; a dash when it has used nothing yet. */
+export function own(row: Row): string {
+  return row.tokens || (row.own_usd ?? 0) > 0 ? money(row.own_usd) : NOTHING;
+}
+
+/** What its subtree spent; a dash for an agent that has none. */
+export function subtree(row: Row, parent: boolean): string {
+  return parent ? money(row.subtree_usd, row.subtree_exact) : NOTHING;
+}
+
+/** What the run spent: `≥ $6.34`; empty before anything was used. */
+export function total(rows: Row[]): string {
+  const tops = rows.filter((row) => row.depth === 0);
+  const usd = tops.reduce((sum, row) => sum + (row.subtree_usd ?? 0), 0);
+  if (usd === 0 && !rows.some((row) => row.tokens)) return "";
+  return money(usd, unpriced(rows) === 0 && tops.every((row) => row.subtree_exact), "$");
+}
+
+export function unpriced(rows: Row[]): number {
+  return rows.filter((row) => own(row) === UNPRICED).length;
+}
+
+/** How many agents are in each state, in the order they are told; absent when nobody is. */
+export function counts(rows: Row[]): [state: string, count: number][] {
+  const found = new Map<string, number>();
+  for (const { state } of rows) found.set(state, (found.get(state) ?? 0) + 1);
+  const later = [...found.keys()].filter((state) => !ORDER.includes(state)).sort();
+  return [...ORDER, ...later].flatMap((state) => (found.has(state) ? [[state, found.get(state)!]] : []));
+}
+
+/** Which sign an agent wears: stalled is a flag on busy. */
+export function look(row: Row): string {
+  return row.stalled && row.state === "busy" ? "stalled" : row.state;
+}
+
+export function stateWord(state: string): string {
+  return state === "waiting" ? "waiting for you" : state === "stalled" ? "busy, stalled" : state;
+}
+
+export function some(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** 12:18:40, in the reader's own time. */
+export function clock(date: Date): string {
+  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => String(n).padStart(2, "0")).join(":");
+}
