@@ -98,7 +98,7 @@ def load(
             values[name], sources[name] = _parse(name, raw, source), source
     for name in ("home", "workspace_dir", "log_dir"):
         if (path := values.get(name, SETTINGS[name].default)) is not None:
-            values[name] = (cwd / Path(path).expanduser()).resolve()
+            values[name] = (cwd / path).resolve()
     return Config(Settings(**values), sources)
 
 
@@ -119,7 +119,7 @@ def _environment(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any
 
 def _file(path: Path) -> Mapping[str, Any]:
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
@@ -141,28 +141,41 @@ def _parse(name: str, raw: Any, source: str) -> Any:
     default = SETTINGS[name].default
     try:
         value = _converted(name, default, raw)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, RuntimeError) as exc:  # RuntimeError: ~nobody has no home
         raise BadInput(f"{name} = {raw!r} (from {source}): {exc}") from exc
     return value
 
 
 def _converted(name: str, default: Any, raw: Any) -> Any:
     if name in ("home", "workspace_dir", "log_dir"):
-        return Path(raw)
+        return Path(_said(raw)).expanduser()
     if name == "host":
-        return "127.0.0.1" if raw == "localhost" else str(raw)
+        return "127.0.0.1" if raw == "localhost" else _said(raw)
     if name == "log_level":
         return _one_of(str(raw).upper(), ("DEBUG", "INFO", "WARNING", "ERROR"))
     if name == "permissions":
         return _one_of(str(raw), ("edits", "all"))
     if isinstance(default, tuple):
-        return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(raw)
-    if isinstance(raw, bool):
-        raise ValueError("not a number")
-    number = type(default)(raw)
-    if number < 0:
+        return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(map(_said, raw))
+    return _number(type(default), raw)
+
+
+def _number(kind: type[int] | type[float], raw: Any) -> float:
+    if isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
+        raise ValueError("not a whole number" if kind is int else "not a number")
+    number = kind(raw)
+    if not number >= 0:  # NaN isn't either
         raise ValueError("must not be negative")
     return number
+
+
+def _said(raw: Any) -> str:
+    """A path or a word; an empty path would mean the working directory itself."""
+    if not isinstance(raw, str | Path):
+        raise TypeError("not a text")
+    if not str(raw).strip():
+        raise ValueError("empty")
+    return str(raw)
 
 
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:

@@ -29,6 +29,9 @@ Listener = Callable[[Entry], None]
 
 SYNC_SECONDS = 0.05
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_SYNC = frozenset({errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+"""The file was closed meanwhile, or its file system knows no sync: nothing to be done."""
+_datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,10 @@ class Ledger:
     """
 
     def __init__(self, directory: Path, run: str, *, clock: Clock = utc_now) -> None:
-        """Raises `LedgerInUse` when another process writes this run."""
+        """Raises `LedgerInUse` when another process writes this run.
+
+        A run that is opened again goes on counting where it ended.
+        """
         self.directory, self.run, self._clock = Path(directory), run, clock
         self.seq = 0
         self.trouble: OSError | None = None
@@ -55,6 +61,8 @@ class Ledger:
         self._tomorrow = datetime.min.replace(tzinfo=UTC)
         self._listeners: tuple[Listener, ...] = ()
         self._open_day(clock())
+        _cut_torn_tail(self._fd)
+        self.seq = max((entry.seq for entry in self), default=-1) + 1
         self._syncer = _Syncer(self)
 
     @property
@@ -70,19 +78,19 @@ class Ledger:
         """Hand a stamped entry, serialised as `line`, to the operating system.
 
         A `decision` (spawn, terminate, budget, approval) is on the disk when this
-        returns. When the disk is full, `refuse=True` raises `LedgerFull` and leaves no
-        trace; otherwise (it has happened already) the line is kept in memory, `trouble`
-        says why, and `retry` writes it when there is room.
+        returns, or `trouble` says why not. When the disk is full, `refuse=True` raises
+        `LedgerFull` and leaves no trace; otherwise (it has happened already) the line is
+        kept in memory, `trouble` says why, and `retry` writes it when there is room.
         """
         if entry.ts >= self._tomorrow:
-            self._open_day(entry.ts)
+            self._turn_page(entry.ts)
         if self._unwritten or not self._write(line, refuse):
             if refuse:
                 raise self._full()
             self._unwritten += line
         self.seq += 1
         if decision and not self._unwritten:
-            os.fdatasync(self._fd)
+            self.sync()
         else:
             self._syncer.wake()
 
@@ -105,11 +113,9 @@ class Ledger:
 
     def retry(self) -> bool:
         """Write what a full disk held back. True when nothing is held back any more."""
-        held, self._unwritten = self._unwritten, b""
-        if held and not self._write(held, refuse=False):
-            self._unwritten = held
+        if self._unwritten and not self._write(self._unwritten, refuse=False):
             return False
-        self.trouble = None
+        self._unwritten, self.trouble = b"", None
         return True
 
     def __iter__(self) -> Iterator[Entry]:
@@ -117,28 +123,40 @@ class Ledger:
         return read(self.paths)
 
     def close(self) -> None:
-        """Sync and release the file. Idempotent."""
-        if self._fd >= 0:
-            self._syncer.stop()
-            self.retry()
-            os.fdatasync(self._fd)
+        """Sync and release the file. Idempotent. What a full disk still holds back is lost, and said."""
+        if self._fd < 0:
+            return
+        self._syncer.stop()
+        try:
+            if not self.retry():
+                log.error("no room for the last %d bytes of run %s", len(self._unwritten), self.run)
+            self.sync()
+        finally:
             os.close(self._fd)
             self._fd = -1
 
     def sync(self) -> None:
         """`fdatasync` now; errors become `trouble`."""
         try:
-            os.fdatasync(self._fd)
+            _datasync(self._fd)
         except OSError as exc:
-            if exc.errno != errno.EBADF:  # the day changed, or the ledger was closed, meanwhile
+            if exc.errno not in _NO_SYNC:
                 self.trouble = exc
+
+    def _turn_page(self, now: datetime) -> None:
+        """Go on in the file of a new day; in the old one while there is no room for another."""
+        try:
+            self._open_day(now)
+        except OSError as exc:
+            if exc.errno not in _NO_ROOM:
+                raise LedgerError(f"cannot begin a new day of run {self.run}: {exc}") from exc
 
     def _open_day(self, now: datetime) -> None:
         path = self.directory / "audit" / f"{now.astimezone(UTC):%Y-%m-%d}" / f"{self.run}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = _locked(path)
         if self._fd >= 0:
-            os.fdatasync(self._fd)
+            self.sync()
             os.close(self._fd)
         self._fd = fd
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -151,10 +169,10 @@ class Ledger:
             while done < len(data):
                 done += os.write(self._fd, data[done:] if done else data)
         except OSError as exc:
-            if exc.errno not in _NO_ROOM:
-                raise LedgerError(f"cannot write the ledger {self.paths[-1:]}: {exc}") from exc
             if done:
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - done)
+            if exc.errno not in _NO_ROOM:
+                raise LedgerError(f"cannot write the ledger of run {self.run}: {exc}") from exc
             if not refuse:
                 self.trouble = exc
             return False
@@ -193,13 +211,16 @@ class _Syncer:
 
 
 def _locked(path: Path) -> int:
-    """Open `path` for appending as its only writer. Raises `LedgerInUse`."""
+    """Open `path` for appending as its only writer. Raises `LedgerInUse`, or `LedgerError` without locks."""
     fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
+    except BlockingIOError as exc:
         os.close(fd)
         raise LedgerInUse(f"{path} is written by another process; give this run a name of its own") from exc
+    except OSError as exc:
+        os.close(fd)
+        raise LedgerError(f"{path} can't be locked: {exc}. Keep it on another disk: MADROX_HOME") from exc
     return fd
 
 
@@ -231,18 +252,13 @@ def recover(directory: Path, *, clock: Clock = utc_now, days: int = 7) -> list[s
     """
     recovered = []
     for run in sorted({path.stem for path in _recent(directory, days)}):
-        path = run_files(directory, run)[-1]
-        if _ended(path):
-            continue
         try:
-            fd = _locked(path)
+            if _close_run(run_files(directory, run), clock):
+                recovered.append(run)
         except LedgerInUse:
             continue
-        try:
-            _close_run(fd, directory, run, clock)
-        finally:
-            os.close(fd)
-        recovered.append(run)
+        except OSError as exc:
+            log.warning("run %s can't be closed now: %s", run, exc)
     return recovered
 
 
@@ -259,14 +275,27 @@ def _ended(path: Path) -> bool:
     return b'"kind":"run.closed"' in last
 
 
-def _close_run(fd: int, directory: Path, run: str, clock: Clock) -> None:
-    _cut_torn_tail(fd)
-    entries = list(read(run_files(directory, run)))
+def _close_run(paths: list[Path], clock: Clock) -> bool:
+    """Whether a run had to be closed. Raises `LedgerInUse` when it is alive."""
+    if not paths or _ended(paths[-1]):
+        return False
+    with contextlib.ExitStack() as locks:
+        # in this order: a writer that turns the page keeps the old file until it has the new one
+        for path in paths:
+            fd = _locked(path)
+            locks.callback(os.close, fd)
+        _cut_torn_tail(fd)
+        _write_end(fd, paths, clock)
+    return True
+
+
+def _write_end(fd: int, paths: list[Path], clock: Clock) -> None:
+    entries = list(read(paths))
     tree, seq = Tree.replay(entries), max((e.seq for e in entries), default=-1) + 1
     gone = [AgentStopped(agent=a.name, reason="kernel went away") for a in reversed(tree.alive())]
     for number, event in enumerate([*gone, RunClosed(reason="kernel went away")]):
         os.write(fd, Entry(seq + number, clock(), event).to_line())
-    os.fdatasync(fd)
+    _datasync(fd)
 
 
 def _cut_torn_tail(fd: int) -> None:

@@ -254,10 +254,14 @@ class Mail:
             case AgentReady() | MessagePosted():
                 self.feed(event.agent)
         if self._watches:
-            watches, self._watches = self._watches, []
-            for watch in watches:
-                if not watch.done():
-                    watch.set_result(None)
+            self.stir()
+
+    def stir(self) -> None:
+        """Let those look again who wait for a `change`."""
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            if not watch.done():
+                watch.set_result(None)
 
     def feed(self, agent: str) -> None:
         """Hand `agent` what waits for it, if it is idle."""
@@ -371,9 +375,7 @@ class Mail:
         """Nobody will be answered any more: tell those who wait."""
         for ticket in tuple(self.open_tickets()):
             ticket.close(NotRunning(f"madrox was closed before {ticket.agent} answered"))
-        for watch in self._watches:
-            if not watch.done():
-                watch.set_result(None)
+        self.stir()
 
 
 # thought

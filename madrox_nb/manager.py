@@ -355,7 +355,7 @@ class Manager:
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while self.unquiet(names):
+        while self._tasks or self.unquiet(names):  # a task may be about to hand something over
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
@@ -387,6 +387,7 @@ class Manager:
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
+        self.mail.stir()
         if not task.cancelled() and (error := task.exception()) is not None:
             level = logging.WARNING if isinstance(error, MadroxError) else logging.ERROR
             log.log(level, "in the background: %s", error, exc_info=error)
@@ -507,7 +508,7 @@ class Manager:
         files = Path(brief.files)
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         return AgentSpec(
-            id=f"{brief.agent}/{brief.session}",
+            id=brief.agent,
             argv=argv,
             env={key: value for key, value in env.items() if value != ""},
             cwd=brief.workspace,

@@ -293,6 +293,7 @@ _nodes: weakref.WeakSet[LocalNode] = weakref.WeakSet()
 def _let_go_of_all() -> None:
     for node in _nodes:
         node._let_go()
+    _nodes.clear()  # a child of this child must not close these numbers again
 
 
 os.register_at_fork(after_in_child=_let_go_of_all)

@@ -56,6 +56,9 @@ def _listed(usage: UsageReported, model: str) -> tuple[float, str]:
         cache_write_tokens=usage.cache_write_tokens,
     )
     try:
-        return float(calc_price(spent, model_ref=model.partition("[")[0]).total_price), "genai-prices"
-    except LookupError:
+        found = calc_price(spent, model_ref=model.partition("[")[0])
+    except (LookupError, ValueError):  # no such model; counts that can't be
         return NAN, "unknown"
+    if found.model_price.input_mtok is None and found.model_price.output_mtok is None:
+        return NAN, "unknown"  # listed without a price for tokens: its 0 means nothing
+    return float(found.total_price), "genai-prices"

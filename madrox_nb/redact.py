@@ -22,15 +22,23 @@ SHORTEST = 8
 """Values below this many characters are too common to be replaced by value."""
 
 _TOKEN = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{32,}")
+_TOKEN_BEGUN = re.compile(r"(?:mdx_[A-Za-z0-9_-]*|mdx|md|m)\Z")
 _TOKEN_MARK = TOKEN_PREFIX.encode()
 _TOKEN_SHOWN = "{secret:token}"  # noqa: S105
+
+_LEFT_IN_URLS = ("", "/", "!*'()", "!*'();,/?:@&=+$#")
+"""What is not percent-encoded: strictly nothing, by Python's `quote`, by JavaScript's
+`encodeURIComponent`, by its `encodeURI`."""
 
 
 def spellings(value: str) -> list[str]:
     """Every form of `value` that we look for, longest first."""
     raw = value.encode("utf-8", "surrogatepass")
     found = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-    found |= {quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")}
+    found.add(repr("\"'" + value)[4:-1])  # inside a text that holds both kinds of quotes
+    in_urls = {quote(value, safe=left, errors="replace") for left in _LEFT_IN_URLS}
+    in_urls.add(quote_plus(value, errors="replace"))
+    found |= in_urls | {re.sub("%..", lambda code: code[0].lower(), form) for form in in_urls}
     for shift in range(3):
         shifted = base64.b64encode(b"\0" * shift + raw).decode()
         # the characters at both ends also depend on the neighbours: leave them out
@@ -47,7 +55,11 @@ class Redactor:
         self._needles: tuple[bytes, ...] = ()
 
     def add(self, name: str, value: str) -> bool:
-        """Replace `value` from now on. False when it is too short to be replaced by value."""
+        """Replace `value` from now on. False when it is too short to be replaced by value.
+
+        White space around it (a newline at the end of a file) does not belong to it.
+        """
+        value = value.strip()
         if len(value) < SHORTEST:
             return False
         for form in spellings(value):
@@ -95,16 +107,26 @@ class Redactor:
         return Stream(self)
 
     def withheld(self, text: str) -> int:
-        """How many characters at the end of `text` may be the beginning of a secret."""
-        longest = max((len(form) for form in self._shown), default=0)
-        for size in range(min(longest - 1, len(text)), 0, -1):
-            end = text[-size:]
-            if any(form.startswith(end) for form in self._shown):
-                return size
-        cut = text.rfind(TOKEN_PREFIX)
-        if cut >= 0 and re.fullmatch(r"[A-Za-z0-9_-]*", text[cut:]):
-            return len(text) - cut
-        return next((n for n in range(len(TOKEN_PREFIX) - 1, 0, -1) if text.endswith(TOKEN_PREFIX[:n])), 0)
+        """How many characters at the end of `text` may be the beginning of a secret.
+
+        A whole secret that reaches into them is held back too: without its end it would
+        not be recognised.
+        """
+        cut = min((_begun(form, text) for form in self._shown), default=len(text))
+        if (token := _TOKEN_BEGUN.search(text)) is not None:
+            cut = min(cut, token.start())
+        while (earlier := self._across(text, cut)) is not None:
+            cut = earlier
+        return len(text) - cut
+
+    def _across(self, text: str, cut: int) -> int | None:
+        """Where a whole secret begins that `cut` would divide."""
+        for form in self._shown:
+            at = text.find(form, max(0, cut - len(form) + 1), cut - 1 + len(form))
+            if at >= 0:
+                return at
+        spans = (token.span() for token in _TOKEN.finditer(text))
+        return next((start for start, end in spans if start < cut < end), None)
 
 
 class Stream:
@@ -124,3 +146,11 @@ class Stream:
         """The rest, once no more will come."""
         rest, self._held = self._held, ""
         return self._redactor.text(rest)
+
+
+def _begun(form: str, text: str) -> int:
+    """Where the beginning of `form` stands at the end of `text`, else the length of `text`."""
+    at = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(form[0], at + 1)
+    return at if at >= 0 else len(text)

@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from .redact import TOKEN_PREFIX
+from .workspace import write_private
 
 
 class Tokens:
@@ -47,15 +48,15 @@ def kept(path: Path) -> str:
         path.unlink()
     except FileNotFoundError:
         pass
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    write_private(path.parent, {draft.name: TOKEN_PREFIX + secrets.token_urlsafe(32) + "\n"})
     try:
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:  # another kernel was faster
-        return path.read_text().strip()
-    with os.fdopen(fd, "w") as file:
-        file.write(token + "\n")
-    return token
+        os.link(draft, path)  # whole or not at all: nobody ever reads an empty token
+    except FileExistsError:
+        pass  # another kernel was faster
+    finally:
+        draft.unlink()
+    return path.read_text().strip()
 
 
 def _hash(token: str) -> bytes:

@@ -20,11 +20,13 @@ IGNORE_ALL = "*\n"
 
 
 def prepare_home(home: Path) -> None:
-    """Make `home`, private, with a `.gitignore` that keeps all of it out of git."""
+    """Make `home`, private, with a `.gitignore` that keeps all of it out of git.
+
+    A directory that holds something already (`MADROX_HOME=.`) keeps its own rules.
+    """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ignore = home / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text(IGNORE_ALL)
+    if not any(home.iterdir()):
+        (home / ".gitignore").write_text(IGNORE_ALL)
 
 
 class Workspaces:
@@ -50,14 +52,15 @@ class Workspaces:
                 lock = os.open(locks / own, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
+                except BlockingIOError:
                     os.close(lock)
                     continue
                 path = self.root / own
-                path.mkdir(exist_ok=True, mode=0o700)
                 self._held[agent] = path, lock
+                path.mkdir(exist_ok=True, mode=0o700)
                 return path
         except OSError as exc:
+            self.release(agent)
             raise BadInput(f"cannot make a workspace for {agent!r} in {self.root}: {exc}") from exc
         raise BadInput(f"no workspace is free for {agent!r} in {self.root}")
 
@@ -79,11 +82,9 @@ def directory_name(agent: str) -> str:
 
 def inside(workspace: Path, path: str) -> bool:
     """Whether `path` (absolute, or relative to the workspace) lies in it, links resolved."""
-    if "\0" in path:
-        return False
     try:
         target = (workspace / Path(path).expanduser()).resolve()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user, a NUL, half a character
         return False
     return target.is_relative_to(workspace.resolve())
 

@@ -20,7 +20,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from madrox_nb.harness.rehearsal import Rehearsal
 
-SOON = 6
+SOON = 20
 """Seconds in which anything here must have happened; a failing test waits so long."""
 
 TOKEN = "token-of-lead"
@@ -659,6 +659,7 @@ def test_an_event_stream_is_read_whatever_its_line_ends_and_pieces(start):
     notice = b': ping\r\n\r\ndata: {"jsonrpc": "2.0", "method": "notifications/progress"}\r\n\r\n'
     result = 'event: message\nid: 7\ndata: {"id": 1, "result":\n'
     result += 'data: {"content": [{"type": "text", "text": "grün"},'
+    image = b' {"type": "image"}]}}\n\n'
     with answering(STREAM + notice, *(bytes([b]) for b in result.encode()), image) as url:
         ended = start(MADROX_MCP_URL=url).do("/tool x")
 

@@ -14,7 +14,6 @@ from test_views import NAN, row
 from madrox_nb.views import Picture, plain
 from madrox_nb.widgets import PERIOD, TreeWidget
 
-
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 

@@ -83,7 +83,7 @@ class Client:
         wire = self._wire
         if wire is not None:
             with suppress(OSError):  # it ended by itself meanwhile
-                pass
+                wire.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> HTTPConnection:
         try:

@@ -159,6 +159,10 @@ class Api(ABC):
         """The body of an error."""
 
     @abstractmethod
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        """The answer in one piece, for a request that wants no stream."""
+
+    @abstractmethod
     def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
         """Send the answer, event by event."""
 
@@ -208,8 +212,27 @@ class Anthropic(Api):
             "error": {"type": kinds.get(status, "api_error"), "message": f"the stub says {status}"},
         }
 
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        calls = isinstance(answer, Call)
+        return {
+            **self._message(body, usage, usage.output),
+            "content": self._content(answer),
+            "stop_reason": "tool_use" if calls else "end_turn",
+        }
+
     def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
-        message = {
+        emit({"type": "message_start", "message": self._message(body, usage, output=1)})
+        for block in self._content(answer):
+            empty: Body = {"text": ""} if block["type"] == "text" else {"input": {}}
+            emit({"type": "content_block_start", "index": 0, "content_block": {**block, **empty}})
+            self._block(answer, emit)
+            emit({"type": "content_block_stop", "index": 0})
+        stop = {"stop_reason": "tool_use" if isinstance(answer, Call) else "end_turn", "stop_sequence": None}
+        emit({"type": "message_delta", "delta": stop, "usage": self._usage(usage, usage.output)})
+        emit({"type": "message_stop"})
+
+    def _message(self, body: Body, usage: Usage, output: int) -> Body:
+        return {
             "id": f"msg_{usage.n:04}",
             "type": "message",
             "role": "assistant",
@@ -217,16 +240,8 @@ class Anthropic(Api):
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": self._usage(usage, output=1),
+            "usage": self._usage(usage, output),
         }
-        emit({"type": "message_start", "message": message})
-        if isinstance(answer, Call):
-            self._call(answer, emit)
-        else:
-            self._say(answer, emit)
-        stop = {"stop_reason": "tool_use" if isinstance(answer, Call) else "end_turn", "stop_sequence": None}
-        emit({"type": "message_delta", "delta": stop, "usage": self._usage(usage, usage.output)})
-        emit({"type": "message_stop"})
 
     def _usage(self, usage: Usage, output: int) -> Body:
         return {
@@ -236,25 +251,22 @@ class Anthropic(Api):
             "output_tokens": output,
         }
 
-    def _say(self, answer: Say, emit: Emit) -> None:
-        if not answer.pieces:
-            return
-        emit({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
-        for piece in answer.pieces:
-            delta = {"type": "text_delta", "text": piece}
+    def _content(self, answer: Say | Call) -> list[Body]:
+        if isinstance(answer, Call):
+            return [{"type": "tool_use", "id": answer.id, "name": answer.tool, "input": answer.input}]
+        return [{"type": "text", "text": "".join(answer.pieces)}] if answer.pieces else []
+
+    def _block(self, answer: Say | Call, emit: Emit) -> None:
+        if isinstance(answer, Call):
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(answer.input)}
             emit({"type": "content_block_delta", "index": 0, "delta": delta})
+            return
+        for piece in answer.pieces:
+            emit({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}})
             if answer.drop:
                 raise ConnectionAbortedError("the prompt says DROP")
             if answer.delay and emit.pause(answer.delay):
                 raise ConnectionAbortedError("the stub closes")
-        emit({"type": "content_block_stop", "index": 0})
-
-    def _call(self, answer: Call, emit: Emit) -> None:
-        block = {"type": "tool_use", "id": answer.id, "name": answer.tool, "input": {}}
-        emit({"type": "content_block_start", "index": 0, "content_block": block})
-        delta = {"type": "input_json_delta", "partial_json": json.dumps(answer.input)}
-        emit({"type": "content_block_delta", "index": 0, "delta": delta})
-        emit({"type": "content_block_stop", "index": 0})
 
 
 APIS: dict[str, Api] = {"/v1/messages": Anthropic()}
@@ -319,15 +331,21 @@ class Model:
                     request.finished.set()
 
             def _answer(self, api: Api, request: Request) -> None:
-                if isinstance(request.answer, Refuse):
-                    self._reply(request.answer.status, api.refusal(request.answer.status))
+                answer = request.answer
+                if isinstance(answer, Refuse):
+                    self._reply(answer.status, api.refusal(answer.status))
                     return
                 self.close_connection = True
+                if not request.body.get("stream"):
+                    if isinstance(answer, Say) and answer.drop:
+                        raise ConnectionAbortedError("the prompt says DROP")
+                    self._reply(200, api.whole(request.body, answer, request.usage))
+                    return
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
                 self.send_header("Connection", "close")
                 self.end_headers()
-                api.stream(request.body, request.answer, request.usage, Emit(self, model.closing))
+                api.stream(request.body, answer, request.usage, Emit(self, model.closing))
 
             def _reply(self, status: int, body: Body) -> None:
                 data = json.dumps(body).encode()

@@ -191,9 +191,14 @@ class RowView {
   readonly element: HTMLElement;
   readonly verb = button("", "", { tabindex: -1 });
   private twisty = h("span", { class: "tw" });
-  private sign = h("span");
+  private sign = h("span", { class: "sg" });
   private name = h("span", { class: "mx-cut" });
-  private tag = h("span", { class: "mx-tag", hidden: true }, "all permissions");
+  private tag = h(
+    "span",
+    { class: "mx-tag", hidden: true, title: "all permissions: it may run anything without asking" },
+    "all",
+    h("span", {}, " permissions"),
+  );
   private queue = h("span", { class: "mx-q", hidden: true });
   private state = h("span");
   private role = h("span", { class: "wide mx-sm mx-2 mx-cut" });
@@ -237,8 +242,8 @@ class RowView {
     const seen = look(row);
     if (this.sign.dataset.look !== seen) this.sign.replaceChildren(glyph(seen, true));
     this.sign.dataset.look = seen;
-    const was = cut && row.state !== "stopped" && row.state !== "failed" ? "was " : "";
-    text(this.state, was + stateWord(seen));
+    const lasts = row.state === "stopped" || row.state === "failed";
+    text(this.state, cut && !lasts ? `was ${row.state}` : stateWord(seen));
     attribute(this.state, "class", `st mid mx-cut s-${seen}`);
     const now = row.now || row.reason;
     text(this.now, now);

@@ -68,7 +68,7 @@ describe("what is shown", () => {
     expect([marked("lead"), marked("safe")]).toEqual([true, false]);
   });
 
-  test("markup in a name, a reason and the title stays text", () => {
+  test("markup in a name, a reason and the title stays text", async () => {
     const evil = '<img src=x onerror="globalThis.pwned = 1">';
     const { el } = await show({ ...snapshot(row(evil, null, 0, { state: "failed", reason: evil, role: evil })), title: evil });
 

@@ -1,0 +1,273 @@
+"""What a cell shows and hears while it waits for agents.
+
+A wait happens in steps of 0.1 s: so an interrupt ends it at once, and one display in
+the cell can tell what the agents say and do. When it is over, that display becomes a
+single line which is the same in every run.
+
+The first interrupt of a cell ends the waiting; the agents go on, and the cell says so.
+A second one within two seconds interrupts the agents it waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures as cf
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from .portal import BEAT, patiently
+
+T = TypeVar("T")
+
+AGAIN_SECONDS: Final = 2.0
+"""How long after the first interrupt a second one reaches the agents."""
+CELL_END_SECONDS: Final = 0.05
+"""From an interrupt to the moment when its cell has ended, for all we know."""
+MONOSPACE: Final = "margin:0;white-space:pre-wrap;font-family:var(--jp-code-font-family,monospace)"
+
+
+# where we are
+
+
+def shell() -> Any:
+    """The IPython shell of this process, or None. Never imports IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def kernel() -> Any:
+    """The Jupyter kernel, when this is its main thread; else None."""
+    found = getattr(shell(), "kernel", None)
+    return found if threading.current_thread() is threading.main_thread() else None
+
+
+def notice(text: str) -> None:
+    """Tell the person something that is not the value of a cell. Silent without IPython."""
+    if shell() is not None:
+        _show(_bundle("", text))
+
+
+def _show(bundle: dict[str, str], **kwargs: Any) -> Any:
+    from IPython.display import display
+
+    return display(bundle, raw=True, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def _bundle(text: str, line: str) -> dict[str, str]:
+    page = f'<pre style="{MONOSPACE}">{escape(text)}</pre>' if text else ""
+    under = f'<pre style="{MONOSPACE};opacity:.75">{escape(line)}</pre>' if line else ""
+    return {"text/plain": "\n".join(part for part in (text, line) if part), "text/html": page + under}
+
+
+class Live:
+    """One display that follows the agents while a cell waits, then keeps one line.
+
+    `look` gives what is said (its end) and what is done now. Without a kernel nothing
+    is shown.
+    """
+
+    def __init__(self, look: Callable[[], tuple[str, str]]) -> None:
+        self._look = look
+        self._shown: dict[str, str] = {}
+        self._handle: Any = None
+
+    def open(self) -> None:
+        if kernel() is not None:
+            self._shown = _bundle(*self._look())
+            self._handle = _show(self._shown, display_id=True)
+
+    def tick(self) -> None:
+        """Look again. The waiting calls it every 0.1 s."""
+        if self._handle is not None:
+            self._put(_bundle(*self._look()))
+
+    def close(self, line: str) -> None:
+        """Leave `line`. Callable again, from any thread, when more becomes known."""
+        if self._handle is not None:
+            self._put(_bundle("", line))
+
+    def _put(self, bundle: dict[str, str]) -> None:
+        if bundle != self._shown:
+            self._shown = bundle
+            self._handle.update(bundle, raw=True)
+
+
+# waiting
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """The waiting was interrupted; the agents go on."""
+
+    def __init__(self, names: Sequence[str], doing: str = "working", *, again: bool = False) -> None:
+        self.names = tuple(names)
+        one = len(self.names) == 1
+        who = ", ".join(self.names) or "the agents"
+        first = f"Stopped waiting for {who}; {'it goes' if one else 'they go'} on {doing}."
+        second = f"%madrox wait {shlex.join(self.names)}".rstrip() + " waits again."
+        if again:
+            them = "it" if one else "them"
+            second = f"Interrupt again within {AGAIN_SECONDS:g} s to interrupt {them} too; {second}"
+        super().__init__(f"{first}\n{second}")
+
+    def _render_traceback_(self) -> list[str]:
+        """Asked for by IPython: two plain lines, for nothing went wrong."""
+        return str(self).splitlines()
+
+
+@dataclass
+class Waiting:
+    """One wait of a cell: for whom, what it shows meanwhile, what a second interrupt does."""
+
+    names: tuple[str, ...]
+    live: Live | None = None
+    again: Callable[[Live | None], None] | None = None
+    """Interrupts the agents, and tells the live display how that ended."""
+    doing: str = "working"
+
+    def block(self, future: cf.Future[T], line: Callable[[T], str] = lambda _: "") -> T:
+        """Wait in this thread. `line` says what stays of the display.
+
+        Raises `WaitInterrupted` on an interrupt; the future is cancelled then, so only
+        hand in what may be.
+        """
+        try:
+            with _interruptible(), self:
+                while not future.done():
+                    cf.wait((future,), timeout=BEAT)
+                    self._tick()
+                return self._end(future.result(), line)
+        except KeyboardInterrupt:
+            future.cancel()
+            raise self._interrupted() from None
+
+    async def patiently(self, future: cf.Future[T], line: Callable[[T], str] = lambda _: "") -> T:
+        """Wait in a coroutine. Cancelling it ends the waiting only."""
+        with self:
+            ticking = asyncio.create_task(self._ticking())
+            try:
+                return self._end(await patiently(future), line)
+            except asyncio.CancelledError:
+                future.cancel()
+                raise
+            finally:
+                ticking.cancel()
+
+    def __enter__(self) -> Self:
+        if self.live is not None:
+            self.live.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:
+        if exc is not None and self.live is not None:
+            who = ", ".join(self.names)
+            left = isinstance(exc, KeyboardInterrupt | asyncio.CancelledError)
+            self.live.close(f"{who} {'go' if len(self.names) > 1 else 'goes'} on {self.doing}" if left else who)
+
+    def _end(self, value: T, line: Callable[[T], str]) -> T:
+        if self.live is not None:
+            self.live.close(line(value))
+        return value
+
+    def _tick(self) -> None:
+        if self.live is not None:
+            self.live.tick()
+
+    async def _ticking(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            self._tick()
+
+    def _interrupted(self) -> WaitInterrupted:
+        running = kernel()
+        if running is None or self.again is None:
+            return WaitInterrupted(self.names, self.doing)
+        again, live = self.again, self.live
+        SecondInterrupt(running, lambda: again(live)).arm()
+        return WaitInterrupted(self.names, self.doing, again=True)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """In a cell that awaits somewhere, an interrupt only wakes the loop, which a blocking wait keeps asleep."""
+    if kernel() is None:
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if callable(before):
+            before(number, frame)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class SecondInterrupt:
+    """Hears the next interrupt for two seconds, whether a cell runs or not, and acts once.
+
+    ipykernel sets its own handler when a cell begins, puts the former one back when it
+    ends, and ignores interrupts in between (`Kernel.pre_handler_hook`). So this one is
+    set three times: for the rest of this cell, soon after its end, and at the beginning
+    of a next cell. Within cells the handler it found is called too: the cell is
+    interrupted as ever.
+    """
+
+    def __init__(self, running: Any, act: Callable[[], None]) -> None:
+        self._kernel, self._act = running, act
+        self._deadline = time.monotonic() + AGAIN_SECONDS
+        self._idle: Any = None
+        """Our handler between cells, once it is set."""
+
+    def arm(self) -> None:
+        """Begin to listen. Call it in the cell that was interrupted, on the main thread."""
+        self._listen()
+        self._kernel.shell.events.register("pre_execute", self._listen)
+        self._later(CELL_END_SECONDS, self._between_cells)
+        self._later(AGAIN_SECONDS, self._disarm)
+
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        self._kernel.io_loop.call_later(seconds, what)
+
+    def _listen(self) -> Any:
+        before = signal.getsignal(signal.SIGINT)
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            if time.monotonic() < self._deadline:
+                self._deadline = 0.0
+                self._act()
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(signal.SIGINT, hear)
+        return hear
+
+    def _between_cells(self) -> None:
+        if time.monotonic() >= self._deadline:
+            return
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            self._idle = self._listen()
+        else:  # a coroutine cell is running: wait for its end
+            self._later(CELL_END_SECONDS, self._between_cells)
+
+    def _disarm(self) -> None:
+        with contextlib.suppress(ValueError):  # the second time round
+            self._kernel.shell.events.unregister("pre_execute", self._listen)
+        if self._idle is None:
+            return
+        if signal.getsignal(signal.SIGINT) is self._idle:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        else:  # a coroutine cell is running: ipykernel puts ours back at its end
+            self._later(AGAIN_SECONDS, self._disarm)

@@ -1,0 +1,300 @@
+"""pandas views of a run, read from its ledger's files.
+
+Every frame has the same columns and dtypes whether it is empty or not: text is
+`string`, whole numbers are `Int64`, amounts are `float64` (NaN when nobody knows),
+yes and no are `boolean`, times are `datetime64[us, UTC]`. Columns called `agent`,
+`turn` and `message` hold the same ids everywhere, so frames join on them.
+
+Reading is incremental: what was read once is kept, and a last line that is still being
+written waits for the next look.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pandas as pd
+
+from .errors import BadInput
+from .events import KINDS, NAN, AgentSpawned, Entry, TurnStarted, Unknown
+from .folds import Costs, Inboxes, Usage, turns
+from .notebook import subtree_usage
+from .tree import Tree
+
+TEXT: Final = "string"
+COUNT: Final = "Int64"
+AMOUNT: Final = "float64"
+FLAG: Final = "boolean"
+TIME: Final = "datetime64[us, UTC]"
+
+Columns = Mapping[str, str]
+"""Name → dtype, in order; the first is the index."""
+
+USAGE: Final[Columns] = {
+    "input_tokens": COUNT,
+    "output_tokens": COUNT,
+    "cache_read_tokens": COUNT,
+    "cache_write_tokens": COUNT,
+    "cost_usd": AMOUNT,
+    "cost_source": TEXT,
+}
+
+AGENTS: Final[Columns] = {
+    "agent": TEXT,
+    "parent": TEXT,
+    "state": TEXT,
+    "role": TEXT,
+    "harness": TEXT,
+    "model": TEXT,
+    "permissions": TEXT,
+    "turns": COUNT,
+    "spawned": TIME,
+    "since": TIME,
+    "reason": TEXT,
+    "session": TEXT,
+    "workspace": TEXT,
+}
+
+TURNS: Final[Columns] = {
+    "turn": TEXT,
+    "agent": TEXT,
+    "sender": TEXT,
+    "prompt": TEXT,
+    "outcome": TEXT,
+    "text": TEXT,
+    "error": TEXT,
+    "tools": COUNT,
+    "started": TIME,
+    "ended": TIME,
+    "duration_s": AMOUNT,
+    **USAGE,
+}
+
+MESSAGES: Final[Columns] = {
+    "message": TEXT,
+    "sender": TEXT,
+    "agent": TEXT,
+    "text": TEXT,
+    "asks": FLAG,
+    "answers": TEXT,
+    "outcome": TEXT,
+    "posted": TIME,
+    "read": FLAG,
+    "turn": TEXT,
+}
+
+COSTS: Final[Columns] = {
+    "agent": TEXT,
+    "parent": TEXT,
+    **USAGE,
+    "subtree_tokens": COUNT,
+    "subtree_usd": AMOUNT,
+    "subtree_exact": FLAG,
+}
+
+log = logging.getLogger(__name__)
+
+
+def _audit_columns() -> Columns:
+    """One column for each field that any kind of event has, those that join first."""
+    first = {"seq": COUNT, "ts": TIME, "kind": TEXT, "agent": TEXT, "turn": TEXT, "message": TEXT}
+    dtypes = {"int": COUNT, "float": AMOUNT, "bool": FLAG}
+    found = {f.name: dtypes.get(str(f.type).removesuffix(" | None"), TEXT) for cls in KINDS.values() for f in fields(cls)}
+    return {**first, **{name: dtype for name, dtype in found.items() if name not in first}, "rest": TEXT}
+
+
+AUDIT: Final[Columns] = _audit_columns()
+
+
+class Frames:
+    """The frames of one run. `paths` gives the ledger's files, oldest first."""
+
+    def __init__(self, paths: Callable[[], Iterable[Path]]) -> None:
+        self._paths = paths
+        self._offsets: dict[Path, int] = {}
+        self._entries: list[Entry] = []
+        self._spawned: dict[str, datetime] = {}
+        self._handed: dict[str, str] = {}
+        self._tree, self._inboxes, self._costs = Tree(), Inboxes(), Costs()
+        self._lock = threading.Lock()
+
+    def agents(self) -> pd.DataFrame:
+        """One row an agent, in the order of spawning. `spawned` is its last birth."""
+        self._read()
+        return _frame(
+            AGENTS,
+            (
+                {name: getattr(agent, name, None) for name in AGENTS}
+                | {"agent": agent.name, "spawned": self._spawned[agent.name]}
+                for agent in self._tree
+            ),
+        )
+
+    def turns(self) -> pd.DataFrame:
+        """One row a turn, in the order they began.
+
+        While a turn is under way its `outcome` and `ended` are missing, and its cost is
+        NaN until somebody reports it.
+        """
+        self._read()
+        return _frame(
+            TURNS,
+            (
+                {name: getattr(turn, name, None) for name in TURNS}
+                | {"turn": turn.id}
+                | _usage(turn.usage)
+                | {"cost_usd": turn.usage.known_usd if turn.usage.sources else NAN}
+                for turn in turns(self._entries)
+            ),
+        )
+
+    def messages(self) -> pd.DataFrame:
+        """One row a message. `agent` has it in its inbox; `turn` is the turn that was handed it."""
+        self._read()
+        return _frame(
+            MESSAGES,
+            (
+                {name: getattr(message, name, None) for name in MESSAGES}
+                | {"message": message.id, "agent": message.to, "turn": self._handed.get(message.id)}
+                for message in self._inboxes.messages.values()
+            ),
+        )
+
+    def costs(self) -> pd.DataFrame:
+        """One row an agent: what it used itself, and the sums of its subtree.
+
+        `cost_usd` is NaN when part of it has no known price. `subtree_usd` adds up what
+        is known; it is a lower bound where `subtree_exact` is false.
+        """
+        self._read()
+        sums = subtree_usage(self._tree, self._costs)
+        return _frame(
+            COSTS,
+            (
+                {
+                    "agent": agent.name,
+                    "parent": agent.parent,
+                    **_usage(self._costs.of(agent.name)),
+                    "subtree_tokens": sums[agent.name].tokens,
+                    "subtree_usd": sums[agent.name].cost_usd,
+                    "subtree_exact": sums[agent.name].exact,
+                }
+                for agent in self._tree
+            ),
+        )
+
+    def audit(
+        self,
+        *,
+        since: str | datetime | timedelta | None = None,
+        agent: str | None = None,
+        kind: str | None = None,
+    ) -> pd.DataFrame:
+        """One row an event, as the ledger has it.
+
+        `since` is a time (UTC unless it says otherwise) or a span back from now, such as
+        `"10min"`. `kind` is one kind (`"turn.ended"`) or a family (`"turn"`). What a
+        later version wrote stands in `rest`, as JSON.
+        """
+        self._read()
+        start = None if since is None else _moment(since)
+        entries = (e for e in self._entries if agent in (None, e.event.agent))
+        found = (_row(entry) for entry in entries if start is None or entry.ts >= start)
+        return _frame(AUDIT, (row for row in found if kind is None or _of_kind(row["kind"], kind)))
+
+    def _read(self) -> None:
+        """Fold in whatever the files have gained."""
+        with self._lock:
+            for path in self._paths():
+                for entry in self._new(path):
+                    self._apply(entry)
+
+    def _new(self, path: Path) -> Iterator[Entry]:
+        offset = self._offsets.get(path, 0)
+        with path.open("rb") as file:
+            file.seek(offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offsets[path] = offset + len(whole) + len(newline)
+        for line in whole.splitlines():
+            try:
+                yield Entry.from_line(line)
+            except ValueError as exc:
+                log.warning("%s: a line after byte %d is no entry (%s); skipped", path, offset, exc)
+
+    def _apply(self, entry: Entry) -> None:
+        event = entry.event
+        self._entries.append(entry)
+        self._tree.apply(entry)
+        self._inboxes.apply(entry)
+        self._costs.apply(entry)
+        if isinstance(event, AgentSpawned):
+            self._spawned[event.agent] = entry.ts
+        elif isinstance(event, TurnStarted):
+            self._handed.update(dict.fromkeys(event.messages, event.turn))
+
+
+def rows(found: Iterable[Mapping[str, object]], *columns: str) -> pd.DataFrame:
+    """A small table of texts, indexed by the first column."""
+    return _frame(dict.fromkeys(columns, TEXT), found)
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {name: getattr(usage, name, None) for name in USAGE} | {
+        "cost_usd": usage.known_usd,
+        "cost_source": ", ".join(usage.sources) or None,
+    }
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    if isinstance(entry.event, Unknown):
+        rest = dict(entry.event.row)
+        known = {"seq": entry.seq, "ts": entry.ts, "kind": rest.pop("kind"), "agent": entry.event.agent}
+        return known | {"rest": orjson.dumps(rest).decode()}
+    row = entry.row()
+    if "messages" in row:
+        row["messages"] = " ".join(row["messages"])
+    return row
+
+
+def _of_kind(kind: str, wanted: str) -> bool:
+    return kind == wanted or kind.startswith(f"{wanted}.")
+
+
+def _frame(columns: Columns, found: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """A frame of exactly these columns and dtypes; empty texts are missing ones."""
+    listed = list(found)
+    data = {
+        name: pd.Series([_cell(row.get(name)) for row in listed], dtype="object").astype(dtype)  # type: ignore[call-overload]
+        for name, dtype in columns.items()
+    }
+    return pd.DataFrame(data).set_index(next(iter(columns)))
+
+
+def _cell(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _moment(since: str | datetime | timedelta) -> datetime:
+    """Raises `BadInput` when `since` is neither a time nor a span."""
+    if isinstance(since, str):
+        since = _parsed(since)
+    if isinstance(since, timedelta):
+        return (pd.Timestamp.now(tz="UTC") - since).to_pydatetime()
+    moment = pd.Timestamp(since)
+    return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).to_pydatetime()
+
+
+def _parsed(since: str) -> datetime | timedelta:
+    for read in (pd.Timedelta, pd.Timestamp):
+        try:
+            return read(since)
+        except ValueError:
+            continue
+    raise BadInput(f"since={since!r} is neither a time ('2030-01-31 14:00') nor a span ('10min')")

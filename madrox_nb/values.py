@@ -1,0 +1,207 @@
+"""What the person's verbs give back, and how a cell shows it.
+
+Everything here is a value: it keeps what was true when it was asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, Final, Self
+
+from . import views
+from .errors import TurnFailed
+from .events import NAN, TurnEnded
+from .folds import Message
+from .mail import Answer
+from .tree import Agent, Tree
+from .views import Picture
+
+LONGEST_SHOWN: Final = 20_000
+"""Characters of one text that a cell shows; the value holds all of it."""
+RED: Final = "color:var(--jp-error-color1,#c62828)"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Reply(Answer):
+    """What came of a turn: `text`, `ok`, `outcome`, `error`, `replies`, `usage`, `turn`, …
+
+    A turn that failed or was interrupted is a reply too; `check` makes it an error.
+    """
+
+    @property
+    def cost_usd(self) -> float:
+        """US dollars for this turn; NaN when nobody knows."""
+        return self.usage.known_usd if self.usage.sources else NAN
+
+    @property
+    def cost_source(self) -> str:
+        """Where the price comes from: `cli`, `user`, `genai-prices`, `rehearsal`, `unknown`."""
+        return ", ".join(self.usage.sources) or "unknown"
+
+    def check(self) -> Self:
+        """This reply, if its turn ended well. Raises `TurnFailed`."""
+        if not self.ok:
+            ended = TurnEnded(
+                agent=self.agent, turn=self.turn, outcome=self.outcome, text=self.text, error=self.error
+            )
+            raise TurnFailed(ended)
+        return self
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<reply {self.turn} {self.outcome}, {len(self.text):,} characters>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        said = "\n\n".join((*self.replies, self.text)).strip()
+        if self.ok:
+            return {"text/plain": shortened(said), "text/markdown": shortened(said)}
+        what = f"✕ {self.turn} {self.outcome}" + (f": {self.error}" if self.error else "")
+        page = f'<p style="{RED}">{escape(what)}</p>'
+        rest = f'<pre style="white-space:pre-wrap">{escape(shortened(said))}</pre>' if said else ""
+        return {"text/plain": "\n".join((what, shortened(said))).strip(), "text/html": page + rest}
+
+
+def shortened(text: str) -> str:
+    """`text`, cut where a cell would grow too long, saying so."""
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{text[:LONGEST_SHOWN]}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+
+
+class Replies(Mapping[str, Reply]):
+    """The last reply of each agent that was waited for, by name. Of one alone it looks like it."""
+
+    def __init__(self, replies: Mapping[str, Reply]) -> None:
+        self._replies = dict(replies)
+
+    def __getitem__(self, name: str) -> Reply:
+        return self._replies[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._replies)
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def __repr__(self) -> str:
+        return f"<replies of {', '.join(self) or 'nobody'}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        shown = [reply._repr_mimebundle_() for reply in self.values()]
+        if len(shown) == 1:
+            return shown[0]
+        parts = [f"{reply.turn} {reply.outcome}" for reply in self.values()]
+        plain = [f"{head}\n{each['text/plain']}" for head, each in zip(parts, shown, strict=True)]
+        return {"text/plain": shortened("\n\n".join(plain)) or repr(self)}
+
+
+class Letters(tuple[Message, ...]):
+    """Messages taken out of the person's inbox, oldest first."""
+
+    __slots__ = ()
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        if not self:
+            return {"text/plain": "No messages."}
+        heads = [(f"{m.sender} answers [{m.answers}]" if m.answers else m.sender) for m in self]
+        plain = "\n\n".join(f"[{m.id}] {head}:\n{m.text}" for head, m in zip(heads, self, strict=True))
+        marked = "\n\n".join(f"**{head}** `{m.id}`\n\n{m.text}" for head, m in zip(heads, self, strict=True))
+        return {"text/plain": shortened(plain), "text/markdown": shortened(marked)}
+
+
+class Snapshot:
+    """The tree as it was when it was asked for. Items are agents, by name."""
+
+    def __init__(self, tree: Tree, picture: Picture) -> None:
+        self._tree = copy.copy(tree)
+        for name, value in vars(tree).items():
+            setattr(self._tree, name, copy.copy(value))
+        self.picture = picture
+
+    def __getitem__(self, name: str) -> Agent:
+        """The agent of that name. Raises `UnknownAgent` with the nearest known name."""
+        return self._tree[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tree
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(self._tree)
+
+    def __len__(self) -> int:
+        return len(self._tree)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a snapshot, or a tree, in which the same has happened to everyone."""
+        return self._tree == (other._tree if isinstance(other, Snapshot) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def children(self, name: str | None = None) -> list[Agent]:
+        """The direct children of `name`; the roots without one."""
+        return self._tree.children(name)
+
+    def alive(self) -> list[Agent]:
+        return self._tree.alive()
+
+    def __str__(self) -> str:
+        return views.plain(self.picture)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return views.html(self.picture)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where the MCP server listens, and how other clients get in.
+
+    The token is kept in a file that only you can read. It is shown nowhere: the lines to
+    paste read that file.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    token_file: Path
+    notice: str = ""
+
+    @property
+    def claude_code(self) -> str:
+        """The line that makes the tools known to Claude Code."""
+        secret = f"$(cat {shlex.quote(str(self.token_file))})"
+        return (
+            f'claude mcp add --transport http madrox {self.url} --header "Authorization: Bearer {secret}"'
+        )
+
+    @property
+    def claude_desktop(self) -> str:
+        """What goes into Claude Desktop's configuration. It needs Node, for mcp-remote."""
+        secret = f"$(cat {shlex.quote(str(self.token_file))})"
+        command = (
+            f'AUTH="Bearer {secret}" exec npx -y mcp-remote {self.url} --header \'Authorization:${{AUTH}}\''
+        )
+        quoted = command.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{{"mcpServers": {{"madrox": {{"command": "sh", "args": ["-c", "{quoted}"]}}}}}}'
+
+    def __str__(self) -> str:
+        lines = [
+            f"The MCP server listens at {self.url}" + (f" ({self.notice})" if self.notice else ""),
+            "",
+            "Claude Code, in a terminal of this machine:",
+            f"  {self.claude_code}",
+            "Claude Desktop, in claude_desktop_config.json:",
+            f"  {self.claude_desktop}",
+        ]
+        return "\n".join(lines)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": str(self)}

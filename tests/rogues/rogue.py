@@ -1,0 +1,96 @@
+"""A CLI that misbehaves. It speaks the rehearsal wire, badly.
+
+How it starts is its argument: `mute` never becomes ready, `dies` ends at once, `garbled`
+prints nonsense first, `refuses` says that it can't go on. What a prompt makes it do is
+the prompt's first word.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+
+def say(kind: str, **fields: object) -> None:
+    print(json.dumps({"type": kind, **fields}), flush=True)
+
+
+def end(turn: str, text: str = "done", outcome: str = "ok") -> None:
+    say("ended", turn=turn, outcome=outcome, text=text, error="" if outcome == "ok" else text)
+
+
+def nonsense(turn: str) -> None:
+    os.write(1, b"\xff\xfe not json \x00 at all\n" * 50)
+    end(turn)
+
+
+def long(turn: str) -> None:
+    say("said", turn=turn, text="x" * 5_000_000)
+    end(turn, "y" * 5_000_000)
+
+
+def endless(turn: str) -> None:
+    os.write(1, b"z" * 2**20 * 40 + b"\n")
+    end(turn)
+
+
+def dies(turn: str) -> None:
+    say("delta", turn=turn, text="half an ans")
+    print("out of cheese", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+def twice(turn: str) -> None:
+    end(turn, "first")
+    end(turn, "again")
+    say("said", turn=turn, text="and another thing")
+
+
+def halves(turn: str) -> None:
+    whole = json.dumps({"type": "said", "turn": turn, "text": "äöü €"}, ensure_ascii=False).encode() + b"\n"
+    for byte in whole:
+        os.write(1, bytes([byte]))
+    end(turn)
+
+
+def secret(turn: str) -> None:
+    value = os.environ["CANARY_API_KEY"]
+    for piece in (value[:9], value[9:]):
+        say("delta", turn=turn, text=piece)
+    say("said", turn=turn, text=f"the key is {value}")
+    end(turn, f"it was {value}")
+
+
+def child(turn: str) -> None:
+    sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    end(turn, str(sleeper.pid))
+
+
+def deaf(turn: str) -> None:
+    """Ignores interrupts, and everything else, for good."""
+    while True:
+        sys.stdin.readline()
+
+
+def echo(turn: str) -> None:
+    end(turn, "heard")
+
+
+ACTS = {f.__name__: f for f in (nonsense, long, endless, dies, twice, halves, secret, child, deaf)}
+
+
+def main(start: str) -> None:
+    if start == "dies":
+        sys.exit("no licence for this machine")
+    if start == "garbled":
+        print("Welcome to Rogue 2.0!", flush=True)
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message["type"] == "hello" and start != "mute":
+            say("ready", session=message["session"], version="0")
+        elif message["type"] == "prompt":
+            words = message["text"].split()
+            ACTS.get(words[0], echo)(message["turn"])
+
+
+main(sys.argv[1] if len(sys.argv) > 1 else "")

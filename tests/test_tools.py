@@ -1,0 +1,716 @@
+"""What agents may do with the tools, and what they are told. Real agents, no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from madrox_nb import tools
+from madrox_nb.config import Settings
+from madrox_nb.errors import (
+    AgentBusy,
+    AgentGone,
+    BadInput,
+    BadPrompt,
+    Forbidden,
+    HarnessNotReady,
+    MadroxError,
+    TurnFailed,
+    UnknownAgent,
+    UnknownMessage,
+)
+from madrox_nb.events import PERSON, AgentSpawned, Entry, Event, TurnStarted
+from madrox_nb.manager import Manager
+from madrox_nb.tools import TOOLS, Desk, Result, find, in_tools
+from madrox_nb.tree import Tree
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@dataclass
+class Stage:
+    """A manager, and the tools as each caller has them."""
+
+    manager: Manager
+    told: list[tuple[float, str]] = field(default_factory=list)
+    """The progress that was reported."""
+
+    async def call(self, caller: str, tool: str, **given: Any) -> Result:
+        async def progress(seconds: float, text: str) -> None:
+            self.told.append((seconds, text))
+
+        return await find(tool).call(Desk(self.manager, caller, progress), given)
+
+    async def spawn(self, *names: str, by: str = PERSON, **given: Any) -> None:
+        for name in names:
+            await self.call(by, "spawn_instance", name=name, **given)
+
+    async def turn_of(self, name: str) -> None:
+        """Wait until a turn of `name` is under way."""
+        async with asyncio.timeout(10):
+            while not self.manager.tree[name].turn:
+                await self.manager.mail.change()
+
+    def entries(self, kind: type[Event], agent: str) -> list[Any]:
+        return [e.event for e in self.manager.ledger if isinstance(e.event, kind) and e.event.agent == agent]
+
+
+@asynccontextmanager
+async def stage(
+    tmp_path: Path, environ: dict[str, str] | None = None, **settings: Any
+) -> AsyncIterator[Stage]:
+    chosen = Settings(home=tmp_path / "home", harnesses=("rehearsal",), **settings)
+    manager = await Manager(chosen, environ={"PATH": "/usr/bin:/bin", **(environ or {})}).open()
+    try:
+        yield Stage(manager)
+    finally:
+        await manager.close()
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(story, 30))
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call waits a third of a second, and reports every twentieth."""
+    monkeypatch.setattr(tools, "LONGEST_WAIT", 0.3)
+    monkeypatch.setattr(tools, "BEAT", 0.05)
+
+
+# who may do what
+
+
+def family() -> Tree:
+    """you ─ ann ─ (bea ─ bo, cy), and you ─ max ─ mia."""
+    parents = {"ann": None, "bea": "ann", "bo": "bea", "cy": "ann", "max": None, "mia": "max"}
+    born = [AgentSpawned(agent=n, harness="h", role="r", parent=p) for n, p in parents.items()]
+    return Tree.replay(Entry(seq, NOW, event) for seq, event in enumerate(born))
+
+
+def allowed(rule: Any, caller: str, *more: str) -> set[str]:
+    tree, names = family(), set()
+    for name in tree.agents:
+        try:
+            rule(tree, caller, name, *more)
+        except (Forbidden, BadInput):
+            continue
+        names.add(name)
+    return names
+
+
+def test_an_agent_acts_on_itself_and_those_below_it_and_on_nobody_else() -> None:
+    assert {"ann", "bea", "bo", "cy"} == allowed(tools.may_act, "ann", "interrupt")
+    assert {"bea", "bo"} == allowed(tools.may_act, "bea", "interrupt")
+    assert {"bo"} == allowed(tools.may_act, "bo", "interrupt")
+
+
+def test_an_agent_messages_those_below_it_its_parent_and_its_siblings_but_not_itself() -> None:
+    assert {"bea", "bo", "cy", "max"} == allowed(tools.may_message, "ann")
+    assert {"ann", "bo", "cy"} == allowed(tools.may_message, "bea")
+    assert {"bea"} == allowed(tools.may_message, "bo")
+
+
+def test_an_agent_sees_itself_and_whom_it_may_message() -> None:
+    assert {"ann", "bea", "bo", "cy"} == allowed(tools.may_see, "bea")
+    assert {"bea", "bo"} == allowed(tools.may_see, "bo")
+
+
+def test_the_person_may_do_everything() -> None:
+    everybody = set(family().agents)
+
+    assert everybody == allowed(tools.may_act, PERSON, "interrupt")
+    assert everybody == allowed(tools.may_message, PERSON)
+    assert everybody == allowed(tools.may_see, PERSON)
+
+
+def test_a_new_agent_becomes_a_child_of_its_spawner_or_of_someone_below_it() -> None:
+    tree = family()
+
+    assert "bea" == tools.parent_for(tree, "bea", None)
+    assert "bo" == tools.parent_for(tree, "ann", "bo")
+    assert "mia" == tools.parent_for(tree, PERSON, "mia")
+    assert None is tools.parent_for(tree, PERSON, None)
+    with pytest.raises(Forbidden, match="bea can't spawn below cy"):
+        tools.parent_for(tree, "bea", "cy")
+    with pytest.raises(UnknownAgent):
+        tools.parent_for(tree, "bea", PERSON)
+
+
+# what a tool takes
+
+
+@pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
+def test_every_tool_and_each_of_its_arguments_is_described(tool: tools.Tool) -> None:
+    schema = tool.schema()
+
+    assert len(tool.description) > 40
+    assert list(tool.parameters) == list(schema["properties"])
+    assert [] == [name for name, p in schema["properties"].items() if not p.get("description")]
+    assert False is schema["additionalProperties"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "said"),
+    [
+        ("send_to_instance", {"instance": "bob", "message": "hi"}, "no argument 'instance'. Did you mean 'instance_id'"),
+        ("spawn_instance", {"name": "bob", "use_worktree": True}, "no argument 'use_worktree'. It takes: name?, role?"),
+        ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
+        ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id, message, wait"),
+        ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite number"),
+        ("get_instance_tree", {"depth": 1}, "no argument 'depth'. It takes no arguments"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_refused_naming_what_is_known(
+    tool: str, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        find(tool).arguments(given)
+
+    assert said in str(refused.value)
+
+
+def test_null_means_the_default_and_numbers_may_come_as_text() -> None:
+    meant = find("send_to_instance").arguments(
+        {"instance_id": "bob", "message": "hi", "wait_for_response": None, "timeout_seconds": "20"}
+    )
+
+    assert {
+        "instance_id": "bob",
+        "message": "hi",
+        "wait_for_response": False,
+        "timeout_seconds": 20.0,
+    } == meant
+
+
+def test_an_unknown_tool_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(BadInput, match="no tool 'send_to_instances'. Did you mean 'send_to_instance'"):
+        find("send_to_instances")
+
+
+def test_spawning_claude_takes_what_spawning_any_agent_takes_but_the_kind() -> None:
+    anything, claude = TOOLS["spawn_instance"].parameters, TOOLS["spawn_claude"].parameters
+
+    assert {**claude, "instance_type": anything["instance_type"]} == anything
+
+
+def test_tools_that_only_look_or_wait_say_so_and_only_terminating_destroys() -> None:
+    looking = {name for name, tool in TOOLS.items() if tool.read_only}
+
+    assert {name for name in TOOLS if name.startswith("get_")} == looking
+    assert ["terminate_instance"] == [name for name, tool in TOOLS.items() if tool.destructive]
+
+
+def test_the_next_step_in_an_error_is_told_in_tools() -> None:
+    spawned, started = (
+        AgentSpawned(agent="bob", harness="h", role="r"),
+        TurnStarted(agent="bob", turn="bob.t2", sender="", text=""),
+    )
+    said = [str(e) for e in (AgentBusy(started, "busy"), AgentGone(started, "stopped"), UnknownAgent("bob"))]
+
+    assert "Wait for it (get_instance_status bob) or end it (interrupt_instance bob)" in in_tools(said[0])
+    assert "Spawn it again: spawn_instance bob" in in_tools(said[1])
+    assert "`spawn_instance NAME` starts one" in in_tools(said[2])
+    assert "end it: terminate_instance bob force=true" in in_tools("or end it: %madrox stop bob --force")
+    assert "git push --force failed" == in_tools("git push --force failed")
+    assert "agent.spawned" == spawned.kind
+
+
+# spawning
+
+
+def test_an_agent_is_the_parent_of_what_it_spawns_without_saying_so(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice")
+            spawned = await on.call("alice", "spawn_instance", role="debugger")
+
+            assert "alice.1" == spawned.data["instance_id"]
+            assert "alice" == on.manager.tree["alice.1"].parent
+            assert "idle" == spawned.data["status"]
+            assert "spawned alice.1 (debugger, rehearsal, child of alice): idle" == spawned.text
+
+    run(story())
+
+
+def test_spawning_without_waiting_for_it_says_starting_and_keeps_its_first_task(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            spawned = await on.call(
+                PERSON, "spawn_instance", name="al", wait_for_ready=False, initial_prompt="/say hi"
+            )
+            assert "starting" == spawned.data["status"]
+
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            assert ("hi", spawned.data["message_id"], "ok") == (
+                reply["text"],
+                reply["answers"],
+                reply["outcome"],
+            )
+
+    run(story())  # fmt: skip
+
+
+def test_spawning_can_return_the_answer_to_the_first_task(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            spawned = await on.call(
+                PERSON, "spawn_instance", name="al", initial_prompt="/say 4", wait_for_response=True
+            )
+
+            assert ("completed", "4") == (spawned.data["status"], spawned.data["response"])
+            assert spawned.text.endswith("\n\n4")
+
+    run(story())
+
+
+def test_a_cli_that_does_not_start_is_an_error_with_its_exit_code(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path, {"MADROX_REHEARSAL_BIN": "false"}) as on:
+            with pytest.raises(HarnessNotReady, match=r"al did not start: .*code 1\. Spawn it again"):
+                await on.spawn("al")
+            assert "failed" == on.manager.tree["al"].state
+
+    run(story())
+
+
+def test_a_first_task_that_cannot_be_sent_spawns_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            with pytest.raises(BadPrompt):
+                await on.spawn("al", initial_prompt="  ")
+            with pytest.raises(BadInput, match="needs an initial_prompt"):
+                await on.spawn("al", wait_for_response=True)
+            assert 0 == len(on.manager.tree)
+
+    run(story())
+
+
+def test_a_child_gets_no_more_permissions_than_its_parent_has(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice")
+            await on.spawn("boss", permissions="all")
+            with pytest.raises(Forbidden, match="can't give a child more than it has"):
+                await on.spawn("bob", by="alice", permissions="all")
+            await on.spawn("bob", by="boss", permissions="all")
+            await on.spawn("carol", by="boss")
+
+            assert ["boss", "bob", "carol"] == [a.name for a in on.manager.tree.subtree("boss")]
+            assert ["all", "edits"] == [a.permissions for a in on.manager.tree.children("boss")]
+
+    run(story())
+
+
+# words
+
+
+def test_an_answer_comes_to_whoever_waits_for_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "bob")
+            answer = await on.call(
+                "alice", "send_to_instance", instance_id="bob", message="/say 4", wait_for_response=True
+            )
+
+            assert "4" == answer.text
+            assert ("completed", "alice.m1", "bob.t1") == tuple(
+                answer.data[key] for key in ("status", "message_id", "turn")
+            )
+            assert 0 == on.manager.tree["alice"].turns, "nothing came a second time"
+            assert [] == (await on.call("alice", "get_pending_replies")).data["replies"]
+
+    run(story())
+
+
+def test_what_a_child_replied_stands_before_its_last_words(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "bob")
+            asked = asyncio.create_task(
+                on.call(
+                    "alice",
+                    "send_to_instance",
+                    instance_id="bob",
+                    message="/slow 3 0.1",
+                    wait_for_response=True,
+                )
+            )
+            await on.turn_of("bob")
+            replied = await on.call("bob", "reply_to_caller", reply_message="half of it", instance_id="bob")
+
+            assert "alice" == replied.data["recipient"]
+            assert "half of it\n\nword-1 word-2 word-3" == (await asked).text
+
+    run(story())  # fmt: skip
+
+
+def test_an_answer_that_nobody_waits_for_starts_the_askers_next_turn(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice")
+            await on.spawn("bob", by="alice")
+            sent = await on.call("alice", "send_to_instance", instance_id="bob", message="/say 4")
+            assert ("sent", "alice.m1") == (sent.data["status"], sent.data["message_id"])
+            assert "comes as your next prompt" in sent.text
+            assert await on.manager.quiet(("alice",), 10)
+
+            [started] = on.entries(TurnStarted, "alice")
+            assert "[bob.m1] bob answers [alice.m1]:\n4" == started.text
+            assert [] == (await on.call("alice", "get_pending_replies")).data["replies"]
+
+    run(story())
+
+
+def test_the_answers_of_a_child_without_auto_inject_wait_and_are_taken_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice")
+            await on.spawn("bob", by="alice", auto_inject=False)
+            sent = await on.call("alice", "send_to_instance", instance_id="bob", message="/say 4")
+            assert sent.text.endswith("get_pending_replies brings the answer")
+            taken = await on.call("alice", "get_pending_replies", wait_timeout=10)
+            again = await on.call("alice", "get_pending_replies")
+
+            [reply] = taken.data["replies"]
+            assert ("bob", "alice.m1", "4") == (reply["sender"], reply["answers"], reply["text"])
+            assert "[bob.m1] bob answers [alice.m1]:\n4" == taken.text
+            assert [] == again.data["replies"]
+            assert 0 == on.manager.tree["alice"].turns
+
+    run(story())
+
+
+def test_a_busy_agent_queues_and_each_who_waits_gets_the_answer_to_their_own(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "bob", "carol")
+            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/slow 2 0.1")
+            queued = await on.call("carol", "send_to_instance", instance_id="bob", message="/say zero")
+            waiting = [
+                on.call(
+                    who, "send_to_instance", instance_id="bob", message=f"/say {n}", wait_for_response=True
+                )
+                for n, who in enumerate(["alice", "carol", "alice", PERSON])
+            ]
+            answers = await asyncio.gather(*waiting)
+
+            assert "queued" == queued.data["status"]
+            assert ["0", "1", "2", "3"] == [answer.text for answer in answers]
+
+    run(story())
+
+
+@pytest.mark.usefixtures("short")
+def test_a_long_wait_reports_progress_and_ends_as_running_and_the_answer_comes_later(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "bob")
+            on.told.clear()
+            for caller in ("alice", PERSON):
+                running = await on.call(
+                    caller,
+                    "send_to_instance",
+                    instance_id="bob",
+                    message="/slow 5 0.1",
+                    wait_for_response=True,
+                )
+                assert "running" == running.data["status"]
+                assert running.text.startswith("running: bob is busy. ")
+                assert await on.manager.quiet((), 10)
+
+            assert 6 <= len(on.told)
+            assert "bob is busy, 0 s so far" == on.told[0][1]
+            [started] = on.entries(TurnStarted, "alice")
+            assert "word-1 word-2 word-3 word-4 word-5" in started.text
+            [reply] = (await on.call(PERSON, "get_pending_replies")).data["replies"]
+            assert (running.data["message_id"], "word-1 word-2 word-3 word-4 word-5") == (
+                reply["answers"],
+                reply["text"],
+            )
+
+    run(story())  # fmt: skip
+
+
+@pytest.mark.usefixtures("short")
+def test_waiting_for_replies_in_vain_says_who_is_still_at_work(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            nobody = await on.call(PERSON, "get_pending_replies")
+            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/hang")
+            on.told.clear()
+            nothing = await on.call(PERSON, "get_pending_replies", wait_timeout=100)
+
+            assert "no messages, and nobody is at work on anything you asked" == nobody.text
+            assert (
+                "no messages yet: bob is busy (bob.t1). Call it again with a wait_timeout, or go on"
+                == nothing.text
+            )
+            assert on.told
+
+    run(story())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "said"), [("/say half\n/fail no disk", "failed: no disk. It had said: half"), ("/crash", "code 3")]
+)  # fmt: skip
+def test_a_turn_that_fails_is_an_error_with_its_reason_and_what_was_said(
+    tmp_path: Path, message: str, said: str
+) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            with pytest.raises(TurnFailed, match="See get_instance_output") as failed:
+                await on.call(
+                    PERSON, "send_to_instance", instance_id="bob", message=message, wait_for_response=True
+                )
+            assert said in str(failed.value)
+
+    run(story())
+
+
+def test_a_failure_that_nobody_waited_for_is_told_the_person_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/fail no disk")
+
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            assert ("failed", "no disk") == (reply["outcome"], reply["text"])
+
+    run(story())
+
+
+def test_giving_up_a_wait_leaves_the_agent_at_work_and_its_answer_in_the_inbox(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            asking = asyncio.create_task(
+                on.call(
+                    PERSON,
+                    "send_to_instance",
+                    instance_id="bob",
+                    message="/slow 2 0.1",
+                    wait_for_response=True,
+                )
+            )
+            await on.turn_of("bob")
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            assert "word-1 word-2" == reply["text"]
+
+    run(story())  # fmt: skip
+
+
+def test_a_reply_to_a_question_is_not_followed_by_the_turns_last_words(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/slow 2 0.1")
+            await on.call("bob", "reply_to_caller", reply_message="42", correlation_id="bob.t1")
+            await on.manager.quiet((), 10)
+
+            replies = (await on.call(PERSON, "get_pending_replies")).data["replies"]
+            assert [("42", "bob.t1")] == [(reply["text"], reply["answers"]) for reply in replies]
+
+    run(story())
+
+
+# refusals
+
+
+REFUSED: list[tuple[str, str, dict[str, Any], type[MadroxError], str]] = [
+    ("alice", "send_to_instance", {"instance_id": "alise", "message": "x"}, UnknownAgent, "Did you mean 'alice'"),
+    ("alice", "send_to_instance", {"instance_id": "Bob", "message": "x"}, UnknownAgent, "Did you mean 'bob'"),
+    ("alice", "send_to_instance", {"instance_id": "alice", "message": "x"}, BadInput, "put in a file"),
+    ("alice", "send_to_instance", {"instance_id": "you", "message": "x"}, BadInput, "Use reply_to_caller"),
+    ("bob", "send_to_instance", {"instance_id": "max", "message": "x"}, Forbidden, "Ask the person"),
+    ("alice", "send_to_instance", {"instance_id": "bob", "message": " "}, BadPrompt, "write what"),
+    ("bob", "reply_to_caller", {"reply_message": "x", "instance_id": "alice"}, Forbidden, "Leave instance_id out"),
+    ("bob", "reply_to_caller", {"reply_message": "x", "correlation_id": "a.m9"}, UnknownMessage, "Known: none"),
+    ("you", "reply_to_caller", {"reply_message": "x"}, BadInput, "use send_to_instance"),
+    ("bob", "get_pending_replies", {"instance_id": "alice"}, Forbidden, "read what was said"),
+    ("you", "get_pending_replies", {"instance_id": "alice"}, Forbidden, "read what was said"),
+    ("bob", "interrupt_instance", {"instance_id": "alice"}, Forbidden, "Ask the person"),
+    ("alice", "terminate_instance", {"instance_id": "max"}, Forbidden, "Ask the person"),
+    ("bob", "get_instance_output", {"instance_id": "max"}, Forbidden, "Ask the person"),
+    ("alice", "get_instance_output", {"instance_id": "bob", "since": "noon"}, BadInput, "Write it as"),
+    ("bob", "get_children", {"parent_id": "max"}, Forbidden, "Ask the person"),
+    ("bob", "spawn_instance", {"name": "x", "parent_instance_id": "alice"}, Forbidden, "Ask the person"),
+    ("bob", "spawn_instance", {"name": "alice"}, MadroxError, "Choose another name"),
+]  # fmt: skip
+
+
+def test_every_refusal_says_the_next_step(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "max")
+            await on.spawn("bob", by="alice")
+            for caller, tool, given, kind, step in REFUSED:
+                with pytest.raises(kind) as refused:
+                    await on.call(caller, tool, **given)
+                assert step in in_tools(str(refused.value)), (caller, tool, given)
+
+    run(story())
+
+
+# ending
+
+
+def test_a_busy_agent_is_interrupted_and_an_idle_one_has_nothing_to_interrupt(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            idle = await on.call(PERSON, "interrupt_instance", instance_id="bob")
+            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/hang")
+            busy = await on.call(PERSON, "interrupt_instance", instance_id="bob")
+
+            assert {"interrupted": False, "turn": "", "confirmed": False} == idle.data
+            assert {"interrupted": True, "turn": "bob.t1", "confirmed": True} == busy.data
+            assert "idle" == on.manager.tree["bob"].state
+
+    run(story())
+
+
+def test_terminating_takes_everyone_below_along_but_no_one_at_work_unless_forced(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice")
+            await on.spawn("bob", by="alice")
+            await on.spawn("carol", by="bob")
+            await on.call("bob", "send_to_instance", instance_id="carol", message="/hang")
+            await on.turn_of("carol")
+            with pytest.raises(AgentBusy) as refused:
+                await on.call("alice", "terminate_instance", instance_id="bob")
+            assert "carol is busy" in str(refused.value)
+            assert "force=true ends it anyway" in in_tools(str(refused.value))
+            ended = await on.call("alice", "terminate_instance", instance_id="bob", force=True)
+            again = await on.call("alice", "terminate_instance", instance_id="bob")
+
+            assert ["carol", "bob"] == ended.data["terminated"]
+            assert ("bob had ended already", []) == (again.text, again.data["terminated"])
+            assert "terminated by alice" == on.manager.tree["bob"].reason
+
+    run(story())
+
+
+def test_ending_goes_on_when_the_one_who_asked_for_it_hangs_up(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice")
+            await on.spawn("bob", by="alice")
+            ending = asyncio.create_task(on.call("alice", "terminate_instance", instance_id="alice"))
+            await asyncio.sleep(0)
+            ending.cancel()
+            async with asyncio.timeout(10):
+                while on.manager.tree.alive():
+                    await on.manager.mail.change()
+
+            assert ["stopped", "stopped"] == [agent.state for agent in on.manager.tree]
+
+    run(story())
+
+
+# looking
+
+
+def test_the_tree_is_drawn_with_states_and_the_reader_in_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            nobody = await on.call(PERSON, "get_instance_tree")
+            await on.spawn("alice", role="architect")
+            await on.spawn("bob", "carol", by="alice")
+            await on.spawn("dan", by="bob")
+            await on.call(PERSON, "terminate_instance", instance_id="carol")
+            drawn = await on.call("bob", "get_instance_tree")
+
+            assert "no agents yet: spawn_instance starts one" == nobody.text
+            assert [
+                "alice [idle] (rehearsal) architect",
+                "├── bob [idle] (rehearsal) general ← you",
+                "│   └── dan [idle] (rehearsal) general",
+                "└── carol [stopped] (rehearsal) general",
+            ] == drawn.text.splitlines()
+            [root] = drawn.data["tree"]
+            assert ["bob", "carol"] == [child["name"] for child in root["children"]]
+            assert ["alice", "bob", "carol", "dan"] == [each["name"] for each in drawn.data["instances"]]
+
+    run(story())
+
+
+def test_children_and_states_are_told_in_text_and_data_that_json_can_hold(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "max")
+            await on.spawn("bob", by="alice")
+            await on.spawn("dan", by="bob")
+            roots = await on.call(PERSON, "get_children")
+            mine = await on.call("alice", "get_children")
+            near = await on.call("dan", "get_instance_status")
+            one = await on.call("dan", "get_instance_status", instance_id="bob")
+
+            assert ["alice", "max"] == [each["name"] for each in roots.data["children"]]
+            assert "bob [idle] (rehearsal) general" == mine.text
+            assert ["bob", "dan"] == [each["name"] for each in near.data["instances"]]
+            assert ("alice", ["dan"], 0) == tuple(one.data[key] for key in ("parent", "children", "queued"))
+            assert "permissions: edits" in one.text
+            for told in (roots, mine, near, one):
+                json.dumps(told.data, allow_nan=False)
+
+    run(story())
+
+
+def test_a_transcript_is_read_from_the_ledger_newest_last(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("alice", "bob")
+            nothing = await on.call("alice", "get_instance_output", instance_id="bob")
+            for word in ("one", "two"):
+                await on.manager.send("bob", f"/say {word}", sender="alice")
+            whole = await on.call("alice", "get_instance_output", instance_id="bob")
+            last = await on.call("alice", "get_instance_output", instance_id="bob", limit=1)
+            since = whole.data["output"][1]["timestamp"]
+            later = await on.call("alice", "get_instance_output", instance_id="bob", since=since)
+
+            assert "nothing was said to or by bob yet" == nothing.text
+            assert ["prompt", "answer", "prompt", "answer"] == [row["type"] for row in whole.data["output"]]
+            assert ["alice", "bob", "alice", "bob"] == [row["sender"] for row in whole.data["output"]]
+            assert last.text.startswith("[3 older entries are left out here]\n")
+            assert ["two"] == [row["content"] for row in last.data["output"]]
+            assert "two" == later.data["output"][-1]["content"]
+            assert "one" not in later.text.replace(since, "")
+
+    run(story())
+
+
+def test_a_long_transcript_is_cut_and_says_what_is_missing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob")
+            await on.manager.send("bob", f"/say {'x' * 100_000}")
+            for n in range(6):
+                await on.manager.send("bob", f"/say {n}{'y' * 4000}")
+            cut = await on.call(PERSON, "get_instance_output", instance_id="bob")
+            first = await on.call(PERSON, "get_instance_output", instance_id="bob", limit=1)
+            await on.manager.send("bob", f"/say {'z' * 50_000}")
+            long = await on.call(PERSON, "get_instance_output", instance_id="bob", limit=1)
+
+            assert len(cut.text) <= tools.LONGEST_OUTPUT + 100
+            assert cut.data["left_out"] == 14 - len(cut.data["output"])
+            assert f"[{cut.data['left_out']} older entries are left out here]" == cut.text.splitlines()[0]
+            assert "5yyy" in first.text
+            assert "[… 45,000 characters are left out here …]" in long.text
+
+    run(story())
