@@ -132,12 +132,13 @@ class Waiting:
     again: Callable[[Live | None], None] | None = None
     """Interrupts the agents, and tells the live display how that ended."""
     doing: str = "working"
+    cancels: bool = True
+    """Whether an interrupt may cancel the future; a verb that acts must run to its end."""
 
     def block(self, future: cf.Future[T], line: Callable[[T], str] = lambda _: "") -> T:
         """Wait in this thread. `line` says what stays of the display.
 
-        Raises `WaitInterrupted` on an interrupt; the future is cancelled then, so only
-        hand in what may be.
+        Raises `WaitInterrupted` on an interrupt.
         """
         try:
             with _interruptible(), self:
@@ -146,7 +147,7 @@ class Waiting:
                     self._tick()
                 return self._end(future.result(), line)
         except KeyboardInterrupt:
-            future.cancel()
+            self._leave(future)
             raise self._interrupted() from None
 
     async def patiently(self, future: cf.Future[T], line: Callable[[T], str] = lambda _: "") -> T:
@@ -156,7 +157,7 @@ class Waiting:
             try:
                 return self._end(await patiently(future), line)
             except asyncio.CancelledError:
-                future.cancel()
+                self._leave(future)
                 raise
             finally:
                 ticking.cancel()
@@ -166,11 +167,19 @@ class Waiting:
             self.live.open()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None
+    ) -> None:
         if exc is not None and self.live is not None:
             who = ", ".join(self.names)
             left = isinstance(exc, KeyboardInterrupt | asyncio.CancelledError)
-            self.live.close(f"{who} {'go' if len(self.names) > 1 else 'goes'} on {self.doing}" if left else who)
+            self.live.close(
+                f"{who} {'go' if len(self.names) > 1 else 'goes'} on {self.doing}" if left else who
+            )
+
+    def _leave(self, future: cf.Future[Any]) -> None:
+        if self.cancels:
+            future.cancel()
 
     def _end(self, value: T, line: Callable[[T], str]) -> T:
         if self.live is not None:
@@ -197,7 +206,11 @@ class Waiting:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """In a cell that awaits somewhere, an interrupt only wakes the loop, which a blocking wait keeps asleep."""
+    """An interrupt ends a blocking wait in every cell.
+
+    In one that awaits somewhere, ipykernel's handler only wakes the loop, and that is
+    what the wait keeps asleep.
+    """
     if kernel() is None:
         yield
         return

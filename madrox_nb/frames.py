@@ -25,7 +25,7 @@ import pandas as pd
 from .errors import BadInput
 from .events import KINDS, NAN, AgentSpawned, Entry, TurnStarted, Unknown
 from .folds import Costs, Inboxes, Usage, turns
-from .notebook import subtree_usage
+from .run import subtree_usage
 from .tree import Tree
 
 TEXT: Final = "string"
@@ -106,7 +106,11 @@ def _audit_columns() -> Columns:
     """One column for each field that any kind of event has, those that join first."""
     first = {"seq": COUNT, "ts": TIME, "kind": TEXT, "agent": TEXT, "turn": TEXT, "message": TEXT}
     dtypes = {"int": COUNT, "float": AMOUNT, "bool": FLAG}
-    found = {f.name: dtypes.get(str(f.type).removesuffix(" | None"), TEXT) for cls in KINDS.values() for f in fields(cls)}
+    found = {
+        f.name: dtypes.get(str(f.type).removesuffix(" | None"), TEXT)
+        for cls in KINDS.values()
+        for f in fields(cls)
+    }
     return {**first, **{name: dtype for name, dtype in found.items() if name not in first}, "rest": TEXT}
 
 
@@ -240,7 +244,7 @@ class Frames:
             self._handed.update(dict.fromkeys(event.messages, event.turn))
 
 
-def rows(found: Iterable[Mapping[str, object]], *columns: str) -> pd.DataFrame:
+def texts(found: Iterable[Mapping[str, object]], *columns: str) -> pd.DataFrame:
     """A small table of texts, indexed by the first column."""
     return _frame(dict.fromkeys(columns, TEXT), found)
 

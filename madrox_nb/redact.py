@@ -34,8 +34,10 @@ _LEFT_IN_URLS = ("", "/", "!*'()", "!*'();,/?:@&=+$#")
 def spellings(value: str) -> list[str]:
     """Every form of `value` that we look for, longest first."""
     raw = value.encode("utf-8", "surrogatepass")
-    found = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-    found.add(repr("\"'" + value)[4:-1])  # inside a text that holds both kinds of quotes
+    # the second repr stands inside a text that holds both kinds of quotes
+    found = {value, repr(value)[1:-1], repr("\"'" + value)[4:-1]}
+    for _ in range(2):  # the input of a tool is JSON text, and may itself hold some
+        found |= {json.dumps(form, ensure_ascii=ascii_)[1:-1] for form in found for ascii_ in (True, False)}
     in_urls = {quote(value, safe=left, errors="replace") for left in _LEFT_IN_URLS}
     in_urls.add(quote_plus(value, errors="replace"))
     found |= in_urls | {re.sub("%..", lambda code: code[0].lower(), form) for form in in_urls}

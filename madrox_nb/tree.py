@@ -11,9 +11,8 @@ Everything that decides what may happen next lives in `LEGAL` (after h11's
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import AgentBusy, AgentGone, IllegalEvent, NameTaken, UnknownAgent
 from .events import (
@@ -92,8 +91,7 @@ LEGAL: Final[dict[str, dict[type[Event], str]]] = {
 agent waiting while other approvals are open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(NamedTuple):
     """What is true of one agent now. A value: it never changes, the tree replaces it."""
 
     name: str
@@ -158,7 +156,7 @@ class Tree:
 
     def check(self, event: Event) -> str:
         """The state `event` leads to. Raises `IllegalEvent`, changing nothing."""
-        if type(event) in (RunOpened, RunClosed, Unknown) or event.agent == PERSON:
+        if type(event) in _OF_THE_RUN or event.agent == PERSON:
             return ""
         agent = self.agents.get(event.agent)
         state = agent.state if agent else UNBORN
@@ -315,29 +313,32 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
     since = agent.since if state == agent.state else entry.ts
     match event:
         case TurnStarted():
-            return replace(agent, state=state, since=since, turn=event.turn, turns=agent.turns + 1)
+            return agent._replace(state=state, since=since, turn=event.turn, turns=agent.turns + 1)
         case TurnEnded():
             session = event.session or agent.session
-            return replace(agent, state=state, since=since, turn="", tools=(), approvals=(), session=session)
+            return agent._replace(state=state, since=since, turn="", tools=(), approvals=(), session=session)
         case ToolCalled():
-            return replace(agent, tools=(*agent.tools, (event.call, event.tool)))
+            return agent._replace(tools=(*agent.tools, (event.call, event.tool)))
         case ToolReturned():
-            return replace(agent, tools=tuple(t for t in agent.tools if t[0] != event.call))
+            return agent._replace(tools=tuple(t for t in agent.tools if t[0] != event.call))
         case AgentReady():
             session, model = event.session or agent.session, event.model or agent.model
-            return replace(agent, state=state, since=since, session=session, model=model)
+            return agent._replace(state=state, since=since, session=session, model=model)
         case ApprovalAsked():
-            return replace(agent, state=state, since=since, approvals=(*agent.approvals, event.approval))
+            return agent._replace(state=state, since=since, approvals=(*agent.approvals, event.approval))
         case ApprovalAnswered():
             left = tuple(a for a in agent.approvals if a != event.approval)
-            return replace(agent, state=state, since=since, approvals=left)
+            return agent._replace(state=state, since=since, approvals=left)
         case AgentStopped():
-            return replace(
-                agent, state=state, since=since, turn="", tools=(), approvals=(), reason=event.reason
+            return agent._replace(
+                state=state, since=since, turn="", tools=(), approvals=(), reason=event.reason
             )
         case _:
-            return replace(agent, state=state, since=since)
+            return agent._replace(state=state, since=since)
 
+
+_OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown})
+"""Kinds that happen to no agent."""
 
 _QUIET: Final = frozenset({TurnSaid, Unknown, *_ANY_TIME})
 """Kinds that change nothing in the tree (they matter to other folds)."""

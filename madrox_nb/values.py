@@ -6,6 +6,7 @@ Everything here is a value: it keeps what was true when it was asked for.
 from __future__ import annotations
 
 import copy
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -177,20 +178,20 @@ class Serving:
     @property
     def claude_code(self) -> str:
         """The line that makes the tools known to Claude Code."""
-        secret = f"$(cat {shlex.quote(str(self.token_file))})"
-        return (
-            f'claude mcp add --transport http madrox {self.url} --header "Authorization: Bearer {secret}"'
-        )
+        header = f'--header "Authorization: Bearer {self._secret}"'
+        return f"claude mcp add --transport http madrox {self.url} {header}"
 
     @property
     def claude_desktop(self) -> str:
         """What goes into Claude Desktop's configuration. It needs Node, for mcp-remote."""
-        secret = f"$(cat {shlex.quote(str(self.token_file))})"
-        command = (
-            f'AUTH="Bearer {secret}" exec npx -y mcp-remote {self.url} --header \'Authorization:${{AUTH}}\''
-        )
-        quoted = command.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{{"mcpServers": {{"madrox": {{"command": "sh", "args": ["-c", "{quoted}"]}}}}}}'
+        bearer = f'AUTH="Bearer {self._secret}"'
+        command = f"{bearer} exec npx -y mcp-remote {self.url} --header 'Authorization:${{AUTH}}'"
+        server = {"command": "sh", "args": ["-c", command]}
+        return json.dumps({"mcpServers": {"madrox": server}})
+
+    @property
+    def _secret(self) -> str:
+        return f"$(cat {shlex.quote(str(self.token_file))})"
 
     def __str__(self) -> str:
         lines = [

@@ -63,20 +63,23 @@ def instructions(
 def handover(messages: Sequence[Message]) -> str:
     """The prompt that hands `messages` over, oldest first, the one that asks last.
 
-    What the person asks stays as it was written, to the last character; when notes ride
-    along they stand before it.
+    Each begins with a line `[id] who verb:`. A question of the person's that comes alone
+    stays as it was written, to the last character.
     """
-    notes = [message for message in messages if not message.asks]
-    asks = [message for message in messages if message.asks]
-    parts = [_note(note) for note in notes]
-    for ask in asks:
-        parts.append(ask.text if ask.sender == PERSON else f"[{ask.id}] {ask.sender} asks:\n{ask.text}")
-    return "\n\n".join(parts)
+    if len(messages) == 1 and messages[0].asks and messages[0].sender == PERSON:
+        return messages[0].text
+    return "\n\n".join(_question(m) if m.asks else _note(m) for m in messages)
+
+
+def _question(ask: Message) -> str:
+    who = "the person" if ask.sender == PERSON else ask.sender
+    return f"[{ask.id}] {who} asks:\n{ask.text}"
 
 
 def _note(message: Message) -> str:
     if not message.answers:
-        return f"[{message.id}] {message.sender} writes:\n{message.text}"
+        who = "the person" if message.sender == PERSON else message.sender
+        return f"[{message.id}] {who} writes:\n{message.text}"
     verb = {"ok": "answers", "failed": "could not answer", "interrupted": "was interrupted in answering"}
     return f"[{message.id}] {message.sender} {verb[message.outcome]} [{message.answers}]:\n{message.text}"
 

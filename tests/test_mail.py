@@ -113,7 +113,7 @@ def test_one_question_is_handed_over_at_a_time():
 
 def test_notes_that_came_before_a_question_go_with_it():
     assert ["m0", "m1", "m2"] == handed(
-        (PERSON, "note"), ("sister", "note"), (PERSON, "ask"), (PERSON, "note")
+        (PERSON, "note"), ("stranger", "note"), (PERSON, "ask"), (PERSON, "note")
     )
 
 

@@ -186,7 +186,7 @@ def test_a_note_rides_along_with_the_next_turn_and_is_read_once(tmp_path: Path) 
 
         assert 1 == len(started)
         assert note in started[0].messages
-        assert started[0].text.startswith(f"[{note}] {PERSON} writes:\nthe meeting is at nine")
+        assert started[0].text.startswith(f"[{note}] the person writes:\nthe meeting is at nine")
         assert started[0].text.endswith("go")
         assert [] == m.inboxes.unread("lead")
 

@@ -21,7 +21,7 @@ from madrox_nb.nodes import FewestAgents, LocalLauncher, LocalNode, NodeState, W
 
 
 def open_files() -> int:
-    return len(os.listdir("/dev/fd"))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 @on_loop
@@ -153,10 +153,12 @@ async def test_a_stranger_who_holds_the_output_delays_the_exit_by_a_second_only(
     mark = marker()
     async with local_node() as node:
         ear = Ear()
-        hidden = f"env -i setsid /bin/sleep {mark} & echo off"  # not of its group, without its tag
-        await node.spawn(spec(tmp_path, "sh", "-c", hidden), ear)
+        stranger = f"env -i setsid sh -c 'echo off; exec /bin/sleep {mark}'"  # not its group, not its tag
+        alice = await node.spawn(spec(tmp_path, "sh", "-c", f"{stranger} & read line"), ear)
+        await ear.hears(b"off")
+        node.close_input(alice)
 
-        assert 0 == await ear.end()
+        assert 1 == await ear.end()
         assert 1 == len(family(mark)), "it lives, and would have kept us waiting"
     assert [] == survivors(family(mark))
 
@@ -360,7 +362,7 @@ async def test_a_forked_child_holds_no_end_of_an_agent_s_pipes(tmp_path: Path) -
             assert 0 == await ear.end()
         finally:
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            await asyncio.to_thread(os.waitpid, child, 0)
 
 
 @on_loop

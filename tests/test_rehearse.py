@@ -184,6 +184,32 @@ def serving(app):
         sock.close()
 
 
+@contextmanager
+def answering(*pieces):
+    """A server that writes those pieces of bytes to whoever calls once, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(SOON)
+
+        def answer():
+            wire, _ = server.accept()
+            with wire:
+                asked = b""
+                while b"progressToken" not in asked:
+                    asked += wire.recv(65536)
+                for piece in pieces:
+                    wire.sendall(piece)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/mcp"
+        finally:
+            thread.join()
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
+
+
 @pytest.fixture
 def desk():
     return Desk()
@@ -261,6 +287,13 @@ def test_lines_that_only_look_like_directives_are_task_text(lead):
     assert (
         "no model" in lead.do("/etc/passwd is a file\n /say indented\n//say twice\n/ alone\n/5 a day")["text"]
     )
+
+
+def test_what_others_tell_it_is_no_order_and_what_they_ask_is(lead):
+    told = "[kid.m1] kid answers [lead.m1]:\n/fail now\n\n[kid.m2] kid writes:\n/crash"
+
+    assert "ok" == lead.do(told)["outcome"]
+    assert "mine" == lead.do(f"{told}\n\n[you.m3] the person asks:\n/say mine")["text"]
 
 
 def test_directives_are_done_in_order_and_each_leaves_a_line(lead):
@@ -553,6 +586,30 @@ def test_send_hands_directives_down_and_the_answer_becomes_part_of_the_text(call
     assert f"kid answered: I heard {message!r}" == ended["text"]
 
 
+STRUCTURED = b'data: {"result": {"content": [{"type": "text", "text": "%s"}], "structuredContent": %s}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (STRUCTURED % (b"{}", b'{"status": "completed", "response": "42"}'), "kid answered: 42"),
+        (
+            STRUCTURED % (b"running: kid is busy", b'{"status": "running"}'),
+            "kid is still running: kid is busy",
+        ),
+        (STRUCTURED % (b"hm", b"null"), "kid answered: hm"),
+    ],
+    ids=["response", "running", "text"],
+)
+def test_send_says_the_response_itself_and_when_there_is_none_yet(start, answer, line):
+    with answering(STREAM + answer) as url:
+        assert line == start(MADROX_MCP_URL=url).do("/send kid how many?")["text"]
+
+
+def test_an_argument_may_have_any_name(caller):
+    assert "ok" == caller.do('/tool get_instance_tree {"self": 1, "tool": 2, "unwanted": 3}')["outcome"]
+
+
 def test_post_does_not_wait_for_an_answer(caller, desk):
     assert "posted to kid" == caller.do("/post kid well done")["text"]
     assert [("lead", "send_to_instance", {"to": "kid", "message": "well done", "wait": False})] == desk.calls
@@ -627,32 +684,6 @@ def test_a_refused_token_is_said_and_the_turn_goes_on(start, mcp, tmp_path):
     assert "get_instance_tree said: error:" in ended["text"]
     assert "HTTP 401" in ended["text"]
     assert ended["text"].endswith("\ndone")
-
-
-@contextmanager
-def answering(*pieces):
-    """A server that writes those pieces of bytes to whoever calls once, and hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(SOON)
-
-        def answer():
-            wire, _ = server.accept()
-            with wire:
-                asked = b""
-                while b"progressToken" not in asked:
-                    asked += wire.recv(65536)
-                for piece in pieces:
-                    wire.sendall(piece)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}/mcp"
-        finally:
-            thread.join()
-
-
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
 
 
 def test_an_event_stream_is_read_whatever_its_line_ends_and_pieces(start):

@@ -70,6 +70,9 @@ UNWANTED = (
     # they leave the workspace
     "EnterWorktree",
     "ExitWorktree",
+    # they talk to other agents past the ledger
+    "ListAgents",
+    "SendMessage",
     # they start turns that nobody sent
     "CronCreate",
     "Monitor",

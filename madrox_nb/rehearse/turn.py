@@ -99,7 +99,7 @@ class Turn:
         self.tell("ended", outcome=outcome, text="\n".join(self.said), error=error)
 
     def work(self) -> None:
-        steps = read(self.text)
+        steps = read(asked(self.text))
         for do, arguments in steps:
             self.check()
             do(self, *arguments)
@@ -142,7 +142,7 @@ class Turn:
         self.agent.tell("withdraw", request=request)
         raise Interrupted
 
-    def call(self, tool: str, **arguments: object) -> Result:
+    def call(self, tool: str, /, **arguments: object) -> Result:
         """Call an MCP tool. Its error is a result; only a server out of reach ends the turn."""
         from .client import Abandoned, Unreachable  # 40 ms of imports, for those who call
 
@@ -195,6 +195,25 @@ def digest(turn: Turn) -> str:
 
 def _count(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+NOTE = re.compile(
+    r"\[[^\]\n]+\] [^\n]+ (?:writes|(?:answers|could not answer|was interrupted in answering) \[[^\]\n]*\]):"
+)
+ASKS = re.compile(r"\[[^\]\n]+\] [^\n]+ asks:")
+
+
+def asked(text: str) -> str:
+    """What of a prompt is asked of me. What others tell me is no order, whatever it looks like."""
+    mine, lines = True, []
+    for line in text.split("\n"):
+        if ASKS.fullmatch(line):
+            mine = True
+        elif NOTE.fullmatch(line):
+            mine = False
+        elif mine:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def read(text: str) -> list[tuple[Do, tuple[str, ...]]]:
@@ -271,8 +290,9 @@ def _value(text: str) -> object:
 @directive("NAME TEXT", NAME + r"\s+" + TEXT)
 def send(turn: Turn, name: str, text: str) -> None:
     result = turn.call("send_to_instance", instance_id=name, message=unfold(text), wait_for_response=True)
-    answer = result.structured.get("response")
-    turn.say(told(result, f"{name} answered: {answer if isinstance(answer, str) else result.text}", name))
+    answer = result.structured.get("response", result.text)
+    verb = "is still" if result.structured.get("status") == "running" else "answered:"
+    turn.say(told(result, f"{name} {verb} {answer}", name))
 
 
 @directive("NAME TEXT", NAME + r"\s+" + TEXT)

@@ -29,10 +29,7 @@ class Driver:
 
     async def __aenter__(self) -> Driver:
         launch = self.harness.launch()
-        for name, content in launch.files.items():
-            path = Path(self.harness.brief.files, name)
-            path.touch(stat.S_IRUSR | stat.S_IWUSR)
-            path.write_text(content)
+        self.put(launch.files)
         self.process = await asyncio.create_subprocess_exec(
             *launch.argv,
             cwd=self.harness.brief.workspace,
@@ -59,6 +56,12 @@ class Driver:
         except TimeoutError:
             self.kill()
             await self.process.wait()
+
+    def put(self, files: Mapping[str, str]) -> None:
+        for name, content in files.items():
+            path = Path(self.harness.brief.files, name)
+            path.touch(stat.S_IRUSR | stat.S_IWUSR)
+            path.write_text(content)
 
     def write(self, lines: Any) -> None:
         assert self.process.stdin

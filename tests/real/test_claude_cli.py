@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from pathlib import Path
 
 import pytest
 from mcp_server import TOKEN, TinyServer
@@ -74,7 +73,8 @@ async def test_the_costs_of_its_own_sub_agents_are_counted(agent, model):
     assert 3 == len(model.requests)
     assert "ok" == ended.outcome
     assert sum(request.usage.input for request in model.requests) == lead.of(UsageReported)[0].input_tokens
-    assert ["echo: go deep"] != [said.text for said in lead.of(TurnSaid)]
+    assert ["Task"] == [called.tool for called in lead.of(ToolCalled)]
+    assert [ended.text] == [said.text for said in lead.of(TurnSaid)]
 
 
 async def test_a_prompt_arrives_whole_whatever_it_holds(agent, model):
@@ -156,20 +156,21 @@ async def test_an_interrupt_ends_a_tool_that_waits(agent, mcp_server):
 @pytest.mark.parametrize(
     ("shape", "received"),
     [
-        ("text", "the text"),
-        ("structured", '{"the":"structure"}'),  # the structure takes the text's place
-        ("meta", "the text"),
-        ("resource", "the text"),
-        ("audience", "the text"),
-        ("error", "the text"),
+        ("text", ["the text"]),
+        ("meta", ["the text"]),  # the one place that is ours alone
+        ("structured", ['{"the":"structure"}']),  # takes the text's place
+        ("resource", ["the text", "[Resource from madrox at madrox://hidden] for the person"]),
+        ("audience", ["the text", "for the person"]),
+        ("error", ["the text"]),
     ],
 )
 async def test_what_the_model_gets_to_see_of_a_tools_result(agent, mcp_server, model, shape, received):
     async with agent(mcp_server) as lead:
         await lead.turn(f'CALL mcp__madrox__shaped {{"shape": "{shape}"}}')
+    (content,) = model.requests[1].results
 
-    assert received == model.requests[1].results[0]
-    assert [shape != "error"] == [returned.ok for returned in lead.of(ToolReturned)]
+    assert received == ([content] if isinstance(content, str) else [block["text"] for block in content])
+    assert [(shape != "error", "\n".join(received))] == [(r.ok, r.output) for r in lead.of(ToolReturned)]
 
 
 async def test_an_api_error_fails_the_turn_and_the_next_one_works(agent):
@@ -289,14 +290,14 @@ async def test_its_instructions_stand_in_the_system_prompt(agent, model):
     assert "You are lead — the 1st." in json.dumps(model.requests[0].body["system"], ensure_ascii=False)
 
 
-async def test_the_token_is_neither_in_argv_nor_readable_by_others(agent, mcp_server):
-    driver = agent(mcp_server)
-    async with driver as lead:
-        config = Path(lead.harness.brief.files, "mcp.json")
+async def test_the_token_is_in_a_private_file_and_nowhere_else(agent, mcp_server, tmp_path):
+    async with agent(mcp_server) as lead:
+        argv = " ".join(lead.harness.launch().argv)
 
-        assert 0o600 == config.stat().st_mode & 0o777
-        assert TOKEN in config.read_text()
-        assert TOKEN not in " ".join(lead.harness.launch().argv)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "files").iterdir()}
+    assert {"mcp.json": 0o600} == modes
+    assert TOKEN in (tmp_path / "files" / "mcp.json").read_text()
+    assert TOKEN not in argv
 
 
 async def test_a_session_id_in_use_is_refused(agent):

@@ -1,0 +1,553 @@
+"""The person's face: the manager's verbs, from a cell.
+
+    m = Madrox()                          m = AsyncMadrox()
+    lead = m.spawn("lead")                lead = await m.spawn("lead")
+    lead.send("What would you do?")       await lead.send("What would you do?")
+
+Both faces stand on a `Run` and only translate. The first one of a process is shared:
+`Madrox()`, `AsyncMadrox()` and the magics mean it as long as it is open. With arguments
+a further one gets a run of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures as cf
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+
+from . import library, views
+from .display import Waiting, kernel, notice
+from .errors import BadInput
+from .events import PERSON
+from .mail import Ticket
+from .manager import Manager
+from .portal import patiently
+from .run import Run, ended
+from .tree import Agent
+from .values import Letters, Replies, Serving, Snapshot
+from .values import Reply as Reply
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .widgets import TreeWidget
+
+T = TypeVar("T")
+
+
+# the shared run
+
+_shared: Run | None = None
+_sharing = threading.Lock()
+
+
+def _run_for(settings: dict[str, Any]) -> Run:
+    """The shared run, or a new one; the first becomes the shared one."""
+    global _shared
+    with _sharing:
+        if _shared is not None and _shared.is_open and not settings:
+            return _shared
+        run = Run(**settings)
+        if _shared is None or not _shared.is_open:
+            _shared = run
+        return run
+
+
+def current() -> Madrox | None:
+    """The shared madrox, while it is open. Opens nothing."""
+    return Madrox() if _shared is not None and _shared.is_open else None
+
+
+# the faces
+
+
+class _Face:
+    """What both faces have: everything that is read and not waited for."""
+
+    def __init__(self, **settings: Any) -> None:
+        """`settings` are the names of `config.Settings`: home, port, max_instances, …"""
+        self._run = _run_for(settings)
+
+    @property
+    def manager(self) -> Manager:
+        """The core. It lives on a loop of its own: use the verbs here."""
+        return self._run.manager
+
+    @property
+    def tree(self) -> Snapshot:
+        """The tree as it is now."""
+        return Snapshot(self.manager.tree, self._run.picture())
+
+    def agents(self) -> pd.DataFrame:
+        """One row an agent."""
+        return self._run.frames.agents()
+
+    def turns(self) -> pd.DataFrame:
+        """One row a turn, in the order they began."""
+        return self._run.frames.turns()
+
+    def messages(self) -> pd.DataFrame:
+        """One row a message between agents, or from them to you."""
+        return self._run.frames.messages()
+
+    def audit(
+        self,
+        *,
+        since: str | datetime | timedelta | None = None,
+        agent: str | None = None,
+        kind: str | None = None,
+    ) -> pd.DataFrame:
+        """One row an event; see `frames.Frames.audit`."""
+        return self._run.frames.audit(since=since, agent=agent, kind=kind)
+
+    def costs(self) -> pd.DataFrame:
+        """One row an agent: tokens and money, its own and those of its subtree."""
+        return self._run.frames.costs()
+
+    def config(self) -> pd.DataFrame:
+        """The settings in force, and where each comes from."""
+        from .frames import texts
+
+        return texts(self._run.config.rows(), "setting", "value", "source", "environment", "meaning")
+
+    def roles(self) -> pd.DataFrame:
+        """The roles that `spawn` knows."""
+        return roles()
+
+    def secret(self, name: str, value: str) -> None:
+        """Show `{secret:name}` instead of `value` from now on, in the ledger and in cells.
+
+        Raises `BadInput` when it is too short to be told from ordinary text.
+        """
+        if not self.manager.redactor.add(name, value):
+            raise BadInput(f"the secret {name!r} is too short to be replaced wherever it occurs")
+
+    def widget(self) -> TreeWidget:
+        """The live tree."""
+        return self._run.widget
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.manager.tree
+
+    def __repr__(self) -> str:
+        count = len(self.manager.tree)
+        state = "" if self._run.is_open else ", closed"
+        return f"<{type(self).__name__}: {count} agent{'' if count == 1 else 's'}{state}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        if kernel() is not None and self._run.is_open:
+            return self.widget()._repr_mimebundle_(**kwargs)
+        return views.bundle(self._run.picture())
+
+    def _say_rehearsal(self, agent: Agent, harness: str | None) -> None:
+        order = self._run.config.settings.harnesses
+        if harness is None and agent.harness == library.FALLBACK and library.FALLBACK not in order:
+            notice(
+                f"no agent CLI was found ({', '.join(order)}): {agent.name} is a rehearsal; "
+                "no model is thinking"
+            )
+
+
+def roles() -> pd.DataFrame:
+    """Name, description and aliases of every role; where two have a name, the one that counts."""
+    from .frames import texts
+
+    found = {each.name: each for each in reversed(list(library.roles()))}
+    listed = (
+        {"role": name, "description": each.description, "aliases": ", ".join(each.aliases)}
+        for name, each in sorted(found.items())
+    )
+    return texts(listed, "role", "description", "aliases")
+
+
+class Madrox(_Face):
+    """Agents from a notebook. Each verb waits; an interrupt of the cell ends the waiting only.
+
+    `wait=False` makes a verb return before it is done. After `close` every verb raises
+    `NotRunning`.
+    """
+
+    def spawn(
+        self,
+        name: str | None = None,
+        *,
+        role: str = "general",
+        harness: str | None = None,
+        model: str | None = None,
+        parent: str | None = None,
+        permissions: str | None = None,
+        system_prompt: str | None = None,
+        auto_inject: bool = True,
+        wait: bool = True,
+    ) -> AgentHandle:
+        """Start an agent; see `Manager.spawn`. Interrupted, it goes on starting."""
+        future = self._run.start(
+            self.manager.spawn,
+            name,
+            role=role,
+            harness=harness,
+            model=model,
+            parent=parent,
+            permissions=permissions,
+            system_prompt=system_prompt,
+            auto_inject=auto_inject,
+            wait=wait,
+        )
+        agent = Waiting((name,) if name else (), doing="starting").block(future)
+        self._say_rehearsal(agent, harness)
+        return AgentHandle(self, agent.name)
+
+    @overload
+    def send(self, agent: str, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    @overload
+    def send(self, agent: str, text: str, *, wait: Literal[False]) -> Pending: ...
+    @overload
+    def send(self, agent: str, text: str, *, wait: bool) -> Reply | Pending: ...
+    def send(self, agent: str, text: str, *, wait: bool = True) -> Reply | Pending:
+        """Start a turn with `text` (or queue it) and wait for its end.
+
+        A turn that fails is a reply too: `reply.ok`, `reply.error`, `reply.check()`.
+        Raises `BadPrompt`, `UnknownAgent` or `AgentGone`.
+        """
+        pending = Pending(self._run, self._run.start(self.manager.ask, agent, text).result())
+        return pending.wait() if wait else pending
+
+    def post(self, agent: str, text: str) -> str:
+        """Leave a message without waiting; returns its id. It goes with the agent's next turn."""
+        return self._run.start(self.manager.post, agent, text).result()
+
+    def interrupt(self, name: str) -> Reply | None:
+        """End the turn under way, keeping its context; None when there was none."""
+        return self._run.start(self._run.interrupt, name).result()
+
+    def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
+        """End an agent, with `tree` all below it too; returns the names that were ended.
+
+        Raises `AgentBusy` when one of them works and `force` is not given.
+        """
+        return self.terminate(name, force=force, tree=tree)
+
+    def terminate(self, name: str, *, force: bool = False, tree: bool = True) -> list[str]:
+        """End an agent and everyone below it; returns the names that were ended."""
+        return self._run.start(self.manager.terminate, name, force=force, tree=tree).result()
+
+    def wait(self, *names: str, timeout: float | None = None) -> Replies:
+        """Wait until these agents and all below them (or everyone) have nothing left to do.
+
+        Returns the last reply of each agent that was named. Raises `TimeoutError` when
+        `timeout` seconds pass first.
+        """
+        future = self._run.start(self._run.wait, names, timeout)
+        return self._run.waiting(*names, everyone=True).block(future, lambda _: _quiet(names))
+
+    def inbox(self, timeout: float = 0) -> Letters:
+        """Take what agents have written to you, waiting up to `timeout` seconds for the first."""
+        return Letters(self._block(self._run.start(self.manager.take, PERSON, timeout)))
+
+    def serve(self) -> Serving:
+        """Let other clients in: the address of the MCP server, and the lines to paste."""
+        return self._block(self._run.start(self._run.serve))
+
+    def agent(self, name: str) -> AgentHandle:
+        """A handle on that agent. Raises `UnknownAgent`."""
+        return AgentHandle(self, self.manager.tree[name].name)
+
+    __getitem__ = agent
+
+    def close(self) -> None:
+        """End every agent and the run. Idempotent; happens at the kernel's end too."""
+        self._run.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _block(self, future: cf.Future[T]) -> T:
+        return Waiting(()).block(future)
+
+
+class AsyncMadrox(_Face):
+    """The same verbs to be awaited. Cancelling an await ends the waiting only."""
+
+    async def spawn(
+        self,
+        name: str | None = None,
+        *,
+        role: str = "general",
+        harness: str | None = None,
+        model: str | None = None,
+        parent: str | None = None,
+        permissions: str | None = None,
+        system_prompt: str | None = None,
+        auto_inject: bool = True,
+        wait: bool = True,
+    ) -> AsyncAgentHandle:
+        """Start an agent; see `Manager.spawn`. Cancelled, it goes on starting."""
+        future = self._run.start(
+            self.manager.spawn,
+            name,
+            role=role,
+            harness=harness,
+            model=model,
+            parent=parent,
+            permissions=permissions,
+            system_prompt=system_prompt,
+            auto_inject=auto_inject,
+            wait=wait,
+        )
+        agent = await patiently(future)
+        self._say_rehearsal(agent, harness)
+        return AsyncAgentHandle(self, agent.name)
+
+    @overload
+    async def send(self, agent: str, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    @overload
+    async def send(self, agent: str, text: str, *, wait: Literal[False]) -> AsyncPending: ...
+    @overload
+    async def send(self, agent: str, text: str, *, wait: bool) -> Reply | AsyncPending: ...
+    async def send(self, agent: str, text: str, *, wait: bool = True) -> Reply | AsyncPending:
+        """Start a turn with `text` (or queue it) and wait for its end; see `Madrox.send`."""
+        pending = AsyncPending(self._run, await patiently(self._run.start(self.manager.ask, agent, text)))
+        return await pending.wait() if wait else pending
+
+    async def post(self, agent: str, text: str) -> str:
+        """Leave a message without waiting; returns its id. It goes with the agent's next turn."""
+        return await patiently(self._run.start(self.manager.post, agent, text))
+
+    async def interrupt(self, name: str) -> Reply | None:
+        """End the turn under way, keeping its context; None when there was none."""
+        return await patiently(self._run.start(self._run.interrupt, name))
+
+    async def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
+        """End an agent, with `tree` all below it too; see `Madrox.stop`."""
+        return await self.terminate(name, force=force, tree=tree)
+
+    async def terminate(self, name: str, *, force: bool = False, tree: bool = True) -> list[str]:
+        """End an agent and everyone below it; returns the names that were ended."""
+        return await patiently(self._run.start(self.manager.terminate, name, force=force, tree=tree))
+
+    async def wait(self, *names: str, timeout: float | None = None) -> Replies:
+        """Wait until these agents and all below them have nothing left to do; see `Madrox.wait`."""
+        future = self._run.start(self._run.wait, names, timeout)
+        return await self._run.waiting(*names, everyone=True).patiently(future, lambda _: _quiet(names))
+
+    async def inbox(self, timeout: float = 0) -> Letters:
+        """Take what agents have written to you, waiting up to `timeout` seconds for the first."""
+        return Letters(await Waiting(()).patiently(self._run.start(self.manager.take, PERSON, timeout)))
+
+    async def serve(self) -> Serving:
+        """Let other clients in: the address of the MCP server, and the lines to paste."""
+        return await patiently(self._run.start(self._run.serve))
+
+    def agent(self, name: str) -> AsyncAgentHandle:
+        """A handle on that agent. Raises `UnknownAgent`."""
+        return AsyncAgentHandle(self, self.manager.tree[name].name)
+
+    __getitem__ = agent
+
+    async def close(self) -> None:
+        """End every agent and the run. Idempotent; happens at the kernel's end too."""
+        await asyncio.to_thread(self._run.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _quiet(names: tuple[str, ...]) -> str:
+    return f"quiet: {', '.join(names) or 'everyone'}"
+
+
+# questions under way
+
+
+class _Question:
+    """A question whose answer nobody waits for yet."""
+
+    def __init__(self, run: Run, ticket: Ticket) -> None:
+        self._run, self._ticket = run, ticket
+        self._reply: Reply | None = None
+
+    @property
+    def agent(self) -> str:
+        return self._ticket.agent
+
+    @property
+    def turn(self) -> str:
+        """The turn it became; empty while it is queued."""
+        return self._ticket.turn
+
+    @property
+    def done(self) -> bool:
+        """Whether `wait` would return at once."""
+        return self._ticket.end is not None
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else "under way" if self.turn else "queued"
+        return f"<question to {self.agent}, {state}>"
+
+
+class Pending(_Question):
+    """What `send(…, wait=False)` returns."""
+
+    def wait(self) -> Reply:
+        """Wait for the end of the turn. Raises `AgentGone` when it never became one."""
+        if self._reply is None:
+            future = self._run.start(self._run.send, self._ticket)
+            self._reply = self._run.waiting(self.agent).block(future, ended)
+        return self._reply
+
+
+class AsyncPending(_Question):
+    """What `await send(…, wait=False)` returns."""
+
+    async def wait(self) -> Reply:
+        """Wait for the end of the turn. Raises `AgentGone` when it never became one."""
+        if self._reply is None:
+            future = self._run.start(self._run.send, self._ticket)
+            self._reply = await self._run.waiting(self.agent).patiently(future, ended)
+        return self._reply
+
+
+# one agent
+
+
+class _Handle:
+    """One agent by its name: its facts are those of now."""
+
+    def __init__(self, face: _Face, name: str) -> None:
+        self._run, self.name = face._run, name
+
+    @property
+    def _agent(self) -> Agent:
+        return self._run.manager.tree[self.name]
+
+    @property
+    def state(self) -> str:
+        """`starting`, `idle`, `busy`, `waiting`, `suspended`, `stopped` or `failed`."""
+        return self._agent.state
+
+    @property
+    def role(self) -> str:
+        return self._agent.role
+
+    @property
+    def harness(self) -> str:
+        return self._agent.harness
+
+    @property
+    def model(self) -> str | None:
+        return self._agent.model
+
+    @property
+    def parent(self) -> str | None:
+        """Its name; None for the top of a tree."""
+        return self._agent.parent
+
+    @property
+    def children(self) -> list[str]:
+        """Their names, in the order of spawning."""
+        return [agent.name for agent in self._run.manager.tree.children(self.name)]
+
+    @property
+    def turns(self) -> int:
+        """How many it has begun."""
+        return self._agent.turns
+
+    @property
+    def workspace(self) -> Path:
+        """Its working directory."""
+        return Path(self._agent.workspace)
+
+    @property
+    def last(self) -> Reply | None:
+        """How its last turn ended."""
+        return self._run.last.replies.get(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Handle) and (self._run, self.name) == (other._run, other.name)
+
+    def __hash__(self) -> int:
+        return hash((id(self._run), self.name))
+
+    def __repr__(self) -> str:
+        agent = self._agent
+        return f"<agent {agent.name}: {agent.state}, {agent.role}, {agent.harness}>"
+
+    def __str__(self) -> str:
+        return views.card_plain(self._run.row(self.name))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        row = self._run.row(self.name)
+        return {"text/plain": views.card_plain(row), "text/html": views.card_html(row)}
+
+
+class AgentHandle(_Handle):
+    """What `Madrox.spawn` returns: one agent, and the verbs for it."""
+
+    def __init__(self, face: Madrox, name: str) -> None:
+        super().__init__(face, name)
+        self._face = face
+
+    @overload
+    def send(self, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    @overload
+    def send(self, text: str, *, wait: Literal[False]) -> Pending: ...
+    def send(self, text: str, *, wait: bool = True) -> Reply | Pending:
+        """Start a turn with `text` (or queue it) and wait for its end; see `Madrox.send`."""
+        return self._face.send(self.name, text, wait=wait)
+
+    def post(self, text: str) -> str:
+        """Leave a message without waiting; returns its id."""
+        return self._face.post(self.name, text)
+
+    def interrupt(self) -> Reply | None:
+        """End the turn under way, keeping its context."""
+        return self._face.interrupt(self.name)
+
+    def stop(self, *, tree: bool = False, force: bool = False) -> list[str]:
+        """End it; see `Madrox.stop`."""
+        return self._face.stop(self.name, tree=tree, force=force)
+
+    def wait(self, timeout: float | None = None) -> Reply | None:
+        """Wait until it and all below it have nothing left to do; returns its last reply."""
+        return self._face.wait(self.name, timeout=timeout).get(self.name)
+
+
+class AsyncAgentHandle(_Handle):
+    """What `AsyncMadrox.spawn` returns: one agent, and the verbs for it, to be awaited."""
+
+    def __init__(self, face: AsyncMadrox, name: str) -> None:
+        super().__init__(face, name)
+        self._face = face
+
+    @overload
+    async def send(self, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    @overload
+    async def send(self, text: str, *, wait: Literal[False]) -> AsyncPending: ...
+    async def send(self, text: str, *, wait: bool = True) -> Reply | AsyncPending:
+        """Start a turn with `text` (or queue it) and wait for its end; see `Madrox.send`."""
+        return await self._face.send(self.name, text, wait=wait)
+
+    async def post(self, text: str) -> str:
+        """Leave a message without waiting; returns its id."""
+        return await self._face.post(self.name, text)
+
+    async def interrupt(self) -> Reply | None:
+        """End the turn under way, keeping its context."""
+        return await self._face.interrupt(self.name)
+
+    async def stop(self, *, tree: bool = False, force: bool = False) -> list[str]:
+        """End it; see `Madrox.stop`."""
+        return await self._face.stop(self.name, tree=tree, force=force)
+
+    async def wait(self, timeout: float | None = None) -> Reply | None:
+        """Wait until it and all below it have nothing left to do; returns its last reply."""
+        return (await self._face.wait(self.name, timeout=timeout)).get(self.name)

@@ -1,0 +1,411 @@
+"""One run as the person's faces need it: the manager, and what stands around it.
+
+Its loop is on a thread of its own, its server starts when the first agent does, and its
+widget, frames and waiting cells look at folds that are kept here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures as cf
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import orjson
+
+from . import config, views
+from .display import Live, Waiting
+from .errors import NotRunning
+from .events import (
+    Entry,
+    Signal,
+    TextDelta,
+    ToolCalled,
+    ToolReturned,
+    TurnEnded,
+    TurnSaid,
+    TurnStarted,
+    UsageReported,
+)
+from .folds import Costs, Usage, usage_of
+from .ledger import utc_now
+from .mail import Ticket
+from .manager import Manager
+from .portal import Portal
+from .server import Server
+from .tokens import kept
+from .tree import WORKING, Agent, Tree
+from .values import Replies, Reply, Serving
+from .views import Picture, Row
+
+if TYPE_CHECKING:
+    from .frames import Frames
+    from .widgets import TreeWidget
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TITLE: Final = "Madrox"
+TAIL: Final = 4000
+"""Characters of what an agent is saying that a waiting cell shows."""
+MANY: Final = 10
+"""Agents that a waiting cell lists."""
+SERVER_NEEDS: Final = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.settings")
+"""Slow to import, so that is begun in the background."""
+
+
+# folds of what agents do now
+
+
+class Doing:
+    """What each agent says and does now. Written on the manager's loop, read anywhere."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+        """The end of what it said in this turn."""
+        self.above: dict[str, int] = {}
+        """How many characters came before that."""
+        self._calls: dict[str, str] = {}
+        self._speaking: set[str] = set()
+
+    def hear(self, signal: Signal) -> bool:
+        """Fold a signal in; says whether the tree looks different now."""
+        if not isinstance(signal, TextDelta):
+            return False
+        new = signal.agent not in self._speaking
+        self._speaking.add(signal.agent)
+        self._say(signal.agent, signal.text)
+        return new
+
+    def apply(self, entry: Entry) -> None:
+        event = entry.event
+        match event:
+            case TurnStarted():
+                self.said[event.agent], self.above[event.agent] = "", 0
+            case TurnSaid():
+                spoken = event.agent in self._speaking
+                self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
+            case ToolCalled():
+                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {_argument(event.input)}".strip()
+            case ToolReturned():
+                self._calls.pop(event.call, None)
+        self._speaking.discard(event.agent)
+
+    def now(self, agent: Agent) -> str:
+        """`Bash npm test`, `writes a reply`, or nothing."""
+        if agent.state not in WORKING:
+            return ""
+        if agent.tools:
+            call, tool = agent.tools[-1]
+            return self._calls.get(call, tool)
+        return "writes a reply" if agent.name in self._speaking else ""
+
+    def _say(self, name: str, text: str) -> None:
+        said = self.said.get(name, "") + text
+        self.above[name] = self.above.get(name, 0) + max(0, len(said) - TAIL)
+        self.said[name] = said[-TAIL:]
+
+
+def _argument(given: str) -> str:
+    """The first argument of a tool call, which says most."""
+    try:
+        found = orjson.loads(given)
+    except orjson.JSONDecodeError:
+        return ""
+    first = next(iter(found.values()), "") if isinstance(found, dict) else found
+    return first if isinstance(first, str) else orjson.dumps(first).decode()
+
+
+class LastReplies:
+    """How the last turn of each agent ended."""
+
+    def __init__(self) -> None:
+        self.replies: dict[str, Reply] = {}
+        self._began: dict[str, datetime] = {}
+        self._usage: dict[str, Usage] = {}
+
+    def apply(self, entry: Entry) -> None:
+        event = entry.event
+        match event:
+            case TurnStarted():
+                self._began[event.agent], self._usage[event.agent] = entry.ts, Usage()
+            case UsageReported():
+                self._usage[event.agent] = self._usage.get(event.agent, Usage()) + usage_of(event)
+            case TurnEnded():
+                self.replies[event.agent] = Reply(
+                    agent=event.agent,
+                    turn=event.turn,
+                    outcome=event.outcome,
+                    text=event.text,
+                    error=event.error,
+                    usage=self._usage[event.agent],
+                    duration_s=(entry.ts - self._began[event.agent]).total_seconds(),
+                )
+
+
+def subtree_usage(tree: Tree, costs: Costs) -> dict[str, Usage]:
+    """What each agent and everyone below it used, in one walk."""
+    sums: dict[str, Usage] = {}
+    for _, agent in reversed(list(tree.walk())):
+        sums[agent.name] = sums.get(agent.name, Usage()) + costs.of(agent.name)
+        if agent.parent is not None:
+            sums[agent.parent] = sums.get(agent.parent, Usage()) + sums[agent.name]
+    return sums
+
+
+def picture(manager: Manager, doing: Doing | None = None) -> Picture:
+    """One look at a run. `doing` knows what the agents do now. Callable from any thread."""
+    sums = subtree_usage(manager.tree, manager.costs)
+    doing = doing or Doing()
+    rows = (
+        _row(manager, doing, agent, depth, sums.get(agent.name, Usage()))
+        for depth, agent in manager.tree.walk()
+    )
+    return Picture(TITLE, tuple(rows))
+
+
+def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage) -> Row:
+    own = manager.costs.of(agent.name)
+    return Row(
+        name=agent.name,
+        parent=agent.parent,
+        depth=depth,
+        state=agent.state,
+        stalled=False,
+        role=agent.role,
+        harness=agent.harness,
+        model=agent.model,
+        permissions=agent.permissions,
+        now=doing.now(agent),
+        queued=manager.inboxes.queued(agent.name),
+        unread=len(manager.inboxes.unread(agent.name)),
+        own_usd=own.known_usd,
+        subtree_usd=below.cost_usd,
+        subtree_exact=below.exact,
+        tokens=own.tokens,
+        reason=agent.reason,
+    )
+
+
+# the run
+
+
+class Run:
+    """One open manager, and what stands around it: its loop, server, widget, frames and log."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Raises `BadInput` for a setting that can't be used."""
+        self.config = config.load(settings)
+        chosen = self.config.settings
+        self.doing, self.last = Doing(), LastReplies()
+        self._pid = os.getpid()
+        self._closed = False
+        self._widget: TreeWidget | None = None
+        self._log = _LogFile(chosen.logs / "madrox.log")
+        self._log.open(chosen.log_level)
+        self.portal = Portal()
+        self.manager = Manager(chosen, mcp_url=self._url)
+        try:
+            self.portal.call(self._open)
+        except BaseException:
+            self._log.close()
+            self.portal.stop()
+            raise
+        atexit.register(self.close)
+
+    async def _open(self) -> None:
+        await self.manager.open()
+        chosen = self.config.settings
+        self.token_file = chosen.home / "token"
+        self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
+        self.manager.ledger.listen(self._apply)
+        self.manager.watch(self._hear)
+        threading.Thread(target=_import_early, name="madrox-imports", daemon=True).start()
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closed
+
+    def close(self) -> None:
+        """End every agent and the run. Idempotent; does nothing in a forked process."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        try:
+            self.portal.call(self._close)
+        finally:
+            self.portal.stop()
+            self._log.close()
+
+    async def _close(self) -> None:
+        try:
+            await self.manager.close()
+        finally:
+            await self.server.stop()
+
+    def start(
+        self, verb: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> cf.Future[T]:
+        """Begin a verb on the manager's loop. Raises `NotRunning` after `close`."""
+        if self._closed:
+            raise NotRunning("this madrox is closed; open a new one with Madrox()")
+        return self.portal.start(verb, *args, **kwargs)
+
+    # verbs that need more than the manager
+
+    async def send(self, ticket: Ticket) -> Reply:
+        answer = await self.manager.answer(ticket)
+        assert answer is not None
+        return Reply(**vars(answer))
+
+    async def interrupt(self, name: str) -> Reply | None:
+        ended = await self.manager.interrupt(name)
+        return None if ended is None else self.last.replies[name]
+
+    async def wait(self, names: tuple[str, ...], timeout: float | None) -> Replies:
+        if not await self.manager.quiet(names, timeout):
+            working = ", ".join(agent.name for agent in self.manager.unquiet(names))
+            raise TimeoutError(f"after {timeout:g} s still at work: {working}. %madrox wait waits again")
+        replies = self.last.replies
+        return Replies({name: replies[name] for name in names if name in replies})
+
+    async def serve(self) -> Serving:
+        url = await self.server.start()
+        return Serving(url, self.server.token, self.token_file, self.server.notice)
+
+    async def _url(self) -> str:
+        return await self.server.start()
+
+    # what is shown
+
+    def picture(self) -> Picture:
+        return picture(self.manager, self.doing)
+
+    def row(self, name: str) -> Row:
+        agent, sums = self.manager.tree[name], subtree_usage(self.manager.tree, self.manager.costs)
+        return _row(self.manager, self.doing, agent, len(self.manager.tree.above(name)), sums[name])
+
+    @property
+    def widget(self) -> TreeWidget:
+        """The one tree widget of this run; showing it again adds a view."""
+        if self._widget is None:
+            from .widgets import TreeWidget
+
+            self._widget = TreeWidget(snapshot=self.picture, act=self._act)
+        return self._widget
+
+    @cached_property
+    def frames(self) -> Frames:
+        from .frames import Frames
+
+        return Frames(lambda: self.manager.ledger.paths)
+
+    def _act(self, verb: str, agent: str) -> cf.Future[Any]:
+        if verb == "interrupt":
+            return self.start(self.manager.interrupt, agent)
+        return self.start(self.manager.terminate, agent, force=True)
+
+    def _apply(self, entry: Entry) -> None:
+        self.doing.apply(entry)
+        self.last.apply(entry)
+        if self._widget is not None:
+            self._widget.touch({entry.event.agent})
+
+    def _hear(self, signal: Signal) -> None:
+        if self.doing.hear(signal) and self._widget is not None:
+            self._widget.touch({signal.agent})
+
+    # waiting
+
+    def waiting(self, *names: str, everyone: bool = False) -> Waiting:
+        """A wait for one turn of `names`, or (`everyone`) for them and all below them."""
+        who = (lambda: [a.name for a in self.manager.unquiet(names)]) if everyone else (lambda: list(names))
+        return Waiting(
+            names, Live(lambda: self._look(names, everyone)), lambda live: self._again(who(), live)
+        )
+
+    def _again(self, names: list[str], live: Live | None) -> None:
+        """The second interrupt of a cell: on the main thread, perhaps between two cells."""
+        for name in names:
+            with contextlib.suppress(NotRunning):
+                future = self.start(self.interrupt, name)
+                if live is not None:
+                    future.add_done_callback(lambda done: live.close(_interrupted(done, names)))
+
+    def _look(self, names: tuple[str, ...], everyone: bool) -> tuple[str, str]:
+        """What a waiting cell shows: the end of what one agent says, and who does what."""
+        tree = self.manager.tree
+        agents = self.manager.unquiet(names) if everyone else [tree[name] for name in names]
+        lines = [self._line(agent) for agent in agents[:MANY]]
+        if len(agents) > MANY:
+            lines.append(f"… and {len(agents) - MANY} more")
+        return self._said(names[0]) if len(names) == 1 else "", "\n".join(lines)
+
+    def _said(self, name: str) -> str:
+        above = self.doing.above.get(name, 0)
+        said = self.doing.said.get(name, "") if self.manager.tree[name].state in WORKING else ""
+        return f"… {above:,} characters above\n{said}" if above and said else said.rstrip()
+
+    def _line(self, agent: Agent) -> str:
+        seconds = max(0, int((utc_now() - agent.since).total_seconds()))
+        tokens = self.manager.costs.of(agent.name).tokens
+        doing = self.doing.now(agent) or views.WORDS.get(agent.state, agent.state)
+        parts = [
+            f"{views.glyph(agent.state)} {agent.turn or agent.name}",
+            doing[: views.LONGEST],
+            f"{seconds // 60}:{seconds % 60:02}",
+        ]
+        return " · ".join(parts + ([f"{tokens:,} tokens"] if tokens else []))
+
+
+def ended(reply: Reply) -> str:
+    """The one line that a cell keeps of a turn."""
+    return f"{reply.turn} {reply.outcome}"
+
+
+def _interrupted(done: cf.Future[Reply | None], names: list[str]) -> str:
+    error = done.exception()
+    if error is not None:
+        return str(error)
+    reply = done.result()
+    return ended(reply) if reply else f"{', '.join(names)}: nothing to interrupt"
+
+
+def _import_early() -> None:
+    for module in SERVER_NEEDS:
+        import_module(module)
+
+
+class _LogFile(logging.FileHandler):
+    """`madrox.log`, private, made when there is something to say. Never a word into a cell."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def open(self, level: str) -> None:
+        ours = logging.getLogger(__package__)
+        self.setLevel(level)
+        ours.setLevel(level)
+        ours.propagate = False
+        ours.addHandler(self)
+
+    def close(self) -> None:
+        logging.getLogger(__package__).removeHandler(self)
+        super().close()
+
+    def _open(self) -> Any:
+        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk, or a home that is gone: nobody can be told."""

@@ -1,0 +1,17 @@
+// The TypeScript SDK, second generation: node --input-type=module - URL TOKEN TOOL '{"json": "arguments"}'
+// Read from stdin with .clis as working directory, so that its packages are found there.
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+
+const [url, token, tool, args] = process.argv.slice(2);
+const headers = token ? { Authorization: `Bearer ${token}` } : {};
+const client = new Client({ name: "ts2", version: "0" });
+try {
+  await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
+  const { tools } = await client.listTools();
+  const result = await client.callTool({ name: tool, arguments: JSON.parse(args) });
+  console.log(JSON.stringify({ tools: tools.map((t) => t.name), result }));
+  await client.close();
+} catch (error) {
+  console.log(JSON.stringify({ error: error.message, code: error.code ?? null }));
+  process.exitCode = 1;
+}
