@@ -57,8 +57,8 @@ STRAY_PATIENCE = 2.0
 """Seconds that an agent's report waits for its strays."""
 
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-DEFAULT_AGAIN = (*IGNORED, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGUSR1, signal.SIGCHLD)
+SWALLOWED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
+WAKING = (signal.SIGCHLD, signal.SIGUSR1)
 
 if LINUX:
     import ctypes
@@ -75,8 +75,10 @@ def prctl(option: int, value: int | bytes) -> None:
 class Agent:
     """A process that was started here: `pid` is also its session and its group."""
 
-    def __init__(self, id: str, pid: int, tag: str) -> None:  # noqa: A002 - the frame's own word
+    def __init__(self, id: str, pid: int, tag: str, told: int) -> None:  # noqa: A002 - the frame's own word
         self.id, self.pid, self.tag = id, pid, tag.encode()
+        self.told = told
+        """Where it tells that it can't be started; ends when it is."""
         self.code = 0
         self.strays: set[int] = set()
         self.deadline = 0.0
@@ -85,10 +87,11 @@ class Agent:
 class Guard:
     """Starts agents, reports their ends, and kills what they leave."""
 
-    def __init__(self, sock: socket.socket, parent: int, nofile: int | None) -> None:
-        self.sock, self.parent, self.nofile = sock, parent, nofile
+    def __init__(self, sock: socket.socket, parent: int) -> None:
+        self.sock, self.parent = sock, parent
         self.me = os.getpid()
         self.agents: dict[int, Agent] = {}
+        self.starting: dict[int, Agent] = {}
         self.ending: list[Agent] = []
         self.inbox, self.outbox = b"", b""
         self.fds: list[int] = []
@@ -110,16 +113,23 @@ class Guard:
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         poll.register(self.sock, select.POLLIN | (select.POLLOUT if self.outbox else 0))
+        for told in self.starting:
+            poll.register(told, select.POLLIN)
         alive = True
         for fd, what in poll.poll(TICK * 1000 if self.ending else None):
             if fd == self.wake:
                 os.read(fd, 4096)
-                continue
-            if what & select.POLLOUT:
-                self.flush()
-            if what & ~select.POLLOUT:
-                alive = self.receive()
+            elif fd in self.starting:
+                self.started(self.starting[fd])
+            else:
+                alive = self.talk(what)
         return alive
+
+    def talk(self, what: int) -> bool:
+        """Write and read as the socket is ready to. False: the owner is gone."""
+        if what & select.POLLOUT:
+            self.flush()
+        return not what & ~select.POLLOUT or self.receive()
 
     # frames
 
@@ -131,9 +141,7 @@ class Guard:
         except ConnectionError:
             return False
         for fd in fds:
-            os.set_inheritable(
-                fd, False
-            )  # recv_fds gives them inheritable: siblings would hold our pipes open
+            os.set_inheritable(fd, False)  # recv_fds gives them inheritable: siblings would hold pipes open
         if flags & socket.MSG_CTRUNC:
             raise OSError(errno.EMFILE, "descriptors were lost on their way to the guard")
         self.fds += fds
@@ -167,22 +175,28 @@ class Guard:
         try:
             pid = os.fork()
         except OSError as exc:
-            os.close(tell)
-            return self.send("refused", id=frame["id"], errno=exc.errno, why="fork")
+            os.close(told)
+            self.send("refused", id=frame["id"], errno=exc.errno, why="fork")
         else:
             if pid == 0:
                 self.become(frame, fds, tell)
-            os.close(tell)
-            failure = os.read(told, 100).decode()  # ends with the exec that closes it
+            agent = Agent(frame["id"], pid, frame["env"].get("MADROX_AGENT", ""), told)
+            self.agents[pid] = self.starting[told] = agent
         finally:
-            for fd in (told, *fds):
+            for fd in (tell, *fds):
                 os.close(fd)
+
+    def started(self, agent: Agent) -> None:
+        """The exec closed its end of the pipe, or it said why there was none."""
+        failure = os.read(agent.told, 100).decode()
+        os.close(agent.told)
+        del self.starting[agent.told]
         if failure:
-            os.waitpid(pid, 0)
             number, why = failure.split()
-            return self.send("refused", id=frame["id"], errno=int(number), why=why)
-        self.agents[pid] = Agent(frame["id"], pid, frame["env"].get("MADROX_AGENT", ""))
-        return self.send("spawned", id=frame["id"], pid=pid)
+            del self.agents[agent.pid]
+            self.send("refused", id=agent.id, errno=int(number), why=why)
+        else:
+            self.send("spawned", id=agent.id, pid=agent.pid)
 
     def become(self, frame: dict[str, Any], fds: list[int], tell: int) -> NoReturn:
         """In the child: turn into the agent, or tell why not."""
@@ -192,13 +206,10 @@ class Guard:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the guard has one thread, so this is its death
             if os.getppid() != self.me:
                 os._exit(1)
-            for signum in DEFAULT_AGAIN:
-                signal.signal(signum, signal.SIG_DFL)
             for target in range(3):
                 os.dup2(fds[min(target, len(fds) - 1)], target)
             if frame["pty"]:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            limit_files(self.nofile)
             why = "cwd"
             os.chdir(frame["cwd"])
             why = "exec"
@@ -222,8 +233,9 @@ class Guard:
         """Bury the children that have exited. False when there are no children at all."""
         try:
             for pid, code in self.buried():
-                agent = self.agents.pop(pid, None)
-                if agent is not None:
+                if pid in self.agents and self.agents[pid].told in self.starting:
+                    self.started(self.agents[pid])
+                if agent := self.agents.pop(pid, None):
                     agent.code, agent.deadline = code, time.monotonic() + STRAY_PATIENCE
                     self.ending.append(agent)
         except ChildProcessError:
@@ -346,11 +358,10 @@ def read(path: str) -> bytes:
         return file.read()
 
 
-def limit_files(soft: int | None) -> None:
-    """Set the soft limit of open files, within the hard one."""
-    if soft is not None:
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+def swallow(signals: Iterable[signal.Signals]) -> None:
+    """Do nothing on a signal. Not SIG_IGN: that one would outlive the exec, in every agent."""
+    for signum in signals:
+        signal.signal(signum, lambda *_: None)
 
 
 def wake_on_signals() -> int:
@@ -359,8 +370,7 @@ def wake_on_signals() -> int:
     os.set_blocking(wake, False)
     os.set_blocking(ring, False)
     signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
-    for signum in (signal.SIGCHLD, signal.SIGUSR1):
-        signal.signal(signum, lambda *_: None)
+    swallow(WAKING)
     return wake
 
 
@@ -401,12 +411,15 @@ def main(fd: str, nofile: str | None = None) -> None:
         os.set_inheritable(spare, True)  # 0, 1 and 2 must exist, else agents' pipes would land there
     os.close(spare)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for signum in IGNORED:
-        signal.signal(signum, signal.SIG_IGN)
+    swallow(SWALLOWED)
+    if nofile is not None:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (int(nofile), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
     sock = socket.socket(fileno=int(fd))
     sock.set_inheritable(False)
     parent = split(sock) if LINUX else os.getppid()
-    Guard(sock, parent, int(nofile) if nofile else None).run()
+    Guard(sock, parent).run()
 
 
 if __name__ == "__main__":

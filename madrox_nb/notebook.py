@@ -12,11 +12,10 @@ a further one gets a run of its own.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures as cf
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import library, views
 from .display import Waiting, kernel, notice
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .widgets import TreeWidget
-
-T = TypeVar("T")
-
 
 # the shared run
 
@@ -221,7 +217,8 @@ class Madrox(_Face):
 
     def interrupt(self, name: str) -> Reply | None:
         """End the turn under way, keeping its context; None when there was none."""
-        return self._run.start(self._run.interrupt, name).result()
+        future = self._run.start(self._run.interrupt, name)
+        return Waiting((name,), cancels=False).block(future)
 
     def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
         """End an agent, with `tree` all below it too; returns the names that were ended.
@@ -232,12 +229,13 @@ class Madrox(_Face):
 
     def terminate(self, name: str, *, force: bool = False, tree: bool = True) -> list[str]:
         """End an agent and everyone below it; returns the names that were ended."""
-        return self._run.start(self.manager.terminate, name, force=force, tree=tree).result()
+        future = self._run.start(self.manager.terminate, name, force=force, tree=tree)
+        return Waiting((name,), doing="stopping", cancels=False).block(future)
 
     def wait(self, *names: str, timeout: float | None = None) -> Replies:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
-        Returns the last reply of each agent that was named. Raises `TimeoutError` when
+        Returns the last reply of each agent that was named, or of all. Raises `TimeoutError` when
         `timeout` seconds pass first.
         """
         future = self._run.start(self._run.wait, names, timeout)
@@ -245,11 +243,11 @@ class Madrox(_Face):
 
     def inbox(self, timeout: float = 0) -> Letters:
         """Take what agents have written to you, waiting up to `timeout` seconds for the first."""
-        return Letters(self._block(self._run.start(self.manager.take, PERSON, timeout)))
+        return Letters(Waiting(()).block(self._run.start(self.manager.take, PERSON, timeout)))
 
     def serve(self) -> Serving:
         """Let other clients in: the address of the MCP server, and the lines to paste."""
-        return self._block(self._run.start(self._run.serve))
+        return Waiting(()).block(self._run.start(self._run.serve))
 
     def agent(self, name: str) -> AgentHandle:
         """A handle on that agent. Raises `UnknownAgent`."""
@@ -266,9 +264,6 @@ class Madrox(_Face):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _block(self, future: cf.Future[T]) -> T:
-        return Waiting(()).block(future)
 
 
 class AsyncMadrox(_Face):

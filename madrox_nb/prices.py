@@ -48,14 +48,14 @@ def priced(usage: UsageReported, model: str | None, prices: Mapping[str, Price])
 def _listed(usage: UsageReported, model: str) -> tuple[float, str]:
     from genai_prices import Usage, calc_price  # 0.2 s of import: only when a price is asked for
 
-    spent = Usage(
-        # its input counts the cached tokens in; ours doesn't
-        input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-    )
     try:
+        spent = Usage(
+            # its input counts the cached tokens in; ours doesn't
+            input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+        )
         found = calc_price(spent, model_ref=model.partition("[")[0])
     except (LookupError, ValueError):  # no such model; counts that can't be
         return NAN, "unknown"

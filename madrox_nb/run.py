@@ -6,6 +6,7 @@ widget, frames and waiting cells look at folds that are kept here.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import concurrent.futures as cf
 import contextlib
@@ -212,7 +213,7 @@ class Run:
         self._log = _LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
-        self.manager = Manager(chosen, mcp_url=self._url)
+        self.manager = Manager(chosen, mcp_url=self.url)
         try:
             self.portal.call(self._open)
         except BaseException:
@@ -228,7 +229,7 @@ class Run:
         self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
         self.manager.ledger.listen(self._apply)
         self.manager.watch(self._hear)
-        threading.Thread(target=_import_early, name="madrox-imports", daemon=True).start()
+        self._imported = asyncio.ensure_future(asyncio.to_thread(_import_early))
 
     @property
     def is_open(self) -> bool:
@@ -276,13 +277,16 @@ class Run:
             working = ", ".join(agent.name for agent in self.manager.unquiet(names))
             raise TimeoutError(f"after {timeout:g} s still at work: {working}. %madrox wait waits again")
         replies = self.last.replies
-        return Replies({name: replies[name] for name in names if name in replies})
+        asked = names or tuple(agent.name for agent in self.manager.tree)
+        return Replies({name: replies[name] for name in asked if name in replies})
 
     async def serve(self) -> Serving:
-        url = await self.server.start()
+        url = await self.url()
         return Serving(url, self.server.token, self.token_file, self.server.notice)
 
-    async def _url(self) -> str:
+    async def url(self) -> str:
+        """Where agents find their tools. The server starts when somebody asks."""
+        await asyncio.shield(self._imported)
         return await self.server.start()
 
     # what is shown
@@ -328,10 +332,12 @@ class Run:
 
     def waiting(self, *names: str, everyone: bool = False) -> Waiting:
         """A wait for one turn of `names`, or (`everyone`) for them and all below them."""
-        who = (lambda: [a.name for a in self.manager.unquiet(names)]) if everyone else (lambda: list(names))
-        return Waiting(
-            names, Live(lambda: self._look(names, everyone)), lambda live: self._again(who(), live)
-        )
+
+        def again(live: Live | None) -> None:
+            agents = self.manager.unquiet(names) if everyone else ()
+            self._again([agent.name for agent in agents] or list(names), live)
+
+        return Waiting(names, Live(lambda: self._look(names, everyone)), again)
 
     def _again(self, names: list[str], live: Live | None) -> None:
         """The second interrupt of a cell: on the main thread, perhaps between two cells."""
@@ -381,8 +387,12 @@ def _interrupted(done: cf.Future[Reply | None], names: list[str]) -> str:
 
 
 def _import_early() -> None:
-    for module in SERVER_NEEDS:
-        import_module(module)
+    with _importing:  # two threads that import mcp at once can deadlock: its modules form circles
+        for module in SERVER_NEEDS:
+            import_module(module)
+
+
+_importing = threading.Lock()
 
 
 class _LogFile(logging.FileHandler):
@@ -407,5 +417,5 @@ class _LogFile(logging.FileHandler):
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         return os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 — logging's name
         """A full disk, or a home that is gone: nobody can be told."""

@@ -48,7 +48,7 @@ def kept(path: Path) -> str:
         path.unlink()
     except FileNotFoundError:
         pass
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     write_private(path.parent, {draft.name: TOKEN_PREFIX + secrets.token_urlsafe(32) + "\n"})
     try:
         os.link(draft, path)  # whole or not at all: nobody ever reads an empty token

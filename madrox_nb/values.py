@@ -77,7 +77,7 @@ def shortened(text: str) -> str:
 
 
 class Replies(Mapping[str, Reply]):
-    """The last reply of each agent that was waited for, by name. Of one alone it looks like it."""
+    """The last reply of each agent that was waited for, by name. One alone is shown in full."""
 
     def __init__(self, replies: Mapping[str, Reply]) -> None:
         self._replies = dict(replies)
@@ -92,15 +92,20 @@ class Replies(Mapping[str, Reply]):
         return len(self._replies)
 
     def __repr__(self) -> str:
-        return f"<replies of {', '.join(self) or 'nobody'}>"
+        if not self:
+            return "No replies."
+        return "\n".join(_first_line(reply) for reply in self.values())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        shown = [reply._repr_mimebundle_() for reply in self.values()]
-        if len(shown) == 1:
-            return shown[0]
-        parts = [f"{reply.turn} {reply.outcome}" for reply in self.values()]
-        plain = [f"{head}\n{each['text/plain']}" for head, each in zip(parts, shown, strict=True)]
-        return {"text/plain": shortened("\n\n".join(plain)) or repr(self)}
+        if len(self) == 1:
+            return next(iter(self.values()))._repr_mimebundle_()
+        return {"text/plain": repr(self)}
+
+
+def _first_line(reply: Reply) -> str:
+    said = " ".join((reply.text if reply.ok else reply.error or reply.text).split())
+    line = f"{reply.turn} {reply.outcome}: {said}"
+    return line if len(line) <= views.LONGEST else f"{line[: views.LONGEST - 1]}…"
 
 
 class Letters(tuple[Message, ...]):

@@ -91,7 +91,7 @@ def test_a_line_is_one_line_of_ascii_whatever_the_prompt_holds():
 
 
 def test_ready_carries_the_session():
-    ready = AgentReady(agent="lead", session="s-2", model="rehearsal", version="1")
+    ready = AgentReady(agent="lead", session="s-2", version="1")
 
     assert [ready] == read(codec(), type="ready", session="s-2", version="1")
 

@@ -101,7 +101,7 @@ class Rehearsal(Harness):
         match message:
             case {"type": "ready", "session": str(session), "version": str(version)}:
                 self.session = session
-                return [AgentReady(agent=agent, session=session, model=self.name, version=version)]
+                return [AgentReady(agent=agent, session=session, version=version)]
             case {"type": "delta", "turn": _, "text": str(text)}:
                 return [TextDelta(agent=agent, turn=turn, text=text)]
             case {"type": "said", "turn": _, "text": str(text)}:

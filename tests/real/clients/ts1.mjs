@@ -13,6 +13,6 @@ try {
   console.log(JSON.stringify({ tools: tools.map((t) => t.name), result }));
   await client.close();
 } catch (error) {
-  console.log(JSON.stringify({ error: error.message, code: error.code ?? null }));
+  console.log(JSON.stringify({ error: error.message, code: error.data?.status ?? error.code ?? null }));
   process.exitCode = 1;
 }

@@ -1,0 +1,495 @@
+"""`%madrox` and `%%madrox`: the person's verbs as words of a cell.
+
+Every subcommand is a verb or a view of `notebook.Madrox` and returns what that returns.
+This module loads next to nothing; the rest comes with the first verb.
+
+In lines and cell bodies `{name}`, `{name.attribute}`, `{name[key]}`, with `!r` or a
+format after it, are replaced when `name` is one of your variables and the rest can be
+had from it. All else stays as it is written: JSON, `{k: v for k in …}`, `$name`,
+`{{name}}`. `--raw` replaces nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import string
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+from IPython.core.error import UsageError
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+    output_can_be_silenced,
+)
+
+from .errors import MadroxError, nearest
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .notebook import Madrox
+
+MATCHER: Final = "madrox_nb"
+AGENT: Final = "agent"
+"""What a positional or an option's value names, for the completion."""
+
+
+# the grammar
+
+
+class _Help(Exception):
+    """A parser has printed its help."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises instead of leaving the process, and suggests what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        hint = nearest(unknown[1], self._option_string_actions) if unknown else ""
+        raise UsageError(f"{message}.{hint}\n{self.format_usage().strip()}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise _Help
+
+
+class _Command:
+    """One subcommand: its grammar, and the function that carries it out."""
+
+    def __init__(
+        self, name: str, about: str, carry_out: Callable[[Call], Any], *, says: bool = False
+    ) -> None:
+        self.name, self.about, self.carry_out = name, about, carry_out
+        self.says = says
+        """It takes a text: the rest of the line as it is written, or the cell's body."""
+        self.parser = _Parser(prog=f"%madrox {name}", description=about, allow_abbrev=False)
+
+    def add(self, *names: str, completes: str = "", **options: Any) -> None:
+        """An argument; `completes` says what its value names."""
+        action = self.parser.add_argument(*names, **options)
+        action.completes = completes  # type: ignore[attr-defined]
+
+
+class Call:
+    """One use of the magic: what was asked for, with every value in its place."""
+
+    def __init__(self, asked: argparse.Namespace, text: str, command: _Command) -> None:
+        self.asked, self.text, self.command = asked, text, command
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.asked, name)
+
+    @property
+    def madrox(self) -> Madrox:
+        """The shared madrox; opens it."""
+        from .notebook import Madrox
+
+        return Madrox()
+
+
+def _spawn(call: Call) -> Any:
+    return call.madrox.spawn(
+        call.name,
+        role=call.role,
+        harness=call.harness,
+        model=call.model,
+        parent=call.parent,
+        permissions=call.permissions,
+        system_prompt=call.system_prompt,
+        auto_inject=not call.no_auto_inject,
+        wait=not call.no_wait,
+    )
+
+
+def _send(call: Call) -> Any:
+    return call.madrox.send(call.agent, call.text, wait=not call.no_wait)
+
+
+def _post(call: Call) -> str:
+    return call.madrox.post(call.agent, call.text)
+
+
+def _wait(call: Call) -> Any:
+    return call.madrox.wait(*call.agents, timeout=call.timeout)
+
+
+def _tree(call: Call) -> Any:
+    from .display import kernel
+
+    return call.madrox.tree if kernel() is None else call.madrox.widget()
+
+
+def _interrupt(call: Call) -> Any:
+    ended = [call.madrox.interrupt(name) for name in call.agents]
+    return ended[0] if len(ended) == 1 else ended
+
+
+def _stop(call: Call) -> list[str]:
+    return [
+        name for agent in call.agents for name in call.madrox.stop(agent, tree=call.tree, force=call.force)
+    ]
+
+
+def _audit(call: Call) -> Any:
+    return call.madrox.audit(since=call.since, agent=call.agent, kind=call.kind)
+
+
+def _inbox(call: Call) -> Any:
+    return call.madrox.inbox(call.timeout)
+
+
+def _config(call: Call) -> Any:
+    return call.madrox.config()
+
+
+def _roles(call: Call) -> Any:
+    from .notebook import roles
+
+    return roles()
+
+
+def _help(call: Call) -> None:
+    if call.about is None:
+        sys.stdout.write(overview())
+    else:
+        command(call.about).parser.print_help()
+
+
+def _close(call: Call) -> None:
+    if (shared := _current()) is not None:
+        shared.close()
+
+
+def _grammar() -> dict[str, _Command]:
+    found: dict[str, _Command] = {}
+
+    def new(name: str, about: str, carry_out: Callable[[Call], Any], *, says: bool = False) -> _Command:
+        found[name] = _Command(name, about, carry_out, says=says)
+        return found[name]
+
+    c = new("spawn", "start an agent", _spawn)
+    c.add("name", nargs="?", help="what it is called; without one it is numbered")
+    c.add("--role", default="general", completes="role", help="a file in prompts/ (general)")
+    c.add("--harness", completes="harness", help="which CLI; without it the first that is installed")
+    c.add("--model", help="passed on to the CLI")
+    c.add("--parent", completes=AGENT, help="the agent whose child it becomes")
+    c.add("--permissions", choices=("edits", "all"), help="what it may do unasked")
+    c.add("--system-prompt", metavar="TEXT", help="instead of the role's text")
+    c.add("--no-auto-inject", action="store_true", help="its words wait until they are asked for")
+    c.add("--no-wait", action="store_true", help="return while it starts")
+
+    c = new("send", "start a turn and wait for its end: words of the line, or the cell", _send, says=True)
+    c.add("agent", completes=AGENT)
+    c.add("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
+    c.add("--raw", action="store_true", help="replace no {name}")
+
+    c = new("post", "leave a message without waiting: words of the line, or the cell", _post, says=True)
+    c.add("agent", completes=AGENT)
+    c.add("--raw", action="store_true", help="replace no {name}")
+
+    c = new("wait", "wait until agents and all below them are quiet", _wait)
+    c.add("agents", nargs="*", completes=AGENT, help="everyone when none is named")
+    c.add("--timeout", type=float, metavar="SECONDS")
+
+    new("tree", "the live tree", _tree)
+
+    c = new("interrupt", "end the turn under way, keeping its context", _interrupt)
+    c.add("agents", nargs="+", completes=AGENT)
+
+    c = new("stop", "end agents", _stop)
+    c.add("agents", nargs="+", completes=AGENT)
+    c.add("--tree", action="store_true", help="and everyone below them")
+    c.add("--force", action="store_true", help="in the middle of a turn, too")
+
+    new("agents", "one row an agent", lambda call: call.madrox.agents())
+    new("turns", "one row a turn", lambda call: call.madrox.turns())
+    new("messages", "one row a message", lambda call: call.madrox.messages())
+    c = new("audit", "one row an event", _audit)
+    c.add("--since", help="a time (UTC), or a span back from now: 10min")
+    c.add("--agent", completes=AGENT)
+    c.add("--kind", help="turn.ended, or a family: turn")
+    new("costs", "tokens and money by agent", lambda call: call.madrox.costs())
+
+    c = new("inbox", "take what agents have written to you", _inbox)
+    c.add("--timeout", type=float, default=0, metavar="SECONDS", help="wait for the first one")
+
+    new("config", "the settings in force, and where each comes from", _config)
+    new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
+    new("roles", "the roles that spawn knows", _roles)
+    c = new("help", "this, or all about one command", _help)
+    c.add("about", nargs="?", metavar="COMMAND", completes="command")
+    new("close", "end every agent and the run", _close)
+
+    for each in found.values():
+        each.add("-o", "--out", metavar="NAME", help="put the value into this variable instead")
+    return found
+
+
+COMMANDS: Final = _grammar()
+
+
+def command(name: str) -> _Command:
+    """Raises `UsageError` with the nearest one."""
+    try:
+        return COMMANDS[name]
+    except KeyError:
+        known = ", ".join(COMMANDS)
+        raise UsageError(
+            f"%madrox {name}: no such command.{nearest(name, COMMANDS)} Known: {known}"
+        ) from None
+
+
+def overview() -> str:
+    """What `%madrox help` and `%madrox?` say."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {each.about}" for name, each in COMMANDS.items())
+    return (
+        "Run a tree of agent CLIs.\n\n"
+        f"{listed}\n\n"
+        "%madrox help COMMAND tells its options; -o NAME puts the value into a variable.\n"
+        "%%madrox send AGENT sends the cell's body. {name} is replaced by your variable of that\n"
+        "name, all other braces and $ stay as they are written; --raw replaces nothing.\n"
+    )
+
+
+# reading a line
+
+
+_FIELD: Final = re.compile(
+    r"(?<!\{)\{([A-Za-z_]\w*)((?:\.\w+|\[[^\[\]{}]+\])*)(![rsa])?(:[^{}\s][^{}]*)?\}(?!\})"
+)
+
+
+def interpolated(text: str, names: Mapping[str, Any]) -> str:
+    """`text` with the variables in braces replaced; what can't be, stays as it is written."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            return match[0]
+        try:
+            return string.Formatter().vformat(match[0], (), names)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return match[0]
+
+    return _FIELD.sub(value, text)
+
+
+def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Call:
+    """What a line (and its cell) asks for. Raises `UsageError`."""
+    name, _, rest = line.strip().partition(" ")
+    known = command(name)
+    if cell is not None and not known.says:
+        raise UsageError(f"%%madrox {name} takes no cell body; write it with one %")
+    head, text = _divided(known, rest) if known.says else (_words(rest), "")
+    if cell is not None and text:
+        raise UsageError(
+            f"%%madrox {name} sends the cell's body; the words {text[:40]!r} stand in its line too"
+        )
+    asked = known.parser.parse_args([interpolated(word, names) for word in head])
+    if asked.out is not None and not asked.out.isidentifier():
+        raise UsageError(f"-o {asked.out}: that is no name for a variable")
+    said = text if cell is None else cell
+    return Call(asked, said if getattr(asked, "raw", True) else interpolated(said, names), known)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as exc:
+        raise UsageError(f"{exc} in: {text}") from None
+
+
+def _divided(known: _Command, rest: str) -> tuple[list[str], str]:
+    """The words before the text, with the options behind it; and the text as it is written.
+
+    So an apostrophe in a prompt is an apostrophe. A text in one pair of quotes loses
+    them; after `--` everything is text.
+    """
+    head: list[str] = []
+    agent, values = False, 0
+    while match := re.match(r"\s*((?:\"[^\"]*\"|'[^']*'|[^\s\"'])+)", rest):
+        word = match[1]
+        if word == "--":
+            return head, rest[match.end() :].strip()
+        if word.startswith("-"):
+            values = _takes_value(known, word)
+        elif values:
+            values = 0
+        elif agent:
+            break
+        else:
+            agent = True
+        head += _words(word)
+        rest = rest[match.end() :]
+    text, tail = _without_options(known, rest.strip())
+    return head + tail, _unquoted(text)
+
+
+def _takes_value(known: _Command, option: str) -> int:
+    action = known.parser._option_string_actions.get(option)
+    return int(action is not None and action.nargs != 0)
+
+
+def _without_options(known: _Command, text: str) -> tuple[str, list[str]]:
+    """`text` and the options that stand at its end."""
+    flags = [o for o, action in known.parser._option_string_actions.items() if action.nargs == 0]
+    pattern = rf"(?:(?:^|\s+)(?:{'|'.join(map(re.escape, flags))}|(?:-o|--out)[ =]\w+))+$"
+    match = re.search(pattern, text)
+    return (text[: match.start()], _words(match[0])) if match else (text, [])
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
+        return text[1:-1]
+    return text
+
+
+# the magic
+
+
+@magics_class
+class MadroxMagics(Magics):
+    """`%madrox` and `%%madrox`."""
+
+    @no_var_expand
+    @needs_local_scope
+    @output_can_be_silenced
+    @line_cell_magic
+    def madrox(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        shell = self.shell
+        assert shell is not None
+        try:
+            line = "help" if line.strip() in ("", "-h", "--help") else line
+            call = read(line, cell, {**shell.user_ns, **(local_ns or {})})
+            value = call.command.carry_out(call)
+        except _Help:
+            return None
+        except (MadroxError, TimeoutError) as exc:
+            raise _plain(exc) from None
+        if call.out is None:
+            return value
+        shell.user_ns[call.out] = value
+        return None
+
+    madrox.__doc__ = overview()
+
+
+def _plain(error: Exception) -> Exception:
+    """`error`, shown in a cell by its words alone: they say what to do, our frames do not."""
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+    return error
+
+
+# completion
+
+
+@context_matcher(identifier=MATCHER, priority=200)  # type: ignore[untyped-decorator]
+def complete(context: CompletionContext) -> Any:
+    """What may come next in a `%madrox` line."""
+    match = re.match(r"\s*(?:[\w, ]+=\s*)?%{1,2}madrox\s+(.*)$", context.text_until_cursor, re.DOTALL)
+    if match is None:
+        return {"completions": []}
+    words = match[1].split()
+    begun = words.pop() if words and not match[1][-1].isspace() else ""
+    found = [word for word in candidates(words) if word.startswith(begun)]
+    return {
+        "completions": [SimpleCompletion(word, type="magic") for word in found],
+        "matched_fragment": begun,
+        "suppress": True,
+        "ordered": True,
+    }
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """What may follow `words`: commands, options, or what a value can name."""
+    if not words:
+        return list(COMMANDS)
+    known = COMMANDS.get(words[0])
+    if known is None:
+        return []
+    options = known.parser._option_string_actions
+    option = options.get(words[-1])
+    if option is not None and option.nargs != 0:
+        return _values(option)
+    given = [word for n, word in enumerate(words[1:], 1) if not _is_option(options, words, n)]
+    places = known.parser._get_positional_actions()
+    place = places[min(len(given), len(places) - 1)] if places else None
+    full = place is None or (len(given) >= len(places) and place.nargs not in ("*", "+"))
+    if known.says and len(given) > len(places):
+        return []  # in the text
+    taken = {"-h", "-o", *words}
+    return [
+        *(() if full or place is None else (v for v in _values(place) if v not in given)),
+        *(name for name in options if name.startswith("--") and name not in taken),
+    ]
+
+
+def _is_option(options: Mapping[str, argparse.Action], words: Sequence[str], n: int) -> bool:
+    before = options.get(words[n - 1])
+    return words[n] in options or (before is not None and before.nargs != 0)
+
+
+def _values(action: argparse.Action) -> list[str]:
+    if action.choices:
+        return list(action.choices)
+    return list(_NAMED.get(getattr(action, "completes", ""), list)())
+
+
+def _roles_known() -> Iterable[str]:
+    from . import library
+
+    return sorted({role.name for role in library.roles()})
+
+
+def _harnesses() -> Iterable[str]:
+    from . import library
+
+    return library.harness_names()
+
+
+def _agents() -> Iterable[str]:
+    shared = _current()
+    return () if shared is None else (shlex.quote(agent.name) for agent in shared.manager.tree.alive())
+
+
+_NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
+    AGENT: _agents,
+    "role": _roles_known,
+    "harness": _harnesses,
+    "command": lambda: COMMANDS,
+}
+
+
+def _current() -> Madrox | None:
+    """The shared madrox, if there is one; loads nothing."""
+    notebook = sys.modules.get(f"{__package__}.notebook")
+    return notebook.current() if notebook is not None else None
+
+
+# the extension
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magic and its completion. Twice is as good as once."""
+    unload(shell)
+    shell.register_magics(MadroxMagics)
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.insert(0, complete)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take both away. Agents go on; a later `load` finds them again."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("madrox", None)
+    if shell.Completer is not None:
+        matchers = shell.Completer.custom_matchers
+        matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != MATCHER]

@@ -1,0 +1,232 @@
+"""What is installed, and where roles come from."""
+
+import sys
+
+import pytest
+
+from madrox_nb import library
+from madrox_nb.errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole
+from madrox_nb.harness import Harness
+from madrox_nb.harness.rehearsal import Rehearsal
+
+ROLES = (
+    "architect",
+    "backend_developer",
+    "code_reviewer",
+    "data_analyst",
+    "debugger",
+    "documentation_writer",
+    "frontend_developer",
+    "general",
+    "security_analyst",
+    "testing_specialist",
+)
+
+
+class Stranger(Harness):
+    name = "stranger"
+    commands = ("strange", "stranger-cli")
+    provides = "npm install -g strange"
+
+
+@pytest.fixture
+def bin_directory(tmp_path):
+    place = tmp_path / "bin"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def program(bin_directory):
+    """Makes a program of that name and returns its path."""
+
+    def make(name):
+        path = bin_directory / name
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def nobody_at_home(tmp_path, monkeypatch):
+    """No roles of the person who runs the tests."""
+    monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
+
+
+# harnesses
+
+
+def test_rehearsal_enters_through_the_door_that_strangers_use():
+    assert library.FALLBACK in library.harness_names()
+    assert Rehearsal is library.harness("rehearsal")
+
+
+def test_an_unknown_harness_is_answered_with_the_nearest():
+    with pytest.raises(UnknownHarness, match=r"'rehersal'. Did you mean 'rehearsal'\?"):
+        library.harness("rehersal")
+
+
+def test_a_harness_is_found_under_the_first_of_its_names(program, bin_directory):
+    second, environ = program("stranger-cli"), {"PATH": str(bin_directory)}
+    assert (second,) == library.command(Stranger, environ)
+
+    first = program("strange")
+    assert (first,) == library.command(Stranger, environ)
+
+
+def test_a_variable_says_which_program_it_is(program, bin_directory):
+    program("strange")
+    mine = program("mine")
+
+    for said in ("mine", mine):
+        environ = {"PATH": str(bin_directory), "MADROX_STRANGER_BIN": said}
+        assert (mine,) == library.command(Stranger, environ)
+
+
+def test_a_variable_that_names_no_program_is_no_excuse_to_look_elsewhere(program, bin_directory):
+    program("strange")
+
+    with pytest.raises(HarnessNotFound, match="MADROX_STRANGER_BIN is 'nothing'"):
+        library.command(Stranger, {"PATH": str(bin_directory), "MADROX_STRANGER_BIN": "nothing"})
+
+
+def test_a_missing_cli_is_answered_with_how_to_get_it(bin_directory):
+    with pytest.raises(
+        HarnessNotFound,
+        match=r"no 'strange' or 'stranger-cli' on PATH.*npm install.*MADROX_STRANGER_BIN.*rehearsal",
+    ):
+        library.command(Stranger, {"PATH": str(bin_directory)})
+
+
+def test_rehearsal_is_installed_where_nothing_is():
+    assert sys.executable == library.command(Rehearsal, {"PATH": ""})[0]
+    assert library.installed("rehearsal", {"PATH": "/nowhere"})
+    assert not library.installed("no such harness", {"PATH": "/nowhere"})
+
+
+def test_the_first_that_is_installed_is_chosen_else_rehearsal(monkeypatch):
+    monkeypatch.setattr(library, "installed", lambda name, environ: name in ("b", "c"))
+
+    assert "b" == library.choose(("a", "b", "c"))
+    assert "rehearsal" == library.choose(("a",))
+    assert "rehearsal" == library.choose(())
+
+
+# roles
+
+
+def test_all_ten_roles_are_there_and_each_has_something_to_say(tmp_path):
+    roles = {role.name: role for role in library.roles(tmp_path)}
+
+    assert set(ROLES) == set(roles)
+    assert all(len(role.body) > 80 and role.description for role in roles.values())
+    assert not [role for role in roles.values() if role.body.startswith("---")]
+
+
+def test_no_alias_means_two_roles(tmp_path):
+    said = [name for role in library.roles(tmp_path) for name in (role.name, *role.aliases)]
+
+    assert len(set(said)) == len(said)
+
+
+def test_every_alias_finds_its_role(tmp_path):
+    for role in library.roles(tmp_path):
+        assert {role.name} == {library.role(alias, tmp_path).name for alias in (role.name, *role.aliases)}
+
+
+@pytest.mark.parametrize(
+    "spelled", ["backend_developer", "Backend Developer", "backend-developer", " BACKEND "]
+)
+def test_a_role_is_found_however_it_is_spelled(spelled, tmp_path):
+    assert "backend_developer" == library.role(spelled, tmp_path).name
+
+
+@pytest.mark.parametrize("wicked", ["", "../general", "general.md", "/etc/passwd", "nonsense"])
+def test_a_role_that_is_not_there_is_answered_with_those_that_are(wicked, tmp_path):
+    with pytest.raises(UnknownRole, match=r"Known: .*architect"):
+        library.role(wicked, tmp_path)
+
+
+def test_an_unknown_role_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(UnknownRole, match="Did you mean 'architect'"):
+        library.role("archtect", tmp_path)
+
+
+def own(tmp_path, name, text):
+    path = tmp_path / "prompts" / f"{name}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_users_own_role_goes_before_ours(tmp_path):
+    path = own(tmp_path, "architect", "Draw castles.")
+
+    role = library.role("architect", tmp_path)
+
+    assert ("Draw castles.", path, "architect") == (role.body, role.path, role.name)
+
+
+def test_the_role_beside_the_notebook_goes_before_the_users_own(tmp_path):
+    own(tmp_path / "config", "poet", "far")
+    assert "far" == library.role("poet", tmp_path).body
+
+    own(tmp_path, "poet", "near")
+    assert "near" == library.role("poet", tmp_path).body
+
+
+def test_an_edit_counts_at_once(tmp_path):
+    own(tmp_path, "poet", "Rhyme.")
+    assert "Rhyme." == library.role("poet", tmp_path).body
+
+    own(tmp_path, "poet", "Don't rhyme.")
+    assert "Don't rhyme." == library.role("poet", tmp_path).body
+
+
+def test_a_role_says_its_name_its_aliases_and_its_description_at_the_head(tmp_path):
+    own(
+        tmp_path,
+        "p",
+        "---\nname: poet\ndescription: 'writes: verse'\naliases: [bard, rhymer]\n---\n\nRhyme.\n---\nx",
+    )
+
+    role = library.role("bard", tmp_path)
+
+    assert ("poet", "writes: verse", ("bard", "rhymer")) == (role.name, role.description, role.aliases)
+    assert "Rhyme.\n---\nx" == role.body
+
+
+@pytest.mark.parametrize("text", ["no head", "--- not a head", "---\nnever: closed"])
+def test_a_file_without_a_head_is_all_body(tmp_path, text):
+    own(tmp_path, "poet", text)
+
+    assert (text, "poet") == (library.role("poet", tmp_path).body, library.role("poet", tmp_path).name)
+
+
+def test_a_readme_is_no_role(tmp_path):
+    own(tmp_path, "README", "how to write roles")
+
+    assert set(ROLES) == {role.name for role in library.roles(tmp_path)}
+
+
+def test_a_role_that_cannot_be_read_is_named(tmp_path):
+    own(tmp_path, "poet", "").write_bytes(b"\xff")
+
+    with pytest.raises(BadInput, match=r"cannot read the role .*poet\.md"):
+        library.role("poet", tmp_path)
+
+
+# files
+
+
+def test_a_widget_file_is_found_and_a_missing_one_says_how_to_build_it():
+    assert library.static("tree.js").is_file()
+    with pytest.raises(BadInput, match="npm --prefix widgets run build"):
+        library.static("none.js")
+
+
+def test_a_folder_that_was_not_installed_is_named():
+    with pytest.raises(BadInput, match="lacks its 'nothing' folder"):
+        library.packaged("nothing")
