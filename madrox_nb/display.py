@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -163,6 +164,8 @@ class Waiting:
                 ticking.cancel()
 
     def __enter__(self) -> Self:
+        if (running := kernel()) is not None:
+            SecondInterrupt.of(running).forget()
         if self.live is not None:
             self.live.open()
         return self
@@ -200,7 +203,7 @@ class Waiting:
         if running is None or self.again is None:
             return WaitInterrupted(self.names, self.doing)
         again, live = self.again, self.live
-        SecondInterrupt(running, lambda: again(live)).arm()
+        SecondInterrupt.of(running).arm(lambda: again(live))
         return WaitInterrupted(self.names, self.doing, again=True)
 
 
@@ -232,55 +235,86 @@ class SecondInterrupt:
     """Hears the next interrupt for two seconds, whether a cell runs or not, and acts once.
 
     ipykernel sets its own handler when a cell begins, puts the former one back when it
-    ends, and ignores interrupts in between (`Kernel.pre_handler_hook`). So this one is
-    set three times: for the rest of this cell, soon after its end, and at the beginning
-    of a next cell. Within cells the handler it found is called too: the cell is
+    ends, and ignores interrupts in between (`Kernel.pre_handler_hook`). So ours is set
+    three times: for the rest of this cell, soon after its end, and at the beginning of a
+    next cell. Within cells the handler that it found is called too: the cell is
     interrupted as ever.
     """
 
-    def __init__(self, running: Any, act: Callable[[], None]) -> None:
-        self._kernel, self._act = running, act
-        self._deadline = time.monotonic() + AGAIN_SECONDS
-        self._idle: Any = None
-        """Our handler between cells, once it is set."""
+    def __init__(self, running: Any) -> None:
+        self._kernel = running
+        self._act: Callable[[], None] | None = None
+        self._deadline = 0.0
+        self._idle = self._between
+        """Our handler between cells, as one object that can be recognised."""
+        self._set = False
+        running.shell.events.register("pre_execute", self._within)
 
-    def arm(self) -> None:
+    @staticmethod
+    @cache
+    def of(running: Any) -> SecondInterrupt:
+        """The one of that kernel."""
+        return SecondInterrupt(running)
+
+    def arm(self, act: Callable[[], None]) -> None:
         """Begin to listen. Call it in the cell that was interrupted, on the main thread."""
-        self._listen()
-        self._kernel.shell.events.register("pre_execute", self._listen)
-        self._later(CELL_END_SECONDS, self._between_cells)
-        self._later(AGAIN_SECONDS, self._disarm)
+        self._act, self._deadline = act, time.monotonic() + AGAIN_SECONDS
+        self._within()
+        self._later(CELL_END_SECONDS, self._listen)
+        self._later(AGAIN_SECONDS, self._rest)
+
+    def forget(self) -> None:
+        """Another wait begins: interrupts are meant for that one now."""
+        self._act = None
+
+    @property
+    def _armed(self) -> bool:
+        return self._act is not None and time.monotonic() < self._deadline
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
         self._kernel.io_loop.call_later(seconds, what)
 
-    def _listen(self) -> Any:
-        before = signal.getsignal(signal.SIGINT)
+    def _fire(self) -> None:
+        if self._armed and self._act is not None:
+            act, self._act = self._act, None
+            act()
 
-        def hear(number: int, frame: FrameType | None) -> None:
-            if time.monotonic() < self._deadline:
-                self._deadline = 0.0
-                self._act()
-            if callable(before):
-                before(number, frame)
+    def _between(self, number: int, frame: FrameType | None) -> None:
+        self._fire()
 
-        signal.signal(signal.SIGINT, hear)
-        return hear
+    def _within(self) -> None:
+        if self._armed:
+            _precede(self._fire)
 
-    def _between_cells(self) -> None:
-        if time.monotonic() >= self._deadline:
+    def _listen(self) -> None:
+        """Soon after the end of the cell."""
+        if not self._armed or signal.getsignal(signal.SIGINT) is self._idle:
             return
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            self._idle = self._listen()
+            signal.signal(signal.SIGINT, self._idle)
+            self._set = True
         else:  # a coroutine cell is running: wait for its end
-            self._later(CELL_END_SECONDS, self._between_cells)
+            self._later(CELL_END_SECONDS, self._listen)
 
-    def _disarm(self) -> None:
-        with contextlib.suppress(ValueError):  # the second time round
-            self._kernel.shell.events.unregister("pre_execute", self._listen)
-        if self._idle is None:
+    def _rest(self) -> None:
+        """Ignore interrupts between cells again."""
+        if self._armed or not self._set:
             return
         if signal.getsignal(signal.SIGINT) is self._idle:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._set = False
         else:  # a coroutine cell is running: ipykernel puts ours back at its end
-            self._later(AGAIN_SECONDS, self._disarm)
+            self._later(AGAIN_SECONDS, self._rest)
+
+
+def _precede(act: Callable[[], None]) -> Any:
+    """Let `act` be called before whatever handles an interrupt now; returns that."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        act()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, hear)
+    return before

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures as cf
+import concurrent.futures.thread  # noqa: F401 — registers its own end first, so ours comes before it
 import contextlib
 import logging
 import os
@@ -220,7 +221,7 @@ class Run:
             self._log.close()
             self.portal.stop()
             raise
-        atexit.register(self.close)
+        _open.add(self)
 
     async def _open(self) -> None:
         await self.manager.open()
@@ -240,7 +241,7 @@ class Run:
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
-        atexit.unregister(self.close)
+        _open.discard(self)
         try:
             self.portal.call(self._close)
         finally:
@@ -393,6 +394,18 @@ def _import_early() -> None:
 
 
 _importing = threading.Lock()
+
+
+_open: set[Run] = set()
+
+
+def _close_all() -> None:
+    for run in tuple(_open):
+        run.close()
+
+
+# atexit alone would be too late: executors are closed by then, and from 3.12 on no thread starts
+getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 
 class _LogFile(logging.FileHandler):

@@ -330,7 +330,9 @@ class _Ours(logging.Handler):
     """Passes warnings of the libraries on to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log.handle(record)
+        cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+        if not cancelled:  # a call dropped by `stop` is no fault
+            log.handle(record)
 
 
 def _hush() -> None:

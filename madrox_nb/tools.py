@@ -806,7 +806,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _number(value: float) -> float | None:

@@ -10,6 +10,9 @@ import pytest
 REQUIRED = frozenset(os.environ.get("MADROX_REQUIRE", "").replace(",", " ").split())
 """Read before the tests clean the environment."""
 
+PICTURES = os.environ.get("MADROX_PICTURES", "")
+"""Where tests of what a person sees keep screenshots; empty for nowhere."""
+
 
 def absent(group: str, what: str, provide: str) -> NoReturn:
     """Skip, because `what` is absent; fail instead when `MADROX_REQUIRE` names the group."""

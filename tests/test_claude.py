@@ -213,6 +213,39 @@ def test_what_a_sub_agent_uses_is_counted_though_the_result_leaves_it_out():
     assert result["total_cost_usd"] == used.cost_usd
 
 
+def test_words_of_a_sub_agent_are_not_the_agents():
+    harness = mid_turn()
+
+    assert ["mine"] == [said.text for said in speak(harness, "u1", "mine")]
+    assert [] == speak(harness, "u2", "its own", parent_tool_use_id="t")
+    assert "u1" == end(harness, result="mine")[-1].anchor
+
+
+def test_a_turn_that_worked_and_says_nothing_is_no_empty_answer():
+    harness = mid_turn()
+    call = {"type": "tool_use", "id": "t", "name": "Bash", "input": {}}
+    read(harness, type="assistant", uuid="u", message={**SPOKEN, "content": [call]})
+
+    assert "ok" == end(harness, result="")[-1].outcome
+
+
+def test_after_its_end_no_turn_is_under_way():
+    harness = mid_turn()
+    end(harness, result="done")
+
+    assert "" == harness.turn
+    with pytest.raises(Unreadable, match="between turns"):
+        end(harness, result="done twice")
+
+
+def test_a_session_that_claude_chose_is_taken_over():
+    harness = greeted(session="")
+    list(harness.prompt("lead.t1", "go"))
+
+    assert [] == read(harness, type="system", subtype="init", model="opus", session_id="its-own")
+    assert "its-own" == end(harness, result="x", session_id="its-own")[-1].session
+
+
 # when it does not
 
 
@@ -253,6 +286,24 @@ def test_an_interrupted_request_that_the_cli_left_out_is_counted_from_its_stream
     assert math.isnan(used.cost_usd)
     assert ("unknown", "claude-x") == (used.cost_source, used.model)
     assert "interrupted" == ended.outcome
+
+
+def test_a_shorter_guess_of_a_cut_answers_length_is_believed():
+    harness = mid_turn()
+    list(harness.interrupt())
+    start_message(harness, "m1", input_tokens=7, output_tokens=9)
+    counted = {"claude-x": {"inputTokens": 7, "outputTokens": 2, "costUSD": 0.5}}
+    used, _ = end(harness, subtype="error_during_execution", is_error=True, modelUsage=counted)
+
+    assert (7, 2, 0.5, "cli") == (used.input_tokens, used.output_tokens, used.cost_usd, used.cost_source)
+
+
+def test_each_model_has_its_own_report():
+    big = {"inputTokens": 1, "costUSD": 0.5}
+    small = {"inputTokens": 2, "costUSD": 0.25}
+    *reports, _ = end(mid_turn(), result="done", modelUsage={"big": big, "small": small})
+
+    assert [("big", 1, 0.5), ("small", 2, 0.25)] == [(r.model, r.input_tokens, r.cost_usd) for r in reports]
 
 
 def test_an_interrupt_before_the_turn_is_picked_up_waits_for_it():
@@ -580,6 +631,14 @@ def test_pieces_between_turns_are_let_go():
 
 
 # how a line looks
+
+
+SPOKEN = {"id": "m1", "model": "claude-x", "usage": {}}
+
+
+def speak(harness, uuid, text, **more):
+    block = {"type": "text", "text": text}
+    return read(harness, type="assistant", uuid=uuid, message={**SPOKEN, "content": [block]}, **more)
 
 
 def stream(harness, **event):

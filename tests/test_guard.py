@@ -25,15 +25,26 @@ LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="needs a subreaper")
 
 
+AS_ELSEWHERE = f"""
+import os, runpy, sys
+sys.platform = "elsewhere"
+vars(os).pop("waitid", None)
+sys.argv[0] = {guard.__file__!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs the guard as on a system without subreapers and without a look at the dead."""
+
+
 class Owner:
     """The other end of a guard: frames as they are."""
 
-    def __init__(self, nofile: int | None = None) -> None:
+    def __init__(self, *, nofile: int | None = None, elsewhere: bool = False) -> None:
+        program = ["-c", AS_ELSEWHERE] if elsewhere else [guard.__file__]
         self.sock, theirs = socket.socketpair()
         self.sock.settimeout(20)
         with theirs:
             self.process = subprocess.Popen(
-                [*rogue("x")[:4], guard.__file__, str(theirs.fileno()), *([str(nofile)] if nofile else [])],
+                [*rogue("")[:4], *program, str(theirs.fileno()), *([str(nofile)] if nofile else [])],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -257,6 +268,32 @@ def test_a_forked_child_of_the_owner_does_not_keep_agents_alive(tmp_path: Path) 
             assert psutil.pid_exists(pids["fork"])
         finally:
             os.kill(pids["fork"], signal.SIGKILL)
+
+
+@linux_only
+def test_agents_die_with_their_guard_even_when_nobody_is_left_to_kill_them(tmp_path: Path) -> None:
+    with owned_trees(tmp_path) as (pids, trees):
+        agents = [p for p in trees if p.name() != "sleep" and p.name() != "sh"]
+        for sig in (signal.SIGSTOP, signal.SIGKILL):
+            for name in ("guard", "sentinel"):
+                os.kill(pids[name], sig)
+
+        assert 2 == len(agents)
+        assert [] == survivors(agents)
+
+
+def test_without_a_subreaper_groups_are_killed_all_the_same() -> None:
+    mark = marker()
+    with contextlib.closing(Owner(elsewhere=True)) as owner:
+        owner.spawn("alice", "sh", "-c", f"sleep {mark}1 & exit 4")
+        owner.spawn("bob", "sh", "-c", f"sleep {mark}2 & wait")
+        owner.frame("spawned"), owner.frame("spawned")
+        assert {"frame": "exited", "id": "alice", "code": 4} == owner.frame("exited")
+        assert [] == survivors(family(f"{mark}1"), timeout=1)
+        owner.sock.shutdown(socket.SHUT_WR)
+        assert {"frame": "exited", "id": "bob", "code": -9} == owner.frame("exited")
+
+    assert [] == survivors(family(mark), timeout=1)
 
 
 def test_a_leader_that_exits_takes_its_group_with_it(owner: Owner) -> None:

@@ -164,7 +164,7 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: tools.Tool) -> 
         ("send_to_instance", {"instance": "bob"}, "no argument 'instance'. Did you mean 'instance_id'"),
         ("spawn_instance", {"use_worktree": True}, "no argument 'use_worktree'. It takes: name?, role?"),
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
-        ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id, message"),
+        ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),
         ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite"),
         ("get_instance_tree", {"depth": 1}, "no argument 'depth'. It takes no arguments"),
     ],

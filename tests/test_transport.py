@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_a_line_that_is_too_long_is_told_by_its_beginning(monkeypatch: pytest.Mo
     assert [Line("a", 0, 1), Line("ü" * 2000, 2, 12_000, whole=False), Line("b", 12_003, 1)] == notes.read
 
 
+def test_a_line_that_is_too_long_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_LINE", 10_000)
+    chunks = [b"x" * 65_536] * 100
+    tracemalloc.start()
+    fed(*chunks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert 1_000_000 > peak
+
+
 def test_a_line_of_exactly_the_limit_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_LINE", 10)
     assert [True, False] == [line.whole for line in fed(b"0123456789\n0123456789a\n").read]
@@ -225,6 +237,7 @@ async def test_a_paused_agent_can_be_closed_and_what_it_said_is_read(tmp_path: P
     assert ["ready", "last words"] == notes.texts
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
 @on_loop
 async def test_an_agent_that_cannot_be_kept_or_read_still_comes_to_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,7 @@ protocol is that of the vendor's own SDKs and documented nowhere else.
 Three of its habits shape this file. An interrupt that arrives before the turn is
 picked up is acknowledged and forgotten, so ours waits for `init`. Usage in `result`
 leaves out sub-agents, `modelUsage` does not, so that one is differenced. And 2.1.197
-counts nothing of an interrupted request, so it is counted here from its stream.
+counts nothing of an interrupted request, so what it leaves out is taken from the stream.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class Claude(Harness):
                 yield from self._streamed(message["event"], _inner(message))
             case "assistant":
                 yield from self._spoke(self._in_turn(message))
-            case "user" if not message.get("isReplay"):
+            case "user":
                 yield from self._returned(message)
             case "result":
                 yield from self._result(self._in_turn(message))
@@ -391,8 +391,8 @@ class Claude(Harness):
                 spent += used
                 reports.append(self._report(used, model, cost, "cli"))
         missing = self._now.total - spent
-        # of a cut answer's length it makes a guess; a request left out is missed by its input
-        if self._now.interrupted and missing.total() > missing["output_tokens"]:
+        # it guesses the length of a cut answer; a request left out is missed by its input
+        if missing.total() > missing["output_tokens"]:
             reports.append(self._report(missing, self.model))
         yield from reports or [self._report(Counter(), self.model, 0.0, "cli")]
 

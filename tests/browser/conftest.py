@@ -11,16 +11,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
-
 from groups import absent
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
 
 
@@ -61,12 +66,30 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         "JUPYTERLAB_SETTINGS_DIR": "settings",
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     }
-    env = {**os.environ, **{name: str(home / folder) for name, folder in places.items()}, "ORCHESTRATOR_PORT": "0"}
-    argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    argv += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
+    env = {
+        **os.environ,
+        **{name: str(home / folder) for name, folder in places.items()},
+        "ORCHESTRATOR_PORT": "0",
+    }
+    argv = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+    ]
+    argv += [
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}",
+    ]
     argv += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
     argv += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as server:
         assert server.stderr
         said = []
         for line in server.stderr:
@@ -82,7 +105,7 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 
 
 @pytest.fixture
-def page(chromium: str) -> Iterator[object]:
+def page(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -100,8 +123,8 @@ TEXT = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].outputArea
 class Notebook:
     """A notebook open in the browser, driven by JupyterLab's own commands."""
 
-    def __init__(self, page: object, lab: Lab) -> None:
-        self.page, self.lab = page, lab  # type: ignore[var-annotated]
+    def __init__(self, page: Any, lab: Lab) -> None:
+        self.page, self.lab = page, lab
 
     def open(self, path: Path) -> Notebook:
         self.page.goto(f"{self.lab.url}/lab/tree/{path.name}?reset&token={self.lab.token}")
@@ -119,16 +142,20 @@ class Notebook:
         self.page.evaluate(RUN, cell)
 
     def run_all(self) -> None:
-        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null }")
+        self.page.evaluate(
+            "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null }"
+        )
 
     def text(self, cell: int) -> str:
         return self.page.evaluate(TEXT, cell)  # type: ignore[no-any-return]
 
     def theme(self, name: str) -> None:
-        self.page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+        self.page.evaluate(
+            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
+        )
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
 
 
 @pytest.fixture
-def notebook(lab: Lab, page: object) -> Notebook:
+def notebook(lab: Lab, page: Any) -> Notebook:
     return Notebook(page, lab)

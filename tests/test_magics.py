@@ -1,0 +1,342 @@
+"""%madrox in an IPython shell of this process, over real rehearsal agents."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.completer import CompletionContext
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+import madrox_nb
+from madrox_nb import magics
+from madrox_nb.errors import AgentGone, UnknownAgent
+from madrox_nb.magics import COMMANDS, candidates, complete, interpolated, overview, read
+from madrox_nb.notebook import AgentHandle, Madrox, Pending, current
+from madrox_nb.values import Letters, Reply, Serving, Snapshot
+
+
+@pytest.fixture(scope="module")
+def ip() -> Iterator[InteractiveShell]:
+    shell = InteractiveShell.instance()
+    shell.history_manager.enabled = False  # type: ignore[union-attr]
+    yield shell
+    shell.history_manager.end_session()  # type: ignore[union-attr]
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(ip: InteractiveShell) -> Iterator[InteractiveShell]:
+    madrox_nb.load_ipython_extension(ip)
+    yield ip
+    madrox_nb.unload_ipython_extension(ip)
+    ip.reset(new_session=False)
+
+
+@pytest.fixture
+def crew(shell: InteractiveShell, tmp_path: Path) -> Iterator[InteractiveShell]:
+    """A shell whose shared madrox has one agent, lead."""
+    with Madrox(home=tmp_path / "home", port=0, harnesses=("rehearsal",), stop_grace=1.0):
+        line(shell, "spawn lead")
+        yield shell
+
+
+def line(shell: InteractiveShell, text: str) -> Any:
+    return shell.run_line_magic("madrox", text)
+
+
+def cell(shell: InteractiveShell, text: str, body: str) -> Any:
+    return shell.run_cell_magic("madrox", text, body)
+
+
+# what is returned
+
+
+def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
+    child = line(crew, "spawn api --role backend --parent lead --no-wait")
+    assert isinstance(child, AgentHandle)
+    assert ("backend_developer", "lead") == (child.role, child.parent)
+    assert isinstance(line(crew, "send api hello"), Reply)
+    assert isinstance(line(crew, "send api hello --no-wait"), Pending)
+    assert ["api"] == list(line(crew, "wait api"))
+    assert line(crew, "post api hello").startswith("you.m")
+    assert isinstance(line(crew, "tree"), Snapshot)
+    assert line(crew, "interrupt api") is None
+    assert isinstance(line(crew, "inbox"), Letters)
+    assert isinstance(line(crew, "serve"), Serving)
+    assert ["lead", "api"] == list(line(crew, "agents").index)
+    assert ["api.t1", "api.t2"] == list(line(crew, "turns").index)
+    assert "hello" in set(line(crew, "messages")["text"])
+    assert {"turn.started", "turn.ended"} <= set(line(crew, "audit --agent api --kind turn")["kind"])
+    assert ["lead", "api"] == list(line(crew, "costs").index)
+    assert "max_instances" in line(crew, "config").index
+    assert "architect" in line(crew, "roles").index
+    assert ["api", "lead"] == line(crew, "stop lead --tree --force")
+    assert line(crew, "close") is None
+    assert current() is None
+
+
+def test_a_cell_sends_its_body_as_it_is_written(crew: InteractiveShell) -> None:
+    body = '/recall\nDon\'t touch $HOME or {nothing}: "quotes"\n'
+
+    assert cell(crew, "send lead", body).ok
+    assert [body] == eval(line(crew, "send lead /recall").text)
+
+
+def test_a_value_goes_into_a_variable_by_assignment_or_by_o(crew: InteractiveShell) -> None:
+    crew.run_cell("reply = %madrox send lead hello")
+    assert isinstance(crew.user_ns["reply"], Reply)
+
+    assert cell(crew, "send lead -o answer", "/say in a cell") is None
+    assert "in a cell" == crew.user_ns["answer"].text
+    assert line(crew, "send lead /say at the end -o answer") is None
+    assert "at the end" == crew.user_ns["answer"].text
+    with pytest.raises(UsageError, match="no name for a variable"):
+        line(crew, "tree --out=not-a-name")
+
+
+def test_local_variables_of_a_function_are_seen(crew: InteractiveShell) -> None:
+    crew.run_cell(
+        "def ask(what):\n    return get_ipython().run_line_magic('madrox', 'send lead /say {what}')"
+    )
+
+    assert "this" == crew.ev("ask('this')").text
+
+
+def test_an_error_of_ours_is_shown_by_its_words_alone(
+    crew: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = crew.run_cell("%madrox send laed hello")
+
+    assert isinstance(result.error_in_exec, UnknownAgent)
+    shown = capsys.readouterr()
+    assert "UnknownAgent: no agent named 'laed'. Did you mean 'lead'?" in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+    line(crew, "stop lead")
+    with pytest.raises(AgentGone):
+        line(crew, "send lead hello")
+
+
+# how a line is read
+
+
+NAMES: dict[str, Any] = {"what": "tea", "n": 7, "d": {"key": 1}, "path": Path("/a/b"), "x": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("drink {what}", "drink tea"),
+        ("{n:03} {x:.2f} {what!r} {what!r:>7}", "007 1.50 'tea'   'tea'"),
+        ("{path.name} {d[key]}", "b 1"),
+        ("{unknown} {unknown.x}", "{unknown} {unknown.x}"),
+        ("{what.missing} {d[other]} {what:03d}", "{what.missing} {d[other]} {what:03d}"),
+        ('{"what": {n}}', '{"what": 7}'),
+        ('{"a": {"b": {n}}}', '{"a": {"b": 7}}'),
+        ('{"a": [1, 2], "b": {}}', '{"a": [1, 2], "b": {}}'),
+        ("{n: 1}", "{n: 1}"),
+        ("{k: v for k, v in d.items()}", "{k: v for k, v in d.items()}"),
+        ("{{what}} {{ what }}", "{{what}} {{ what }}"),
+        ("$what ${what}", "$what $tea"),
+        ("{what", "{what"),
+        ("{}", "{}"),
+        ("{0}", "{0}"),
+        ("{ what }", "{ what }"),
+        ("{what()}", "{what()}"),
+    ],
+)
+def test_only_variables_that_exist_are_replaced(written: str, sent: str) -> None:
+    assert sent == interpolated(written, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("written", "agent", "sent"),
+    [
+        ("send lead hello there", "lead", "hello there"),
+        ("send lead don't stop", "lead", "don't stop"),
+        ('send lead "hello there"', "lead", "hello there"),
+        ('send lead "a" and "b"', "lead", '"a" and "b"'),
+        ("send --no-wait lead  two  spaces ", "lead", "two  spaces"),
+        ("send lead --no-wait hello", "lead", "hello"),
+        ("send lead hello --no-wait", "lead", "hello"),
+        ("send lead -- hello --no-wait", "lead", "hello --no-wait"),
+        ("send lead say --verbose now", "lead", "say --verbose now"),
+        ("send lead {what} --raw", "lead", "{what}"),
+        ("send {what} {what}", "tea", "tea"),
+        ("send 'two words' hello", "two words", "hello"),
+        ("send lead", "lead", ""),
+        ("post lead -o x hello", "lead", "hello"),
+    ],
+)
+def test_the_words_after_the_agent_are_the_text(written: str, agent: str, sent: str) -> None:
+    call = read(written, None, NAMES)
+
+    assert (agent, sent) == (call.agent, call.text)
+
+
+def test_options_at_both_ends_of_a_text_count() -> None:
+    call = read("send lead hello --no-wait --out r", None, {})
+
+    assert (True, "r", "hello") == (call.no_wait, call.out, call.text)
+
+
+@pytest.mark.parametrize(
+    ("written", "body", "said"),
+    [
+        ("sned lead hello", None, "no such command. Did you mean 'send'?"),
+        ("spawn lead --rol architect", None, "Did you mean '--role'?"),
+        ("spawn lead --permissions some", None, "invalid choice"),
+        ("spawn 'lead", None, "No closing quotation"),
+        ("stop", None, "usage: %madrox stop"),
+        ("wait --timeout soon", None, "invalid float value"),
+        ("tree", "body", "takes no cell body"),
+        ("send lead words", "body", "the words 'words' stand in its line too"),
+        ("help sned", None, "Did you mean 'send'?"),
+    ],
+)
+def test_a_line_that_is_wrong_says_what_was_meant(
+    shell: InteractiveShell, written: str, body: str | None, said: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        line(shell, written) if body is None else cell(shell, written, body)
+
+    assert said in str(raised.value)
+
+
+def test_help_tells_every_command_and_the_docstring_is_the_same(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line(shell, "")
+    line(shell, "help")
+    line(shell, "help send")
+    line(shell, "send -h")
+
+    told = capsys.readouterr().out
+    assert 2 == told.count(overview())
+    assert 2 == told.count("usage: %madrox send")
+    assert overview() == shell.magics_manager.magics["line"]["madrox"].__doc__
+    for name in COMMANDS:
+        assert f"\n  {name} " in overview()
+
+
+def test_looking_around_opens_nothing(shell: InteractiveShell) -> None:
+    line(shell, "help")
+    line(shell, "roles")
+    line(shell, "close")
+
+    assert current() is None
+
+
+# completion
+
+
+@pytest.mark.parametrize(
+    ("words", "some"),
+    [
+        ([], {"spawn", "send", "help"}),
+        (["spawn"], {"--role", "--harness", "--no-wait"}),
+        (["spawn", "x", "--role"], {"architect", "general"}),
+        (["spawn", "--harness"], {"claude", "rehearsal"}),
+        (["spawn", "--permissions"], {"edits", "all"}),
+        (["spawn", "x", "--parent"], {"lead", "'two words'"}),
+        (["send"], {"lead", "'two words'", "--raw"}),
+        (["send", "--raw"], {"lead"}),
+        (["send", "lead"], {"--no-wait", "--raw"}),
+        (["wait", "lead"], {"'two words'", "--timeout"}),
+        (["stop", "lead"], {"--tree", "--force"}),
+        (["audit", "--agent"], {"lead"}),
+        (["help"], {"spawn", "send"}),
+    ],
+)
+def test_what_may_come_next_is_offered(crew: InteractiveShell, words: list[str], some: set[str]) -> None:
+    line(crew, "spawn 'two words'")
+
+    assert some <= set(candidates(words))
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["send", "lead", "tell"], ["spawn", "--model"], ["wait", "--timeout"]]
+)
+def test_nothing_is_offered_where_anything_may_come(words: list[str]) -> None:
+    assert [] == candidates(words)
+
+
+def test_what_stands_there_is_not_offered_again(crew: InteractiveShell) -> None:
+    assert "lead" not in candidates(["wait", "lead"])
+    assert "--tree" not in candidates(["stop", "lead", "--tree"])
+
+
+@pytest.mark.parametrize(
+    ("written", "offered"),
+    [
+        ("%madrox spa", ["spawn"]),
+        ("%%madrox sen", ["send"]),
+        ("x = %madrox wai", ["wait"]),
+        ("  %madrox stop --t", ["--tree"]),
+        ("madrox spa", []),
+        ("print(1)", []),
+    ],
+)
+def test_the_matcher_completes_the_word_at_the_cursor(written: str, offered: list[str]) -> None:
+    text = f"{written}\nthe body"
+    context = CompletionContext(
+        token="", full_text=text, cursor_position=len(written), cursor_line=0, limit=None
+    )
+
+    assert offered == [found.text for found in complete(context)["completions"]]
+
+
+# the extension
+
+
+def matchers(shell: InteractiveShell) -> list[Any]:
+    return [m for m in shell.Completer.custom_matchers if m is complete]  # type: ignore[union-attr]
+
+
+def test_loading_twice_and_unloading_leave_no_trace(ip: InteractiveShell) -> None:
+    for _ in range(2):
+        ip.run_line_magic("load_ext", "madrox_nb")
+        ip.run_line_magic("reload_ext", "madrox_nb")
+    assert 1 == len(matchers(ip))
+
+    ip.run_line_magic("unload_ext", "madrox_nb")
+
+    assert [] == matchers(ip)
+    assert ip.find_line_magic("madrox") is None
+    assert ip.find_cell_magic("madrox") is None
+
+
+def test_agents_outlive_a_reload(crew: InteractiveShell) -> None:
+    crew.run_line_magic("reload_ext", "madrox_nb")
+
+    assert "idle" == line(crew, "tree")["lead"].state
+
+
+def test_loading_the_extension_loads_next_to_nothing() -> None:
+    script = (
+        "import sys\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance(); shell.history_manager.enabled = False\n"
+        "before = set(sys.modules)\n"
+        "shell.run_line_magic('load_ext', 'madrox_nb')\n"
+        "print(*sorted(m for m in set(sys.modules) - before if 'madrox' in m))\n"
+        "print(*({'pandas', 'mcp', 'anywidget', 'ipywidgets', 'orjson'} & (set(sys.modules) - before)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ["madrox_nb madrox_nb.errors madrox_nb.magics", ""] == done.stdout.splitlines()
+
+
+def test_every_verb_of_the_face_is_a_command() -> None:
+    verbs = {name for name in vars(Madrox) if not name.startswith("_")}
+    views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles"}
+
+    assert verbs - {"agent", "terminate"} | views | {"help"} == set(COMMANDS)
+    assert magics.MadroxMagics.madrox.__doc__ == overview()
