@@ -39,7 +39,7 @@ clis: $(CLIS)/.ready  ## install the pinned real CLIs and MCP clients that tests
 $(CLIS)/.ready: tests/real/package.json tests/real/package-lock.json
 	mkdir -p $(CLIS)
 	cp tests/real/package.json tests/real/package-lock.json $(CLIS)/
-	npm ci --prefix $(CLIS) --no-fund --no-audit
+	npm ci --prefix $(CLIS) --ignore-scripts --no-fund --no-audit
 	touch $@
 
 widgets:  ## build the widgets into madrox_nb/static, after their own tests

@@ -78,7 +78,7 @@ class Agent:
     def __init__(self, id: str, pid: int, tag: str, told: int) -> None:  # noqa: A002 - the frame's own word
         self.id, self.pid, self.tag = id, pid, tag.encode()
         self.told = told
-        """Where it tells that it can't be started; ends when it is."""
+        """Where it tells that it can't be started; ends when it is. Then -1."""
         self.code = 0
         self.strays: set[int] = set()
         self.deadline = 0.0
@@ -191,6 +191,7 @@ class Guard:
         failure = os.read(agent.told, 100).decode()
         os.close(agent.told)
         del self.starting[agent.told]
+        agent.told = -1
         if failure:
             number, why = failure.split()
             del self.agents[agent.pid]
@@ -233,7 +234,7 @@ class Guard:
         """Bury the children that have exited. False when there are no children at all."""
         try:
             for pid, code in self.buried():
-                if pid in self.agents and self.agents[pid].told in self.starting:
+                if pid in self.agents and self.agents[pid].told >= 0:
                     self.started(self.agents[pid])
                 if agent := self.agents.pop(pid, None):
                     agent.code, agent.deadline = code, time.monotonic() + STRAY_PATIENCE

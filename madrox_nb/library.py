@@ -65,7 +65,7 @@ def command(cls: type[Harness], environ: Mapping[str, str] | None = None) -> tup
     Raises `HarnessNotFound` with the command that installs it.
     """
     environ = os.environ if environ is None else environ
-    variable = f"MADROX_{cls.name.upper()}_BIN"
+    variable = binary_variable(cls.name)
     if chosen := environ.get(variable):
         if found := shutil.which(chosen, path=environ.get("PATH")):
             return (found,)
@@ -92,8 +92,22 @@ def installed(name: str, environ: Mapping[str, str] | None = None) -> bool:
 
 
 def choose(order: tuple[str, ...], environ: Mapping[str, str] | None = None) -> str:
-    """The first of `order` that is installed, else rehearsal."""
-    return next((name for name in order if installed(name, environ)), FALLBACK)
+    """The first of `order` that is installed, else rehearsal.
+
+    A CLI that was pointed at and is not there is not passed over: raises `HarnessNotFound`.
+    """
+    environ = os.environ if environ is None else environ
+    for name in order:
+        if environ.get(binary_variable(name)):
+            command(harness(name), environ)
+        if installed(name, environ):
+            return name
+    return FALLBACK
+
+
+def binary_variable(harness: str) -> str:
+    """The environment variable that points at a harness's CLI."""
+    return f"MADROX_{harness.upper()}_BIN"
 
 
 # roles

@@ -17,10 +17,12 @@ import shlex
 import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from tokenize import DEDENT, INDENT, TokenInfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.error import UsageError
+from IPython.core.inputtransformer2 import HelpEnd, TokenTransformBase
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -285,7 +287,7 @@ def interpolated(text: str, names: Mapping[str, Any]) -> str:
 
 def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Call:
     """What a line (and its cell) asks for. Raises `UsageError`."""
-    name, _, rest = line.strip().partition(" ")
+    name, _, rest = line.strip().removesuffix(";").partition(" ")  # IPython's sign for: show nothing
     known = command(name)
     if cell is not None and not known.says:
         raise UsageError(f"%%madrox {name} takes no cell body; write it with one %")
@@ -390,6 +392,27 @@ def _plain(error: Exception) -> Exception:
     return error
 
 
+class Question(TokenTransformBase):  # type: ignore[misc]
+    """`%madrox send lead Why?` asks lead. IPython would look up help for `Why` (ipython#14258)."""
+
+    priority = HelpEnd.priority - 1
+    _asks = re.compile(r"(\s*(?:[\w.,\[\]'\" ]+=\s*)?)%madrox\s+((?:send|post)\s+\S+\s+\S.*\?)\s*")
+
+    @classmethod
+    def find(cls, tokens_by_line: list[list[TokenInfo]]) -> Question | None:
+        for tokens in tokens_by_line:
+            first = next((each for each in tokens if each.type not in (INDENT, DEDENT)), None)
+            if first is not None and cls._asks.fullmatch(first.line):
+                return cls(first.start)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        match = self._asks.fullmatch(lines[self.start_line])
+        assert match is not None
+        call = f"{match[1]}get_ipython().run_line_magic('madrox', {match[2]!r})\n"
+        return [*lines[: self.start_line], call, *lines[self.start_line + 1 :]]
+
+
 # completion
 
 
@@ -480,17 +503,20 @@ def _current() -> Madrox | None:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magic and its completion. Twice is as good as once."""
+    """Register the magic, its completion and its questions. Twice is as good as once."""
     unload(shell)
     shell.register_magics(MadroxMagics)
+    shell.input_transformer_manager.token_transformers.append(Question)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.insert(0, complete)
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take both away. Agents go on; a later `load` finds them again."""
+    """Take them away. Agents go on; a later `load` finds them again."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("madrox", None)
+    transformers = shell.input_transformer_manager.token_transformers
+    transformers[:] = [each for each in transformers if each.__name__ != Question.__name__]
     if shell.Completer is not None:
         matchers = shell.Completer.custom_matchers
         matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != MATCHER]

@@ -102,6 +102,7 @@ class Server:
     async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self._serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         self._serving.add_done_callback(self._ended)
+        self._serving.add_done_callback(lambda _: listener.close())
         try:
             while not server.started:
                 if self._serving.done():

@@ -121,11 +121,11 @@ def test_the_replayed_inboxes_are_the_live_ones():
 
 def test_what_is_known_is_summed_and_what_is_not_is_said():
     costs = Costs.replay(
-        entries(used("lead.t1", cost_usd=0.5, cost_source="cli"), used("lead.t2"), used("kid.t1", 7))
+        entries(used("lead.t1"), used("lead.t2", cost_usd=0.5, cost_source="cli"), used("kid.t1", 7))
     )
 
     lead = costs.of("lead")
-    assert (20, 0.5, False, ("cli", "unknown")) == (lead.tokens, lead.cost_usd, lead.exact, lead.sources)
+    assert (20, 0.5, False, ("unknown", "cli")) == (lead.tokens, lead.cost_usd, lead.exact, lead.sources)
     assert isnan(lead.known_usd)
     assert 27 == costs.total().tokens
 

@@ -203,6 +203,16 @@ def test_twenty_deaths_at_once_are_all_reported(owner: Owner) -> None:
     assert names == {owner.frame("exited")["id"] for _ in names}
 
 
+def test_agents_that_end_while_others_start_are_each_reported_once(owner: Owner) -> None:
+    names = [f"a{n}" for n in range(100)]
+    for name in names:
+        owner.spawn(name, "true")
+    frames = [json.loads(owner._lines.readline()) for _ in range(200)]
+
+    for kind in ("spawned", "exited"):
+        assert sorted(names) == sorted(frame["id"] for frame in frames if kind == frame["frame"])
+
+
 def test_goodbye_kills_everyone_and_still_reports_them(owner: Owner) -> None:
     mark = marker()
     for name in ("alice", "bob"):

@@ -232,6 +232,35 @@ def test_looking_around_opens_nothing(shell: InteractiveShell) -> None:
     assert current() is None
 
 
+@pytest.mark.parametrize(
+    ("written", "run"),
+    [
+        (
+            "%madrox send lead What is $x?",
+            "get_ipython().run_line_magic('madrox', 'send lead What is $x?')\n",
+        ),
+        ("r = %madrox post lead Why?", "r = get_ipython().run_line_magic('madrox', 'post lead Why?')\n"),
+        (
+            "if x:\n    %madrox send lead Is it?  \n",
+            "if x:\n    get_ipython().run_line_magic('madrox', 'send lead Is it?')\n",
+        ),
+        ('"""\n%madrox send lead Why?\n"""', '"""\n%madrox send lead Why?\n"""\n'),
+        ("%madrox?", "get_ipython().run_line_magic('pinfo', '%madrox')\n"),
+        ("len?", "get_ipython().run_line_magic('pinfo', 'len')\n"),
+    ],
+)
+def test_a_question_mark_at_the_end_belongs_to_the_prompt(
+    shell: InteractiveShell, written: str, run: str
+) -> None:
+    assert run == shell.transform_cell(written)
+
+
+def test_a_semicolon_at_the_end_shows_nothing_and_is_not_sent(crew: InteractiveShell) -> None:
+    assert crew.run_cell("%madrox tree;").result is None
+    assert crew.run_cell("%madrox send lead hello;").result is None
+    assert ["hello"] == eval(line(crew, "send lead /recall").text)
+
+
 # completion
 
 
@@ -309,6 +338,7 @@ def test_loading_twice_and_unloading_leave_no_trace(ip: InteractiveShell) -> Non
     assert [] == matchers(ip)
     assert ip.find_line_magic("madrox") is None
     assert ip.find_cell_magic("madrox") is None
+    assert "pinfo" in ip.transform_cell("%madrox send lead Why?")
 
 
 def test_agents_outlive_a_reload(crew: InteractiveShell) -> None:

@@ -64,7 +64,8 @@ def test_a_listed_model_has_a_listed_price():
 def test_what_stands_in_brackets_behind_a_model_is_not_its_name():
     report = used(input_tokens=1_000, output_tokens=1_000)
 
-    assert cost(report, "claude-sonnet-4-20250514") == cost(report, "claude-sonnet-4-20250514[1m]")
+    assert cost(report, "gpt-5") == cost(report, "gpt-5[1m]")
+    assert "genai-prices" == cost(report, "gpt-5[1m]")[1]
 
 
 def test_cached_tokens_are_counted_once_and_cost_less():

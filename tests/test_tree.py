@@ -276,9 +276,10 @@ def test_an_agent_that_stops_by_failing_has_failed_and_says_why():
 
 
 def test_since_is_when_it_came_into_its_state():
-    run = Run(*BUSY, TurnSaid(agent="lead", turn="lead.t1", text="x"), HarnessNoise(agent="lead", text="?"))
+    run = Run(*BUSY, HarnessNoise(agent="lead", text="?"), ready(), asked("lead.a1"), asked("lead.a2"))
 
-    assert run.entries[2].ts == run.tree["lead"].since
+    assert run.entries[5].ts == run.tree["lead"].since
+    assert run.entries[2].ts == Tree.replay(run.entries[:5])["lead"].since
 
 
 def test_a_name_that_is_spawned_again_starts_afresh_but_goes_on_counting():

@@ -101,6 +101,7 @@ def test_a_place_that_cannot_hold_workspaces_is_named_and_nothing_stays_held(tmp
     with pytest.raises(BadInput, match="cannot make a workspace for 'lead'"):
         spaces.claim("lead")
     blocker.unlink()
+    assert spaces.claim("lead").is_dir()
     assert "lead" == spaces.claim("lead").name
     spaces.close()
 

@@ -154,6 +154,7 @@ class Notebook:
             "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
         )
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
 @pytest.fixture

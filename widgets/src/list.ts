@@ -177,7 +177,7 @@ const HEAD = () =>
     { class: "mx-lh", "aria-hidden": "true" },
     h("span", {}, "Agent"),
     h("span", { class: "mid" }, "State"),
-    h("span", { class: "wide" }, "Role"),
+    h("span", { class: "mid" }, "Role"),
     h("span", { class: "mid" }, "Harness"),
     h("span", { class: "wide" }, "Model"),
     h("span", {}, "Now"),
@@ -201,7 +201,7 @@ class RowView {
   );
   private queue = h("span", { class: "mx-q", hidden: true });
   private state = h("span");
-  private role = h("span", { class: "wide mx-sm mx-2 mx-cut" });
+  private role = h("span", { class: "mid mx-sm mx-2 mx-cut" });
   private harness = h("span", { class: "mid mx-sm mx-cut" });
   private model = h("span", { class: "wide mx-sm mx-2 mx-cut" });
   private now = h("span");
