@@ -71,7 +71,9 @@ def report(name: str, value: float, goal: float, unit: str, **more: object) -> N
     ROWS.append({"name": name, "value": round(value, 3), "goal": goal, "unit": unit, "met": met, **more})
     sign = "≥" if unit.endswith("/s") else "≤"
     extra = ", ".join(f"{key} {item}" for key, item in more.items())
-    print(f"{name:<34} {value:>12,.2f} {unit:<12} goal {sign} {goal:<10,} {'met' if met else 'MISSED':<7} {extra}")
+    print(
+        f"{name:<34} {value:>12,.2f} {unit:<12} goal {sign} {goal:<10,} {'met' if met else 'MISSED':<7} {extra}"
+    )
 
 
 async def opened(home: Path, **settings: object) -> Manager:
@@ -219,7 +221,11 @@ async def stalls() -> None:
     with tempfile.TemporaryDirectory() as home:
         manager = await opened(Path(home))
         await managed_spawns(manager, 20, 0)
-        pids = [child.pid for child in psutil.Process().children(recursive=True) if "echo.py" in " ".join(child.cmdline())]
+        pids = [
+            child.pid
+            for child in psutil.Process().children(recursive=True)
+            if "echo.py" in " ".join(child.cmdline())
+        ]
 
         async def deaths() -> None:
             for pid in pids:
@@ -233,7 +239,7 @@ async def stalls() -> None:
         before = process.memory_info().rss
 
         async def flood(count: int, size: int) -> None:
-            runner = manager._runners["flood"]
+            runner = manager.processes["flood"]
             ended = asyncio.get_running_loop().create_future()
 
             def heard(entry: Entry) -> None:
@@ -241,7 +247,9 @@ async def stalls() -> None:
                     ended.set_result(None)
 
             stop = manager.ledger.listen(heard)
-            await manager.act(TurnStarted(agent="flood", turn=manager.tree.next_turn("flood"), sender="you", text="x"))
+            await manager.act(
+                TurnStarted(agent="flood", turn=manager.tree.next_turn("flood"), sender="you", text="x")
+            )
             runner.harness.turn = manager.tree["flood"].turn
             runner._write((orjson.dumps({"type": "burst", "text": f"{count} {size}"}).decode() + "\n",))
             await ended
@@ -251,7 +259,14 @@ async def stalls() -> None:
         worst = await longest_stall(lambda: flood(500_000, 200))
         took = time.perf_counter() - took
         rss = (process.memory_info().rss - before) / 2**20
-        report("loop stall, flood of 100 MB, lines", worst, 20, "ms", MB_s=round(100 / took), rss_MB=round(rss, 1))
+        report(
+            "loop stall, flood of 100 MB, lines",
+            worst,
+            20,
+            "ms",
+            MB_s=round(100 / took),
+            rss_MB=round(rss, 1),
+        )
         worst = await longest_stall(lambda: flood(100, 1_000_000))
         report("loop stall, flood of 1 MB lines", worst, 20, "ms")
         await manager.close()
@@ -278,12 +293,24 @@ async def events() -> None:
                 turn = manager.tree.next_turn("echo")
                 manager.record(TurnStarted(agent="echo", turn=turn, sender="you", text="ping"))
                 for _ in range(7):
-                    manager.record(TurnSaid(agent="echo", turn=turn, text="a line of an answer, as agents say it"))
-                manager.record(UsageReported(agent="echo", turn=turn, input_tokens=12, output_tokens=number, cost_usd=0.01))
+                    manager.record(
+                        TurnSaid(agent="echo", turn=turn, text="a line of an answer, as agents say it")
+                    )
+                manager.record(
+                    UsageReported(
+                        agent="echo", turn=turn, input_tokens=12, output_tokens=number, cost_usd=0.01
+                    )
+                )
                 manager.record(TurnEnded(agent="echo", turn=turn, outcome="ok", text="done"))
             rates.append(40_000 / (time.process_time() - start))
         await manager.close()
-    report("events, record → fold → 3 listeners", statistics.median(rates), 100_000, "events/s", us=round(1e6 / statistics.median(rates), 1))
+    report(
+        "events, record → fold → 3 listeners",
+        statistics.median(rates),
+        100_000,
+        "events/s",
+        us=round(1e6 / statistics.median(rates), 1),
+    )
 
 
 # loading
@@ -308,7 +335,9 @@ async def loading() -> None:
         )
         out, _ = await done.communicate()
         times.append(float(out.split()[-1]))
-    report("import and %load_ext in a kernel", statistics.median(times), 150, "ms", least=round(min(times), 1))
+    report(
+        "import and %load_ext in a kernel", statistics.median(times), 150, "ms", least=round(min(times), 1)
+    )
 
 
 MEASUREMENTS = {f.__name__: f for f in (round_trip, spawning, memory, stalls, events, loading)}
@@ -319,7 +348,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS], help="which (default: all)")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     chosen = parser.parse_args()
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}")
+    print(
+        f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}"
+    )
     for name in chosen.names or MEASUREMENTS:
         asyncio.run(MEASUREMENTS[name]())
     if chosen.json:

@@ -392,7 +392,7 @@ def _plain(error: Exception) -> Exception:
     return error
 
 
-class Question(TokenTransformBase):  # type: ignore[misc]
+class Question(TokenTransformBase):
     """`%madrox send lead Why?` asks lead. IPython would look up help for `Why` (ipython#14258)."""
 
     priority = HelpEnd.priority - 1

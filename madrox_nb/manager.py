@@ -48,17 +48,17 @@ from .events import (
     UsageReported,
 )
 from .folds import Costs, Inboxes
-from .harness import Ask, Brief, Harness, Withdraw
+from .harness import Ask, Withdraw
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
-from .nodes import AgentSpec, LocalLauncher, NodeLink
 from .prices import Price, priced
+from .processes import Processes
 from .redact import Redactor, Stream
 from .runner import Runner
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree
-from .wording import instructions, refusal
-from .workspace import Workspaces, directory_name, inside, prepare_home, write_private
+from .wording import refusal
+from .workspace import inside, prepare_home
 
 LONGEST_NAME = 64
 DISK_RETRY_SECONDS = 0.5
@@ -89,9 +89,8 @@ class Manager:
         mcp_url: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         """`mcp_url` gives the address where agents find their tools, starting the server if needed."""
-        self.settings, self._clock, self._ids = settings, clock, ids
+        self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
-        self._mcp_url = mcp_url
         self.tree, self.inboxes, self.costs = Tree(), Inboxes(), Costs()
         self.tokens, self.redactor = Tokens(), Redactor()
         self.prices: dict[str, Price] = {}
@@ -99,15 +98,18 @@ class Manager:
         self.run = f"{clock():%Y%m%dT%H%M%S}-{os.getpid()}"
         self.recovered: list[str] = []
         """Runs whose kernel went away and which were closed when this one opened."""
-        self._workspaces = Workspaces(settings.work)
-        self._runners: dict[str, Runner] = {}
-        self._starting: dict[str, asyncio.Task[None]] = {}
+        self.processes = Processes(
+            self,
+            settings,
+            run=self.run,
+            environ=self._environ,
+            ids=ids,
+            tokens=self.tokens,
+            mcp_url=mcp_url,
+        )
         self._streams: dict[str, Stream] = {}
         self._watchers: tuple[Callable[[Signal], None], ...] = ()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._node: NodeLink | None = None
-        self._node_lock = asyncio.Lock()
-        self._stuck: set[Runner] = set()
         self._waits_for_room = False
         self._open = False
 
@@ -144,9 +146,7 @@ class Manager:
         for task in tuple(self._tasks):
             task.cancel()
         self.record(RunClosed(reason=reason))
-        if self._node is not None:
-            await self._node.close()
-        self._workspaces.close()
+        await self.processes.close()
         self.ledger.close()
 
     # the ledger's two doors
@@ -231,7 +231,7 @@ class Manager:
             raise NameTaken(name, known.state)
         if len(alive := self.tree.alive()) >= settings.max_instances:
             raise LimitReached(settings.max_instances, [agent.name for agent in alive])
-        directory = self._workspaces.claim(name)
+        directory = self.processes.claim(name)
         await self.act(
             AgentSpawned(
                 agent=name,
@@ -245,9 +245,7 @@ class Manager:
             )
         )
         body = found.body if system_prompt is None else system_prompt
-        starting = asyncio.ensure_future(self._start(self.tree[name], cls, command, body))
-        self._starting[name] = starting
-        starting.add_done_callback(lambda task: self._started(name, task))
+        starting = self.processes.start(self.tree[name], cls, command, body)
         if wait:
             await asyncio.shield(starting)
         return self.tree[name]
@@ -287,7 +285,7 @@ class Manager:
         within `interrupt_timeout`: the turn then still runs.
         """
         agent = self.tree[name]
-        runner = self._runners.get(name)
+        runner = self.processes.get(name)
         if agent.state not in WORKING or runner is None:
             return None
         ended: asyncio.Future[TurnEnded] = asyncio.get_running_loop().create_future()
@@ -303,9 +301,10 @@ class Manager:
             async with asyncio.timeout(self.settings.interrupt_timeout):
                 return await ended
         except TimeoutError:
+            seconds = self.settings.interrupt_timeout
             raise HarnessError(
-                f"{name} did not confirm the interrupt within {self.settings.interrupt_timeout:g} s and still "
-                f"works on {agent.turn}. Try again, or end it: %madrox stop {name} --force",
+                f"{name} did not confirm the interrupt within {seconds:g} s and still works on {agent.turn}. "
+                f"Try again, or end it: %madrox stop {name} --force",
                 runner.evidence(),
             ) from None
         finally:
@@ -377,7 +376,7 @@ class Manager:
 
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write a turn's prompt to the agent's CLI."""
-        self._runners[agent].begin(turn, text)
+        self.processes[agent].begin(turn, text)
 
     def soon(self, verb: Coroutine[Any, Any, object]) -> None:
         """Run in the background. A failure is logged and, if it belongs to an agent, ends it visibly."""
@@ -432,119 +431,29 @@ class Manager:
     def priced(self, usage: UsageReported) -> UsageReported:
         return priced(usage, self.tree[usage.agent].model, self.prices)
 
+    def alive(self, agent: str) -> bool:
+        return self.tree[agent].alive
+
     def stuck(self, runner: Runner, error: OSError) -> None:
-        log.error("%s: its wire log can't be written (%s); it waits for room", runner.agent, error)
-        runner.pause()
-        self._stuck.add(runner)
+        log.error("%s: its wire log can't be written (%s); the agents wait for room", runner.agent, error)
         self._wait_for_room()
 
     def gone(self, runner: Runner) -> None:
-        self._forget(runner.agent)
-
-    def _forget(self, name: str) -> None:
-        self._runners.pop(name, None)
-        self._streams.pop(name, None)
-        self.tokens.revoke(name)
-        self._workspaces.release(name)
-
-    # starting and ending a process
-
-    async def _start(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> None:
-        name = agent.name
-        try:
-            brief = await self._brief(agent, command, body)
-            codec = cls(brief)
-            launch = codec.launch()
-            write_private(Path(brief.files), launch.files)
-            runner = self._runners[name] = Runner(self, brief, codec)
-            spec = self._spec(brief, launch.argv, launch.env, pty=launch.wire == "pty")
-            await runner.start(await self._local_node(), spec, self.settings.start_timeout)
-        except BaseException as exc:
-            if self.tree[name].alive:
-                reason = "stopped while starting" if isinstance(exc, asyncio.CancelledError) else str(exc)
-                failed = not isinstance(exc, asyncio.CancelledError)
-                first, _, rest = reason.partition("\n")
-                self.record(AgentStopped(agent=name, reason=first, failed=failed, evidence=rest))
-                self._forget(name)
-            raise
-
-    def _started(self, name: str, task: asyncio.Task[None]) -> None:
-        self._starting.pop(name, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("%s did not start: %s", name, error)
-
-    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
-        url = await self._mcp_url() if self._mcp_url else ""
-        said = instructions(
-            agent=agent.name,
-            role=agent.role,
-            parent=agent.parent,
-            workspace=agent.workspace,
-            permissions=agent.permissions,
-            body=body,
-        )
-        return Brief(
-            agent=agent.name,
-            command=command,
-            workspace=agent.workspace,
-            files=str(self.files(agent.name)),
-            instructions=said,
-            role=agent.role,
-            parent=agent.parent,
-            model=agent.model,
-            permissions="all" if agent.permissions == "all" else "edits",
-            session=self._ids(),
-            mcp_url=url,
-            mcp_token=self.tokens.issue(agent.name) if url else "",
-        )
-
-    def files(self, name: str) -> Path:
-        """The private directory of an agent: its wire log, its stderr, what its CLI is given."""
-        return self.settings.logs / "runs" / self.run / directory_name(name)
-
-    def _spec(self, brief: Brief, argv: tuple[str, ...], added: Mapping[str, str], pty: bool) -> AgentSpec:
-        ours = {"MADROX_RUN": self.run, "MADROX_AGENT": f"{self.run}/{brief.agent}"}
-        env = {**self._environ, **added, **ours}
-        files = Path(brief.files)
-        files.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return AgentSpec(
-            id=brief.agent,
-            argv=argv,
-            env={key: value for key, value in env.items() if value != ""},
-            cwd=brief.workspace,
-            wire_log=files / "wire.log",
-            stderr_log=files / "stderr.log",
-            pty=pty,
-        )
-
-    async def _local_node(self) -> NodeLink:
-        async with self._node_lock:
-            if self._node is None:
-                launcher = LocalLauncher()
-                [slot] = await launcher.acquire(1, {})
-                self._node = await launcher.open_node(slot)
-            return self._node
+        self._streams.pop(runner.agent, None)
+        self.processes.forget(runner.agent)
 
     async def _end(self, name: str, reason: str) -> None:
-        if (starting := self._starting.get(name)) is not None and name not in self._runners:
-            starting.cancel()
-            await asyncio.wait((starting,))
-        if (runner := self._runners.get(name)) is not None:
-            if self.tree[name].state in WORKING:
-                runner.interrupt()
-            await runner.stop(reason, self.settings.stop_grace)
-        elif self.tree[name].alive:
+        """End an agent: its process if it has one, and in any case on record."""
+        await self.processes.end(name, reason, working=self.tree[name].state in WORKING)
+        if self.tree[name].alive:
             self.record(AgentStopped(agent=name, reason=reason))
-            self._forget(name)
+            self.processes.forget(name)
 
     # a full disk
 
     def _wait_for_room(self) -> None:
         """Stop reading from the agents until the ledger can be written again."""
-        for runner in tuple(self._runners.values()):
-            if runner not in self._stuck:
-                runner.pause()
-                self._stuck.add(runner)
+        self.processes.pause()
         if not self._waits_for_room:
             self._waits_for_room = True
             log.error("no room for the ledger (%s): the agents wait", self.ledger.trouble)
@@ -556,9 +465,7 @@ class Manager:
             await asyncio.sleep(DISK_RETRY_SECONDS)
         log.warning("there is room again: the agents go on")
         self._waits_for_room = False
-        stuck, self._stuck = self._stuck, set()
-        for runner in stuck:
-            runner.resume()
+        self.processes.resume()
         for agent in self.tree.alive():
             self.mail.feed(agent.name)
 

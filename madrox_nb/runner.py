@@ -48,6 +48,9 @@ class Core(Protocol):
     def withdrawn(self, runner: Runner, withdraw: Withdraw) -> None:
         """The agent no longer waits for that answer."""
 
+    def alive(self, agent: str) -> bool:
+        """Whether its end is not recorded yet."""
+
     def priced(self, usage: UsageReported) -> UsageReported:
         """`usage` with a cost when one is known."""
 

@@ -22,7 +22,7 @@ FLOORS = {
     0: "errors events",
     1: "folds harness prices redact tree views wording",
     2: "config guard ledger library nodes portal tokens transport workspace",
-    3: "mail manager runner teams",
+    3: "mail manager processes runner teams",
     4: "bridge cli demo display frames magics notebook rehearse run server testing tools values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -63,6 +63,13 @@ def test_rehearsal_enters_through_the_door_that_strangers_use():
     assert Rehearsal is library.harness("rehearsal")
 
 
+def test_a_harness_can_be_lent_without_being_installed(monkeypatch):
+    monkeypatch.setattr(library, "_lent", {})
+
+    assert Stranger is library.lend(Stranger) is library.harness("stranger")
+    assert {"rehearsal", "stranger"} <= set(library.harness_names())
+
+
 def test_an_unknown_harness_is_answered_with_the_nearest():
     with pytest.raises(UnknownHarness, match=r"'rehersal'. Did you mean 'rehearsal'\?"):
         library.harness("rehersal")

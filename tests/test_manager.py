@@ -420,7 +420,7 @@ def test_a_prompt_to_a_starting_agent_waits_for_it(tmp_path: Path) -> None:
 def test_a_system_prompt_replaces_the_role_never_the_identity(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead", role="architect", system_prompt="You are a rust expert.")
-        brief = m._runners["lead"].brief.instructions
+        brief = m.processes["lead"].brief.instructions
         assert "You are the agent **lead**" in brief
         assert "reply_to_caller" in brief
         assert brief.endswith("You are a rust expert.\n")
@@ -508,7 +508,7 @@ def test_nonsense_is_kept_and_the_turn_goes_on(tmp_path: Path) -> None:
         await m.spawn("rogue", harness="rogue", model="garbled")
         answer = await m.send("rogue", "nonsense")
         noise = events(m, HarnessNoise)
-        wire = (m.files("rogue") / "wire.log").read_bytes()
+        wire = (m.processes.files("rogue") / "wire.log").read_bytes()
 
         assert answer.ok
         assert 51 == sum(event.lines for event in noise)

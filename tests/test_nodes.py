@@ -341,10 +341,10 @@ async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> No
         with pytest.raises(asyncio.CancelledError):
             await starting
         ear = Ear()
-        await node.spawn(spec(tmp_path, "true"), ear)  # answered after the cancelled one was
+        await node.spawn(spec(tmp_path, "true"), ear)  # asked for after the cancelled one
         await ear.end()
 
-        assert [] == survivors(family(mark))
+        assert [] == await asyncio.to_thread(survivors, family(mark))
         assert before == open_files()
 
 

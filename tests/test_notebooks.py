@@ -22,9 +22,10 @@ def code(notebook: Any) -> Iterator[Any]:
     return (cell for cell in notebook.cells if cell.cell_type == "code")
 
 
-def run(path: Path, directory: Path) -> Any:
-    """The notebook with its outputs; a cell that fails raises."""
-    notebook = load(path)
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A notebook with its outputs, and the directory it ran in; a cell that fails raises."""
+    directory, notebook = tmp_path_factory.mktemp("notebook"), load(request.param)
     env = {
         **os.environ,
         "ORCHESTRATOR_PORT": "0",
@@ -32,6 +33,7 @@ def run(path: Path, directory: Path) -> Any:
         "PATH": os.defpath,
     }
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute(cwd=str(directory), env=env)
+    notebook.ran = request.param.stem, directory
     return notebook
 
 
@@ -52,26 +54,21 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    notebook = run(path, tmp_path)
+def test_a_notebook_runs_from_top_to_bottom_and_shows_what_it_promises(notebook: Any) -> None:
+    name, directory = notebook.ran
 
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     assert [] == [output for output in outputs if output.output_type == "error"]
     assert [] == [output.text for output in outputs if output.get("name") == "stderr"]
-    everything = "\n".join(shown(cell) for cell in code(notebook))
-    assert "no model is thinking" in everything
-    assert "<table" in everything
-    [ledger] = tmp_path.glob(".madrox/audit/*/*.jsonl")
+    [ledger] = directory.glob(".madrox/audit/*/*.jsonl")
     assert '"kind":"run.closed"' in ledger.read_text().splitlines()[-1]
+    PROMISES[name]({cell.source: cell for cell in code(notebook)})
 
 
-@pytest.mark.slow
-def test_the_first_notebook_shows_the_tree_and_says_that_no_model_is_thinking(tmp_path: Path) -> None:
-    cells = {cell.source: cell for cell in code(run(NOTEBOOKS[0], tmp_path))}
-
-    [tree] = [cell for source, cell in cells.items() if source == "%madrox tree"]
-    assert "lead  ○ idle  architect" in shown(tree)
+def first_agent(cells: dict[str, Any]) -> None:
+    tree = cells["%madrox tree"]
+    assert "lead   ○ idle  architect" in shown(tree)
+    assert "<table" in shown(tree)
     assert "application/vnd.jupyter.widget-view+json" in tree.outputs[0].data
     [answer] = [cell for source, cell in cells.items() if source.startswith("reply = ")]
     assert "Rehearsal: no model is thinking." in answer.outputs[-1].data["text/markdown"]
@@ -80,14 +77,12 @@ def test_the_first_notebook_shows_the_tree_and_says_that_no_model_is_thinking(tm
     assert '{"first": "..."' in shown(braces)
 
 
-@pytest.mark.slow
-def test_the_second_notebook_ends_with_a_family_whose_answers_came_back(tmp_path: Path) -> None:
-    cells = {cell.source: cell for cell in code(run(NOTEBOOKS[1], tmp_path))}
+def small_family(cells: dict[str, Any]) -> None:
+    tree = shown(cells["%madrox tree"])
+    assert "├─ api" in tree
+    assert "└─ web" in tree
+    assert "web answers [lead.m2]: The page lists all items." in shown(cells["%madrox wait lead"])
+    assert "['web', 'api', 'lead']" in shown(cells["%madrox stop lead --tree"])
 
-    [tree] = [cell for source, cell in cells.items() if source == "%madrox tree"]
-    assert "├─ api" in shown(tree)
-    assert "└─ web" in shown(tree)
-    [waited] = [cell for source, cell in cells.items() if source == "%madrox wait lead"]
-    assert "web answers [lead.m2]: The page lists all items." in shown(waited)
-    [stopped] = [cell for source, cell in cells.items() if source == "%madrox stop lead --tree"]
-    assert "['web', 'api', 'lead']" in shown(stopped)
+
+PROMISES = {"01-first-agent": first_agent, "02-a-small-family": small_family}

@@ -49,16 +49,16 @@ def call(tool: str, **arguments: object) -> str:
 
 def wire_costs(madrox: Madrox, name: str) -> float:
     """What the CLI itself says it cost, in its last result."""
-    wire = (madrox.manager.files(name) / "wire.log").read_text()
+    wire = (madrox.manager.processes.files(name) / "wire.log").read_text()
     results = [json.loads(line) for line in wire.splitlines() if '"type":"result"' in line]
     return float(results[-1]["total_cost_usd"])
 
 
 def test_it_is_chosen_when_no_harness_is_named_and_remembers_in_one_process(madrox: Madrox) -> None:
     lead = madrox.spawn("lead", role="architect")
-    pids = {lead._run.manager._runners["lead"].pid}
+    pids = {lead._run.manager.processes["lead"].pid}
     replies = [lead.send(text) for text in ("one", "two", "three")]
-    pids.add(lead._run.manager._runners["lead"].pid)
+    pids.add(lead._run.manager.processes["lead"].pid)
 
     assert "claude" == lead.harness
     assert 'echo: three | seen=["one", "two"]' == replies[-1].text
@@ -173,7 +173,7 @@ def test_a_crash_in_mid_turn_fails_the_turn_and_the_agent(madrox: Madrox) -> Non
     pending = lead.send("SLOW 600 0.05", wait=False)
     with streaming(madrox, "lead") as heard:
         heard(10)
-    pid = madrox.manager._runners["lead"].pid
+    pid = madrox.manager.processes["lead"].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     reply = pending.wait()
@@ -212,8 +212,8 @@ def test_it_may_edit_in_its_workspace_and_nothing_else_unless_told(madrox: Madro
 def test_no_token_stands_in_an_argument_a_log_or_the_ledger(madrox: Madrox, tmp_path: Path) -> None:
     lead = madrox.spawn("lead")
     lead.send("hello")
-    pid = madrox.manager._runners["lead"].pid
-    token = re.search(r"mdx_[\w-]+", (madrox.manager.files("lead") / "mcp.json").read_text())
+    pid = madrox.manager.processes["lead"].pid
+    token = re.search(r"mdx_[\w-]+", (madrox.manager.processes.files("lead") / "mcp.json").read_text())
     assert token
     places = [
         Path(f"/proc/{pid}/cmdline"),
@@ -224,7 +224,7 @@ def test_no_token_stands_in_an_argument_a_log_or_the_ledger(madrox: Madrox, tmp_
     for place in places:
         if place.exists():
             assert token[0].encode() not in place.read_bytes(), place
-    assert 0o600 == (madrox.manager.files("lead") / "mcp.json").stat().st_mode & 0o777
+    assert 0o600 == (madrox.manager.processes.files("lead") / "mcp.json").stat().st_mode & 0o777
 
 
 def test_a_missing_binary_a_bad_flag_and_a_mute_program_are_named_errors(
@@ -261,4 +261,4 @@ def test_the_ledger_replays_to_the_live_tree(madrox: Madrox) -> None:
 
 
 async def _nobody_left(madrox: Madrox) -> bool:
-    return not madrox.manager._runners
+    return not len(madrox.manager.processes)

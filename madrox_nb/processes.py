@@ -1,0 +1,197 @@
+"""The running CLIs of one manager: started, found by their agent's name, paused, ended.
+
+Between a decision (`agent.spawned` is in the ledger) and a process there are a
+workspace, a token, a brief, private files and a node; all of that is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from .config import Settings
+from .errors import HarnessError
+from .events import AgentStopped
+from .harness import Brief, Harness
+from .nodes import AgentSpec, LocalLauncher, NodeLink
+from .runner import Core, Runner
+from .tokens import Tokens
+from .tree import Agent
+from .wording import instructions
+from .workspace import Workspaces, directory_name, write_private
+
+log = logging.getLogger(__name__)
+
+
+class Processes:
+    """agent → `Runner`, from the start of its process to its end."""
+
+    def __init__(
+        self,
+        core: Core,
+        settings: Settings,
+        *,
+        run: str,
+        environ: Mapping[str, str],
+        ids: Callable[[], str],
+        tokens: Tokens,
+        mcp_url: Callable[[], Awaitable[str]] | None,
+    ) -> None:
+        self._core, self._settings, self._run = core, settings, run
+        self._environ, self._ids, self._tokens, self._mcp_url = environ, ids, tokens, mcp_url
+        self._workspaces = Workspaces(settings.work)
+        self._runners: dict[str, Runner] = {}
+        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._node: NodeLink | None = None
+        self._node_lock = asyncio.Lock()
+        self._paused = False
+
+    def __getitem__(self, name: str) -> Runner:
+        """The running CLI of that agent. Raises `HarnessError` when it has none."""
+        try:
+            return self._runners[name]
+        except KeyError:
+            raise HarnessError(f"{name} has no process; see why: %madrox agents") from None
+
+    def get(self, name: str) -> Runner | None:
+        return self._runners.get(name)
+
+    def __len__(self) -> int:
+        return len(self._runners)
+
+    def claim(self, name: str) -> Path:
+        """The workspace that an agent of that name gets. Raises `BadInput`."""
+        return self._workspaces.claim(name)
+
+    def files(self, name: str) -> Path:
+        """The private directory of an agent: its wire log, its stderr, what its CLI is given."""
+        return self._settings.logs / "runs" / self._run / directory_name(name)
+
+    def start(
+        self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str
+    ) -> asyncio.Task[None]:
+        """Start the agent's CLI in the background; the task ends when it is ready.
+
+        When it does not get ready, the task raises and the agent is recorded as failed.
+        """
+        task = asyncio.ensure_future(self._start(agent, cls, command, body))
+        self._starting[agent.name] = task
+        task.add_done_callback(lambda done: self._started(agent.name, done))
+        return task
+
+    async def end(self, name: str, reason: str, *, working: bool) -> bool:
+        """End the agent's process: an interrupt first if it works. False when there was none."""
+        if (starting := self._starting.get(name)) is not None and name not in self._runners:
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return True
+        runner = self._runners.get(name)
+        if runner is None:
+            return False
+        if working:
+            runner.interrupt()
+        await runner.stop(reason, self._settings.stop_grace)
+        return True
+
+    def forget(self, name: str) -> None:
+        """Its process is gone: its token speaks for nobody, its workspace is free."""
+        self._runners.pop(name, None)
+        self._tokens.revoke(name)
+        self._workspaces.release(name)
+
+    def pause(self) -> None:
+        """Read from nobody, so that all of them have to wait."""
+        self._paused = True
+        for runner in self._runners.values():
+            runner.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        for runner in self._runners.values():
+            runner.resume()
+
+    async def close(self) -> None:
+        """End the node; whoever still lives there is killed."""
+        if self._node is not None:
+            await self._node.close()
+        self._workspaces.close()
+
+    # from a decision to a process
+
+    async def _start(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> None:
+        try:
+            brief = await self._brief(agent, command, body)
+            codec = cls(brief)
+            launch = codec.launch()
+            write_private(Path(brief.files), launch.files)
+            runner = self._runners[agent.name] = Runner(self._core, brief, codec)
+            spec = self._spec(brief, launch.argv, launch.env, pty=launch.wire == "pty")
+            await runner.start(await self._local_node(), spec, self._settings.start_timeout)
+            if self._paused:
+                runner.pause()
+        except BaseException as exc:
+            if self._core.alive(agent.name):  # a process that was there has told its end itself
+                self._stillborn(agent.name, exc)
+            raise
+
+    def _stillborn(self, name: str, exc: BaseException) -> None:
+        """Record the end of an agent whose process never was."""
+        failed = not isinstance(exc, asyncio.CancelledError)
+        reason, _, evidence = (str(exc) if failed else "stopped while starting").partition("\n")
+        self._core.record(AgentStopped(agent=name, reason=reason, failed=failed, evidence=evidence))
+        self.forget(name)
+
+    def _started(self, name: str, task: asyncio.Task[None]) -> None:
+        self._starting.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("%s did not start: %s", name, error)
+
+    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
+        token = self._tokens.issue(agent.name)
+        url = await self._mcp_url() if self._mcp_url else ""
+        said = instructions(
+            agent=agent.name,
+            role=agent.role,
+            parent=agent.parent,
+            workspace=agent.workspace,
+            permissions=agent.permissions,
+            body=body,
+        )
+        return Brief(
+            agent=agent.name,
+            command=command,
+            workspace=agent.workspace,
+            files=str(self.files(agent.name)),
+            instructions=said,
+            role=agent.role,
+            parent=agent.parent,
+            model=agent.model,
+            permissions="all" if agent.permissions == "all" else "edits",
+            session=self._ids(),
+            mcp_url=url,
+            mcp_token=token if url else "",
+        )
+
+    def _spec(self, brief: Brief, argv: tuple[str, ...], added: Mapping[str, str], pty: bool) -> AgentSpec:
+        ours = {"MADROX_RUN": self._run, "MADROX_AGENT": f"{self._run}/{brief.agent}"}
+        env = {**self._environ, **added, **ours}
+        files = Path(brief.files)
+        return AgentSpec(
+            id=brief.agent,
+            argv=argv,
+            env={key: value for key, value in env.items() if value != ""},
+            cwd=brief.workspace,
+            wire_log=files / "wire.log",
+            stderr_log=files / "stderr.log",
+            pty=pty,
+        )
+
+    async def _local_node(self) -> NodeLink:
+        async with self._node_lock:
+            if self._node is None:
+                launcher = LocalLauncher()
+                [slot] = await launcher.acquire(1, {})
+                self._node = await launcher.open_node(slot)
+            return self._node
