@@ -14,7 +14,7 @@ Ids are short and counted per agent: child `lead.2`, turn `lead.t3`, message
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, Self
@@ -295,11 +295,10 @@ class Entry:
         row = orjson.loads(line)
         if not isinstance(row, dict):
             raise ValueError(f"a ledger line holds an object, not {type(row).__name__}")
-        try:
-            seq, ts, kind = row["seq"], datetime.fromisoformat(row["ts"]), row["kind"]
-        except (KeyError, TypeError) as exc:
-            raise ValueError(f"a ledger line needs seq, ts and kind: {exc}") from exc
-        return cls(seq, ts, _event(kind, row))
+        match row:
+            case {"seq": int(seq), "ts": str(ts), "kind": str(kind)} if isinstance(row.get("agent", ""), str):
+                return cls(seq, datetime.fromisoformat(ts), _event(kind, row))
+        raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
 def _event(kind: str, row: dict[str, Any]) -> Event:
@@ -308,14 +307,20 @@ def _event(kind: str, row: dict[str, Any]) -> Event:
         known = {name: row[name] for name in FIELDS[cls] if name in row}
         if "cost_usd" in known and known["cost_usd"] is None:
             known["cost_usd"] = NAN
-        if "messages" in known:
-            known["messages"] = tuple(known["messages"])
         try:
+            if "messages" in known:
+                known["messages"] = tuple(known["messages"])
             return cls(**known)
         except TypeError:
-            pass  # a required field is missing: keep the row as it stands
+            pass  # a field is missing or of another kind: keep the row as it stands
     rest = {k: v for k, v in row.items() if k not in ("v", "seq", "ts", "agent")}
     return Unknown(agent=row.get("agent", ""), row=rest)
+
+
+def whole(event: Event) -> Event:
+    """`event` with `?` for halves of characters, which no UTF-8 file can hold."""
+    said = {name: value for name, value in event.fields().items() if isinstance(value, str)}
+    return replace(event, **{name: text.encode(errors="replace").decode() for name, text in said.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,13 +43,15 @@ class Message:
     read: bool = False
 
 
-_OF_MESSAGES = frozenset({MessagePosted, MessageRead, TurnStarted})
+_OF_MESSAGES = frozenset({AgentSpawned, MessagePosted, MessageRead, TurnStarted})
 
 
 class Inboxes:
     """Who has which messages, read and unread.
 
-    A message is read once: by the turn that hands it over, or by `message.read`.
+    A message is read once: by the turn that hands it over, or by `message.read`. A name
+    that is spawned again begins with nothing unread: what was for its predecessor stays
+    unread for good.
     """
 
     def __init__(self) -> None:
@@ -85,6 +87,8 @@ class Inboxes:
                     posted=entry.ts,
                 )
                 self._unread.setdefault(event.agent, {})[event.message] = None
+            case AgentSpawned():
+                self._unread.pop(event.agent, None)
             case MessageRead():
                 self._read(event.message)
             case TurnStarted():
@@ -94,7 +98,7 @@ class Inboxes:
     def _read(self, message: str) -> None:
         if (known := self.messages.get(message)) is not None:
             self.messages[message] = replace(known, read=True)
-            self._unread[known.to].pop(message, None)
+            self._unread.get(known.to, {}).pop(message, None)
 
     def unread(self, name: str) -> list[Message]:
         """What lies unread in the inbox of `name`, oldest first."""

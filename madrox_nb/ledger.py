@@ -313,10 +313,15 @@ def _cut_torn_tail(fd: int) -> None:
 
 
 def expire(directory: Path, *, today: date, days: int) -> list[Path]:
-    """Remove the day directories older than `days`; returns them."""
-    oldest = f"{today - timedelta(days=days):%Y-%m-%d}"
-    old = [day for day in (Path(directory) / "audit").glob("????-??-??") if day.name < oldest]
-    for day in old:
+    """Remove the ledgers and the runs' files that are older than `days`; returns what went."""
+    oldest = today - timedelta(days=days)
+    days_gone = [
+        day for day in (Path(directory) / "audit").glob("????-??-??") if day.name < f"{oldest:%Y-%m-%d}"
+    ]
+    runs_gone = [
+        run for run in (Path(directory) / "runs").glob("????????T*") if run.name < f"{oldest:%Y%m%d}"
+    ]
+    for old in (*days_gone, *runs_gone):
         with contextlib.suppress(OSError):  # another kernel may be doing the same
-            shutil.rmtree(day)
-    return old
+            shutil.rmtree(old)
+    return [*days_gone, *runs_gone]

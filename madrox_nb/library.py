@@ -11,9 +11,10 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from .config import user_dir
 from .errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole
@@ -49,13 +50,15 @@ def harness_names() -> list[str]:
 
 
 def harness(name: str) -> type[Harness]:
-    """The harness class of that name. Raises `UnknownHarness`."""
+    """The harness class of that name. Raises `UnknownHarness`, or `HarnessNotFound` if it is broken."""
     if name in _lent:
         return _lent[name]
+    if name not in _registered():
+        raise UnknownHarness(name, harness_names())
     try:
         found: type[Harness] = _registered()[name].load()
-    except KeyError:
-        raise UnknownHarness(name, harness_names()) from None
+    except Exception as exc:  # a stranger's module may fail in any way
+        raise HarnessNotFound(f"harness {name!r} is registered but can't be loaded: {exc!r}") from exc
     return found
 
 
@@ -107,7 +110,7 @@ def choose(order: tuple[str, ...], environ: Mapping[str, str] | None = None) -> 
 
 def binary_variable(harness: str) -> str:
     """The environment variable that points at a harness's CLI."""
-    return f"MADROX_{harness.upper()}_BIN"
+    return f"MADROX_{harness.upper().replace('-', '_')}_BIN"
 
 
 # roles
@@ -125,23 +128,24 @@ class Role:
 
 
 def role(name: str, cwd: Path | None = None) -> Role:
-    """The role of that name or alias, read anew each time, so that edits count.
+    """The role of that name or alias, as its file says now, so that edits count.
 
-    Raises `UnknownRole`, which lists the known ones.
+    Case, spaces and hyphens don't matter. Raises `UnknownRole`, which lists the known ones.
     """
-    wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
-    for directory in role_directories(cwd):  # the usual case: a file of that name
-        if wanted.isidentifier() and (path := directory / f"{wanted}.md").is_file():
-            return _role(path)
+    wanted = _spelled(name)
     known: dict[str, Role] = {}
     for each in roles(cwd):
-        known.setdefault(each.name, each)
+        known.setdefault(_spelled(each.name), each)
     if wanted in known:
         return known[wanted]
     for each in known.values():
-        if wanted in each.aliases:
+        if wanted in map(_spelled, each.aliases):
             return each
-    raise UnknownRole(name, known)
+    raise UnknownRole(name, [each.name for each in known.values()])
+
+
+def _spelled(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def roles(cwd: Path | None = None) -> Iterator[Role]:
@@ -159,28 +163,38 @@ def role_directories(cwd: Path | None = None) -> list[Path]:
 
 def _role(path: Path) -> Role:
     try:
-        text = path.read_text(encoding="utf-8")
+        stat = path.stat()
+        return _read_role(path, stat.st_mtime_ns, stat.st_size)
     except (OSError, UnicodeDecodeError) as exc:
         raise BadInput(f"cannot read the role {path}: {exc}") from exc
-    head, body = _front_matter(text)
+
+
+@lru_cache(maxsize=256)
+def _read_role(path: Path, mtime_ns: int, size: int) -> Role:
+    """Read once for each state of the file."""
+    head, body = _front_matter(path, path.read_text(encoding="utf-8"))
+    aliases = head.get("aliases") or ()
     return Role(
-        name=head.get("name", path.stem),
-        description=head.get("description", ""),
-        aliases=tuple(word for word in head.get("aliases", "").strip("[]").replace(",", " ").split()),
+        name=str(head.get("name") or path.stem),
+        description=str(head.get("description") or ""),
+        aliases=tuple(aliases.replace(",", " ").split() if isinstance(aliases, str) else map(str, aliases)),
         body=body.strip(),
         path=path,
     )
 
 
-def _front_matter(text: str) -> tuple[dict[str, str], str]:
-    """(keys, body) of a Markdown file that may begin with `---` lines of `key: value`."""
+def _front_matter(path: Path, text: str) -> tuple[dict[str, Any], str]:
+    """(keys, body) of a Markdown file that may begin with YAML between two `---` lines."""
     if not text.startswith("---\n"):
         return {}, text
+    import yaml  # 15 ms: not for those who only load the package
+
     head, found, body = text[4:].partition("\n---")
-    if not found:
-        return {}, text
-    pairs = (line.partition(":") for line in head.splitlines() if ":" in line)
-    return {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}, body
+    try:
+        keys = yaml.safe_load(head)
+    except yaml.YAMLError as exc:
+        raise BadInput(f"the front matter of {path} is no YAML: {exc}") from exc
+    return (keys, body) if found and isinstance(keys, dict) else ({}, text)
 
 
 # files

@@ -40,17 +40,20 @@ from .events import (
     Decision,
     Entry,
     Event,
+    Notice,
     RunClosed,
     RunOpened,
     Signal,
     TextDelta,
     TurnEnded,
     UsageReported,
+    whole,
 )
 from .folds import Costs, Inboxes
 from .harness import Ask, Withdraw
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
+from .orphans import end_orphans
 from .prices import Price, priced
 from .processes import Processes
 from .redact import Redactor, Stream
@@ -95,7 +98,7 @@ class Manager:
         self.tokens, self.redactor = Tokens(), Redactor()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
-        self.run = f"{clock():%Y%m%dT%H%M%S}-{os.getpid()}"
+        self.run = f"{clock():%Y%m%dT%H%M%S.%f}"[:-3] + f"-{os.getpid()}"
         self.recovered: list[str] = []
         """Runs whose kernel went away and which were closed when this one opened."""
         self.processes = Processes(
@@ -129,6 +132,8 @@ class Manager:
             if _SECRET_NAMES.search(name):
                 self.redactor.add(name, value)
         self.recovered = recover(settings.logs, clock=self._clock)
+        if self.recovered and (orphans := await asyncio.to_thread(end_orphans, self.recovered)):
+            log.warning("ended %d processes that an earlier kernel left behind: %s", len(orphans), orphans)
         expire(settings.logs, today=self._clock().date(), days=settings.retention_days)
         self.ledger = Ledger(settings.logs, self.run, clock=self._clock)
         self._open = True
@@ -169,11 +174,15 @@ class Manager:
         """
         state = self.tree.check(event)
         entry = self.ledger.stamp(event)
-        line = entry.to_line()
-        if self.redactor.stains(line):
-            event = self.redactor.event(event)
-            entry = replace(entry, event=event)
+        try:
             line = entry.to_line()
+        except TypeError:  # half a character, which UTF-8 can't hold
+            entry = replace(entry, event=whole(event))
+            line = entry.to_line()
+        if self.redactor.stains(line):
+            entry = replace(entry, event=self.redactor.event(entry.event))
+            line = entry.to_line()
+        event = entry.event
         self.ledger.append(entry, line, decision=type(event) in _DECISIONS, refuse=refuse)
         self.tree.apply(entry, state)
         self.inboxes.apply(entry)
@@ -399,6 +408,8 @@ class Manager:
             if not text:
                 return
             signal = replace(signal, text=text)
+        elif isinstance(signal, Notice):
+            signal = replace(signal, text=self.redactor.text(signal.text))
         for watcher in self._watchers:
             try:
                 watcher(signal)
@@ -433,6 +444,9 @@ class Manager:
 
     def alive(self, agent: str) -> bool:
         return self.tree[agent].alive
+
+    def redacted(self, text: str) -> str:
+        return self.redactor.text(text)
 
     def stuck(self, runner: Runner, error: OSError) -> None:
         log.error("%s: its wire log can't be written (%s); the agents wait for room", runner.agent, error)

@@ -44,7 +44,8 @@ class Portal:
         self, verb: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> cf.Future[T]:
         """Begin `verb` on the loop; do not wait. Callable from any thread."""
-        return asyncio.run_coroutine_threadsafe(verb(*args, **kwargs), self.loop)
+        loop = self.loop
+        return asyncio.run_coroutine_threadsafe(verb(*args, **kwargs), loop)
 
     def call(self, verb: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Begin `verb` and wait for its result.
@@ -54,7 +55,11 @@ class Portal:
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError("already on the manager's loop: await the verb instead of calling it")
-        return self.start(verb, *args, **kwargs).result()
+        future = self.start(verb, *args, **kwargs)
+        try:
+            return future.result()
+        except cf.CancelledError:
+            raise NotRunning("the manager's loop ended before it was done; open a new Madrox()") from None
 
     def soon(self, what: Callable[..., object], *args: object) -> None:
         """Run a plain function on the loop, soon. Callable from any thread."""

@@ -20,7 +20,7 @@ from .runner import Core, Runner
 from .tokens import Tokens
 from .tree import Agent
 from .wording import instructions
-from .workspace import Workspaces, directory_name, write_private
+from .workspace import Workspaces, write_private
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Processes:
         self._core, self._settings, self._run = core, settings, run
         self._environ, self._ids, self._tokens, self._mcp_url = environ, ids, tokens, mcp_url
         self._workspaces = Workspaces(settings.work)
+        self._files: dict[str, Path] = {}
         self._runners: dict[str, Runner] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._node: NodeLink | None = None
@@ -63,11 +64,13 @@ class Processes:
 
     def claim(self, name: str) -> Path:
         """The workspace that an agent of that name gets. Raises `BadInput`."""
-        return self._workspaces.claim(name)
+        path = self._workspaces.claim(name)
+        self._files[name] = self._settings.logs / "runs" / self._run / path.name
+        return path
 
     def files(self, name: str) -> Path:
         """The private directory of an agent: its wire log, its stderr, what its CLI is given."""
-        return self._settings.logs / "runs" / self._run / directory_name(name)
+        return self._files[name]
 
     def start(
         self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str

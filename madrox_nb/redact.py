@@ -18,6 +18,8 @@ from urllib.parse import quote, quote_plus
 from .events import Event, Unknown
 
 TOKEN_PREFIX = "mdx_"  # noqa: S105 — the form of our tokens, not one of them
+PROSE = frozenset({"text", "error", "reason", "evidence", "input", "output", "why"})
+"""The fields that hold words of others. The rest are names and ids, on which everything hangs."""
 SHORTEST = 8
 """Values below this many characters are too common to be replaced by value."""
 
@@ -85,12 +87,11 @@ class Redactor:
         return _TOKEN.sub(_TOKEN_SHOWN, text) if TOKEN_PREFIX in text else text
 
     def event(self, event: Event) -> Event:
-        """`event` with every text field redacted."""
+        """`event` with what people and programs say in it redacted. Names and ids stay."""
         if isinstance(event, Unknown):
             return replace(event, row=self._value(event.row))
-        changed = {
-            name: clean for name, value in event.fields().items() if (clean := self._value(value)) != value
-        }
+        prose = {name: value for name, value in event.fields().items() if name in PROSE and value}
+        changed = {name: clean for name, value in prose.items() if (clean := self.text(value)) != value}
         return replace(event, **changed) if changed else event
 
     def _value(self, value: Any) -> Any:

@@ -408,6 +408,9 @@ def _close_all() -> None:
 getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 
+logging.getLogger(__package__).addHandler(logging.NullHandler())  # else Python prints what nobody takes
+
+
 class _LogFile(logging.FileHandler):
     """`madrox.log`, private, made when there is something to say. Never a word into a cell."""
 

@@ -51,6 +51,9 @@ class Core(Protocol):
     def alive(self, agent: str) -> bool:
         """Whether its end is not recorded yet."""
 
+    def redacted(self, text: str) -> str:
+        """`text` without secrets."""
+
     def priced(self, usage: UsageReported) -> UsageReported:
         """`usage` with a cost when one is known."""
 
@@ -138,8 +141,8 @@ class Runner:
             self._pipe.resume()
 
     def evidence(self) -> str:
-        """Its last words: on stderr, else what it said instead of its protocol."""
-        return tail(self.stderr_log) or "\n".join(self._said[-5:])[-2000:]
+        """Its last words: on stderr, else what it said instead of its protocol. Without secrets."""
+        return self._core.redacted(tail(self.stderr_log) or "\n".join(self._said[-5:])[-2000:])
 
     # Reader: called by the wire, on the loop
 

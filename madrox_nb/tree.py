@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from .errors import AgentBusy, AgentGone, IllegalEvent, NameTaken, UnknownAgent
+from .errors import AgentBusy, AgentGone, IllegalEvent, MadroxError, NameTaken, UnknownAgent
 from .events import (
     PERSON,
     AgentReady,
@@ -156,7 +156,11 @@ class Tree:
 
     def check(self, event: Event) -> str:
         """The state `event` leads to. Raises `IllegalEvent`, changing nothing."""
-        if type(event) in _OF_THE_RUN or event.agent == PERSON:
+        if type(event) in _OF_THE_RUN:
+            return ""
+        if event.agent == PERSON:
+            if type(event) not in _OF_THE_PERSON:
+                raise IllegalEvent(event, "the person")
             return ""
         agent = self.agents.get(event.agent)
         state = agent.state if agent else UNBORN
@@ -171,8 +175,10 @@ class Tree:
             raise IllegalEvent(event, state, f"its turn is {agent.turn or 'over'}")
         if isinstance(event, AgentStopped) and event.failed:
             return "failed"
-        if isinstance(event, ApprovalAnswered) and agent and set(agent.approvals) - {event.approval}:
-            return "waiting"
+        if isinstance(event, ApprovalAnswered) and agent:
+            if event.approval not in agent.approvals:
+                raise IllegalEvent(event, state, f"{event.approval} is not open")
+            return "waiting" if len(agent.approvals) > 1 else target
         return target
 
     def _check_birth(self, event: Event) -> None:
@@ -198,8 +204,16 @@ class Tree:
     # what has happened
 
     def apply(self, entry: Entry, state: str | None = None) -> None:
-        """Fold an entry in. `state` is what `check` said, when it was asked already."""
+        """Fold an entry in. `state` is what `check` said, when it was asked already.
+
+        In a replay nobody was asked: what can't be (a line before it was lost) is left out.
+        """
         event = entry.event
+        if state is None:
+            try:
+                state = self.check(event)
+            except MadroxError:
+                return
         kind = type(event)
         if kind is MessagePosted:
             sender: str = event.sender  # type: ignore[attr-defined]
@@ -216,7 +230,7 @@ class Tree:
         elif isinstance(event, AgentSpawned):
             self._born(entry, event)
         elif (agent := self.agents.get(event.agent)) is not None:
-            self.agents[event.agent] = _changed(agent, entry, self.check(event) if state is None else state)
+            self.agents[event.agent] = _changed(agent, entry, state)
 
     def _born(self, entry: Entry, event: AgentSpawned) -> None:
         before = self.agents.get(event.agent)
@@ -339,6 +353,9 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
 
 _OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown})
 """Kinds that happen to no agent."""
+
+_OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead})
+"""Kinds that happen to the person, who has an inbox and no state."""
 
 _QUIET: Final = frozenset({TurnSaid, Unknown, *_ANY_TIME})
 """Kinds that change nothing in the tree (they matter to other folds)."""

@@ -155,6 +155,24 @@ def test_without_any_cli_a_spawn_says_that_no_model_is_thinking(tmp_path: Path) 
     assert [notice] == [m["content"]["data"]["text/plain"] for m in said if m["msg_type"] == "display_data"]
 
 
+def test_what_looks_the_same_is_not_shown_again() -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, bundle: dict[str, str], raw: bool) -> None:
+            shown.append(bundle["text/plain"])
+
+    looks = iter(["a", "a", "b", "b"])
+    live = Live(lambda: ("", next(looks)))
+    live._handle = Handle()
+    for _ in range(4):
+        live.tick()
+    live.close("over")
+    live.close("over")
+
+    assert ["a", "b", "over"] == shown
+
+
 def test_outside_of_a_kernel_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     live = Live(lambda: ("text", "line"))
     live.open()

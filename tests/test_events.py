@@ -136,3 +136,17 @@ def test_a_known_kind_without_a_field_that_it_needs_is_kept_as_it_stands():
 def test_a_line_that_is_no_entry_raises_value_error(wicked):
     with pytest.raises(ValueError):
         Entry.from_line(wicked)
+
+
+@pytest.mark.parametrize(
+    "wrong", [b'"kind":[]', b'"kind":"later","agent":["x"]', b'"kind":"turn.said","agent":7']
+)
+def test_a_line_whose_kind_or_agent_is_no_text_is_no_entry(wrong):
+    with pytest.raises(ValueError, match="needs seq, ts, kind and agent"):
+        Entry.from_line(b'{"v":1,"seq":1,"ts":"2026-07-25T12:00:00Z",' + wrong + b"}")
+
+
+def test_half_a_character_can_be_made_whole_and_written():
+    event = whole(TurnSaid(agent="a", turn="a.t1", text="cut \ud83d here"))
+
+    assert "cut ? here" == Entry.from_line(Entry(0, NOON, event).to_line()).event.text

@@ -295,9 +295,10 @@ def test_agents_die_with_their_guard_even_when_nobody_is_left_to_kill_them(tmp_p
 def test_without_a_subreaper_groups_are_killed_all_the_same() -> None:
     mark = marker()
     with contextlib.closing(Owner(elsewhere=True)) as owner:
-        owner.spawn("alice", "sh", "-c", f"sleep {mark}1 & exit 4")
         owner.spawn("bob", "sh", "-c", f"sleep {mark}2 & wait")
-        owner.frame("spawned"), owner.frame("spawned")
+        owner.frame("spawned")
+        owner.spawn("alice", "sh", "-c", f"sleep {mark}1 & exit 4")
+        owner.frame("spawned")
         assert {"frame": "exited", "id": "alice", "code": 4} == owner.frame("exited")
         assert [] == survivors(family(f"{mark}1"), timeout=1)
         owner.sock.shutdown(socket.SHUT_WR)

@@ -21,7 +21,7 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "folds harness prices redact tree views wording",
-    2: "config guard ledger library nodes portal tokens transport workspace",
+    2: "config guard ledger library nodes orphans portal tokens transport workspace",
     3: "mail manager processes runner teams",
     4: "bridge cli demo display frames magics notebook rehearse run server testing tools values widgets",
 }

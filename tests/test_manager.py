@@ -30,7 +30,6 @@ from madrox_nb.errors import (
     UnknownRole,
 )
 from madrox_nb.events import (
-    PERSON,
     AgentStopped,
     ApprovalAnswered,
     HarnessNoise,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import inspect
 import logging
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from madrox_nb import notebook
+from madrox_nb.display import WaitInterrupted
 from madrox_nb.errors import (
     AgentBusy,
     AgentGone,
@@ -31,6 +33,7 @@ from madrox_nb.errors import (
 from madrox_nb.events import (
     Entry,
     Event,
+    Signal,
     TextDelta,
     ToolCalled,
     ToolReturned,
@@ -188,14 +191,22 @@ def test_what_an_agent_writes_to_the_person_lies_in_the_inbox_until_taken(madrox
     assert ("later",) == lead.send("/reply later").replies
 
 
-def test_a_wait_that_was_given_up_leaves_the_reply_in_the_inbox(madrox: Madrox) -> None:
+def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox(madrox: Madrox) -> None:
     lead = madrox.spawn("lead")
-    question = lead.send("/slow 2 0.05\n/reply kept", wait=False)
-    waiting = madrox._run.start(madrox._run.send, question._ticket)
-    waiting.cancel()
+    spoken = threading.Event()
 
-    madrox.wait()
+    def interrupt_once(_: Signal) -> None:
+        if not spoken.is_set():
+            spoken.set()
+            _thread.interrupt_main()
 
+    madrox.manager.watch(interrupt_once)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        lead.send("/slow 3 0.1\n/reply kept")
+
+    assert isinstance(raised.value, WaitInterrupted)
+    assert "Stopped waiting for lead; it goes on working." in str(raised.value)
+    assert "ok" == madrox.wait()["lead"].outcome
     assert ["kept"] == [letter.text for letter in madrox.inbox()]
 
 
@@ -323,16 +334,18 @@ def test_serving_shows_lines_to_paste_and_never_the_token(madrox: Madrox) -> Non
 
 
 def test_the_log_is_a_private_file_and_no_word_reaches_the_notebook(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    log_of_ours = logging.getLogger("madrox_nb.manager")
     with Madrox(home=tmp_path / "home", **REHEARSE):
-        logging.getLogger("madrox_nb.manager").error("something went wrong")
-    logging.getLogger("madrox_nb").propagate = True
+        log_of_ours.error("something went wrong")
+    log_of_ours.error("and again, after the end")
 
     log = tmp_path / "home" / "madrox.log"
     assert log.read_text().endswith("ERROR madrox_nb.manager: something went wrong\n")
     assert 0o600 == stat.S_IMODE(log.stat().st_mode)
     assert ("", "") == capfd.readouterr()
+    assert [] == caplog.records
 
 
 def test_a_script_prints_nothing_needs_no_ipython_and_ends_its_agents(tmp_path: Path) -> None:

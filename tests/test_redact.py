@@ -61,7 +61,7 @@ def test_no_spelling_of_a_secret_reaches_the_file(spelled):
     for event in (
         TurnSaid(agent="a", turn="a.t1", text=f"it is {spelled}"),
         ToolCalled(agent="a", turn="a.t1", call="c", tool="Bash", input=json.dumps({"command": spelled})),
-        TurnStarted(agent="a", turn="a.t1", sender="you", text="x", messages=(spelled,)),
+        TurnStarted(agent="a", turn="a.t1", sender="you", text=f"use {spelled}"),
         Unknown(agent="a", row={"kind": "later", "deep": [{"key": spelled}]}),
     ):
         assert veil.stains(Entry(0, NOON, event).to_line())
@@ -69,6 +69,14 @@ def test_no_spelling_of_a_secret_reaches_the_file(spelled):
         line = Entry(0, NOON, veil.event(event)).to_line()
         assert not veil.stains(line)
         assert b"{secret:KEY}" in line
+
+
+def test_names_and_ids_stay_even_when_a_secret_is_spelled_like_one():
+    event = TurnSaid(agent="production", turn="production.t1", text="in production")
+
+    kept = redactor(PASSWORD="production").event(event)
+
+    assert ("production", "production.t1", "in {secret:PASSWORD}") == (kept.agent, kept.turn, kept.text)
 
 
 def test_an_event_without_secrets_is_the_same_event():

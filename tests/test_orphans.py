@@ -1,0 +1,46 @@
+"""Processes that outlived their kernel and its guard."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import psutil
+from crew import run_of
+
+from madrox_nb.ledger import Ledger
+from madrox_nb.orphans import end_orphans
+
+
+def sleeper(run: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "600"], env={**os.environ, "MADROX_RUN": run}, start_new_session=True)
+
+
+def test_only_the_processes_of_the_named_runs_are_ended() -> None:
+    mine, other = sleeper(f"gone-{os.getpid()}"), sleeper(f"alive-{os.getpid()}")
+    try:
+        assert [mine.pid] == end_orphans([f"gone-{os.getpid()}"])
+        assert -9 == mine.wait(10)
+        assert other.poll() is None
+        assert [] == end_orphans([])
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_opening_a_run_ends_what_a_crashed_one_left_behind(tmp_path: Path) -> None:
+    run = f"crashed-{os.getpid()}"
+    crashed = Ledger(tmp_path, run)
+    crashed._syncer.stop()
+    os.close(crashed._fd)  # as the system does for a killed process
+    left = sleeper(run)
+
+    async def story() -> None:
+        async with run_of(tmp_path) as manager:
+            assert [run] == manager.recovered
+
+    asyncio.run(story())
+    assert -9 == left.wait(10)
+    assert not psutil.pid_exists(left.pid)
