@@ -28,7 +28,7 @@ from .events import (
     UsageReported,
 )
 from .folds import Inboxes, Message, Usage, usage_of
-from .tree import ENDED, Tree
+from .tree import Tree
 from .wording import handover
 
 LONGEST_PROMPT = 32 * 2**20
@@ -76,6 +76,8 @@ class Ticket:
     began: datetime | None = None
     replied: bool = False
     """The agent has answered it with `reply_to_caller`."""
+    leave: bool = False
+    """Leave the answer in the person's inbox when nobody waits. An agent's is always left."""
     usage: Usage = field(default_factory=Usage)
     end: Entry | MadroxError | None = None
     """The entry of its `turn.ended`, or why it will never become a turn."""
@@ -123,6 +125,9 @@ class Desk(Protocol):
     async def act(self, event: Event) -> Entry:
         """The one door for what verbs do."""
 
+    def takes_turns(self, agent: str) -> bool:
+        """Whether a turn can be started now. Raises `UnknownAgent`."""
+
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write the prompt of a turn to the agent's CLI."""
 
@@ -148,9 +153,8 @@ class Mail:
         """
         desk = self._desk
         check_prompt(text)
-        row = desk.tree[agent]
         ticket = Ticket(agent, sender)
-        if sender == PERSON and row.state == "idle" and not desk.inboxes.unread(agent):
+        if sender == PERSON and desk.takes_turns(agent) and not desk.inboxes.unread(agent):
             await self._begin(ticket, text)  # nobody will look for it in the inbox: it starts now
             return ticket
         ticket.message = desk.tree.next_message(sender)
@@ -171,8 +175,13 @@ class Mail:
         read. Raises what kept the question from becoming a turn. Cancelling it ends the
         waiting only.
         """
-        if not await ticket.wait(timeout):
-            return None
+        try:
+            if not await ticket.wait(timeout):
+                return None
+        except asyncio.CancelledError:
+            if ticket.end is not None:  # it came in the very moment when the waiting was given up
+                self._leave(ticket)
+            raise
         if isinstance(ticket.end, MadroxError):
             raise ticket.end
         assert ticket.end is not None
@@ -266,12 +275,12 @@ class Mail:
     def feed(self, agent: str) -> None:
         """Hand `agent` what waits for it, if it is idle."""
         desk = self._desk
-        if agent in desk.tree and desk.tree[agent].state == "idle" and desk.inboxes.unread(agent):
+        if agent != PERSON and desk.takes_turns(agent) and desk.inboxes.unread(agent):
             desk.soon(self._feed(agent))
 
     async def _feed(self, agent: str) -> None:
         desk = self._desk
-        if desk.tree[agent].state != "idle":
+        if not desk.takes_turns(agent):
             return
         batch = next_batch(agent, desk.tree, desk.inboxes)
         if not batch:
@@ -305,31 +314,28 @@ class Mail:
     def _ended(self, entry: Entry, event: TurnEnded) -> None:
         ticket = self._running.pop(event.turn, None)
         if ticket is not None and not ticket.close(entry):
-            self._tell(
-                ticket, event.text if event.outcome == "ok" else event.error or event.text, event.outcome
-            )
+            self._leave(ticket)
         self.feed(event.agent)
 
     def _stopped(self, event: AgentStopped) -> None:
         for ticket in [t for t in self._queued.values() if t.agent == event.agent]:
             del self._queued[ticket.message]
             state = "failed" if event.failed else "stopped"
-            gone = AgentGone(
-                TurnStarted(agent=ticket.agent, turn="", sender="", text=""), state, event.reason
-            )
-            if not ticket.close(gone):
-                self._tell(ticket, str(gone), "failed")
+            never = TurnStarted(agent=ticket.agent, turn="", sender=ticket.sender, text="")
+            if not ticket.close(AgentGone(never, state, event.reason)):
+                self._leave(ticket)
 
-    def _tell(self, ticket: Ticket, text: str, outcome: Outcome) -> None:
-        """Nobody waits any more: leave the answer in the inbox of the agent that asked."""
-        sender = self._desk.tree.agents.get(ticket.sender)
-        if ticket.message and sender is not None and sender.alive and not ticket.replied:
-            self._desk.soon(self._leave_answer(ticket, text, outcome))
+    def _leave(self, ticket: Ticket) -> None:
+        """Nobody waits any more: leave the answer in the inbox of who asked."""
+        wanted = ticket.leave if ticket.sender == PERSON else ticket.sender in self._desk.tree
+        if wanted and ticket.id and ticket.asks and not ticket.replied:
+            self._desk.soon(self._leave_answer(ticket))
 
-    async def _leave_answer(self, ticket: Ticket, text: str, outcome: Outcome) -> None:
+    async def _leave_answer(self, ticket: Ticket) -> None:
         desk = self._desk
-        if desk.tree[ticket.sender].state in ENDED:
+        if ticket.sender != PERSON and not desk.tree[ticket.sender].alive:
             return
+        text, outcome = ending(ticket)
         await desk.act(
             MessagePosted(
                 agent=ticket.sender,
@@ -375,10 +381,21 @@ class Mail:
         """Nobody will be answered any more: tell those who wait."""
         for ticket in tuple(self.open_tickets()):
             ticket.close(NotRunning(f"madrox was closed before {ticket.agent} answered"))
+        self._queued.clear()
+        self._running.clear()
         self.stir()
 
 
 # thought
+
+
+def ending(ticket: Ticket) -> tuple[str, Outcome]:
+    """How a closed ticket ended, in words for who asked."""
+    if not isinstance(ticket.end, Entry):
+        return str(ticket.end), "failed"
+    ended = ticket.end.event
+    assert isinstance(ended, TurnEnded)
+    return ended.text if ended.outcome == "ok" else ended.error or ended.text, ended.outcome
 
 
 def starts_a_turn(message: Message, tree: Tree) -> bool:

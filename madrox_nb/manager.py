@@ -240,19 +240,21 @@ class Manager:
             raise NameTaken(name, known.state)
         if len(alive := self.tree.alive()) >= settings.max_instances:
             raise LimitReached(settings.max_instances, [agent.name for agent in alive])
-        directory = self.processes.claim(name)
-        await self.act(
-            AgentSpawned(
-                agent=name,
-                harness=harness,
-                role=found.name,
-                parent=parent,
-                model=model or self._environ.get(f"MADROX_MODEL_{harness.upper()}"),
-                permissions=permissions,
-                workspace=str(directory),
-                auto_inject=auto_inject,
-            )
+        spawned = AgentSpawned(
+            agent=name,
+            harness=harness,
+            role=found.name,
+            parent=parent,
+            model=model or self._environ.get(f"MADROX_MODEL_{harness.upper()}"),
+            permissions=permissions,
+            workspace=str(self.processes.claim(name)),
+            auto_inject=auto_inject,
         )
+        try:
+            await self.act(spawned)
+        except BaseException:
+            self.processes.forget(name)
+            raise
         body = found.body if system_prompt is None else system_prompt
         starting = self.processes.start(self.tree[name], cls, command, body)
         if wait:
@@ -382,6 +384,9 @@ class Manager:
         return any(starts_a_turn(message, self.tree) for message in self.inboxes.unread(name))
 
     # Desk: what mail needs
+
+    def takes_turns(self, agent: str) -> bool:
+        return self.tree[agent].state == "idle" and self.processes.running(agent)
 
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write a turn's prompt to the agent's CLI."""

@@ -380,7 +380,15 @@ class _Guard:
         if not self._down.done():
             self.process.kill()
             self._lose("its guard did not end in time and was killed")
-        await asyncio.to_thread(self.process.wait)
+        await asyncio.to_thread(self._bury)
+
+    def _bury(self) -> None:
+        """The sentinel has nothing left to do when its guard is gone; never wait for it without end."""
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def let_go(self) -> None:
         self._sock.close()

@@ -59,6 +59,11 @@ class Processes:
     def get(self, name: str) -> Runner | None:
         return self._runners.get(name)
 
+    def running(self, name: str) -> bool:
+        """Whether it has a process that is not being ended."""
+        runner = self._runners.get(name)
+        return runner is not None and not runner.ended
+
     def __len__(self) -> int:
         return len(self._runners)
 
@@ -84,19 +89,18 @@ class Processes:
         task.add_done_callback(lambda done: self._started(agent.name, done))
         return task
 
-    async def end(self, name: str, reason: str, *, working: bool) -> bool:
-        """End the agent's process: an interrupt first if it works. False when there was none."""
-        if (starting := self._starting.get(name)) is not None and name not in self._runners:
+    async def end(self, name: str, reason: str, *, working: bool) -> None:
+        """End the agent's process, if it has one: a working one is interrupted first."""
+        runner = self._runners.get(name)
+        if runner is not None:
+            runner.ended = runner.ended or reason
+        if (starting := self._starting.get(name)) is not None:
             starting.cancel()
             await asyncio.wait((starting,))
-            return True
-        runner = self._runners.get(name)
-        if runner is None:
-            return False
-        if working:
-            runner.interrupt()
-        await runner.stop(reason, self._settings.stop_grace)
-        return True
+        elif runner is not None:
+            if working:
+                runner.interrupt()
+            await runner.stop(self._settings.stop_grace)
 
     def forget(self, name: str) -> None:
         """Its process is gone: its token speaks for nobody, its workspace is free."""

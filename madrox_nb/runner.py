@@ -110,6 +110,11 @@ class Runner:
             )
             self._pipe.kill()
             await self._gone
+        except asyncio.CancelledError:
+            self.ended = self.ended or "stopped while starting"
+            self._pipe.kill()
+            await self._gone
+            raise
         if self.error is not None:
             raise self.error
 
@@ -124,9 +129,8 @@ class Runner:
     def answer(self, request: str, decision: Decision, why: str = "") -> None:
         self._write(self.harness.answer(request, decision, why))
 
-    async def stop(self, reason: str, grace: float) -> None:
+    async def stop(self, grace: float) -> None:
         """End the process: politely, then firmly. Returns when it is gone and recorded."""
-        self.ended = self.ended or reason
         if self._pipe is not None:
             await self._pipe.close(grace)
             await self._gone

@@ -26,8 +26,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
-from .errors import BadInput, Forbidden, HarnessNotReady, NotRunning, TurnFailed, nearest
-from .events import PERSON, AgentStopped, Entry, MessagePosted, Outcome, TurnEnded
+from .errors import BadInput, Forbidden, HarnessNotReady, TurnFailed, nearest
+from .events import PERSON, AgentStopped, Entry, TurnEnded
 from .folds import Said, transcript
 from .mail import Answer, Ticket, check_prompt
 from .tree import Agent, Tree
@@ -660,35 +660,8 @@ def _comes_later(desk: Desk, name: str) -> str:
 
 
 def _expect_later(desk: Desk, ticket: Ticket) -> None:
-    """An agent is told by itself when it does not wait; the person is told here."""
-    if ticket.sender == PERSON:
-        desk.manager.soon(_leave_for_person(desk.manager, ticket))
-
-
-async def _leave_for_person(manager: Manager, ticket: Ticket) -> None:
-    await ticket.wait()
-    if ticket.replied or isinstance(ticket.end, NotRunning):
-        return
-    text, outcome = _ending(ticket)
-    message = manager.tree.next_message(ticket.agent)
-    await manager.act(
-        MessagePosted(
-            agent=PERSON,
-            message=message,
-            sender=ticket.agent,
-            text=text or f"({outcome})",
-            answers=ticket.id,
-            outcome=outcome,
-        )
-    )
-
-
-def _ending(ticket: Ticket) -> tuple[str, Outcome]:
-    if not isinstance(ticket.end, Entry):
-        return str(ticket.end), "failed"
-    ended = ticket.end.event
-    assert isinstance(ended, TurnEnded)
-    return ended.text if ended.outcome == "ok" else ended.error or ended.text, ended.outcome
+    """Nobody waits for this answer: it goes to the inbox."""
+    ticket.leave = True
 
 
 def _failure(answer: Answer) -> TurnFailed:

@@ -33,7 +33,8 @@ do there is done as {agent}, and agents that you spawn become your children.
   result on with `reply_to_caller` if somebody asked you for it.
 - `get_instance_tree`, `get_children` and `get_instance_status` show who is there;
   `interrupt_instance` ends a turn and keeps its context; `terminate_instance` ends an agent.
-- A tool that waits gives back the word `running` after 45 seconds at most. Call it again, or go on.
+- A tool that waits gives back the word `running` after 45 seconds at most. Don't ask again: go on,
+  or wait with `get_pending_replies(wait_timeout=45)`.
 - End the children whose work is done. Tell your caller what you could not do, and why.
 """
 

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madrox_nb.events import KINDS, Entry, MessagePosted, RunOpened, TurnStarted, Unknown, UsageReported
+from madrox_nb.events import (
+    KINDS,
+    Entry,
+    MessagePosted,
+    RunOpened,
+    TurnSaid,
+    TurnStarted,
+    Unknown,
+    UsageReported,
+    whole,
+)
 
 NOON = datetime(2026, 7, 25, 12, tzinfo=UTC)
 
