@@ -15,7 +15,8 @@ from .config import Settings
 from .errors import HarnessError
 from .events import AgentStopped
 from .harness import Brief, Harness
-from .nodes import AgentSpec, LocalLauncher, NodeLink
+from .local import LocalLauncher
+from .nodes import AgentSpec, NodeLink
 from .runner import Core, Runner
 from .tokens import Tokens
 from .tree import Agent

@@ -17,10 +17,13 @@ import socket
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from . import __version__
+from . import (
+    __version__,
+    tools,  # noqa: F401 — registers them
+)
+from .calls import TOOLS, Call, Result, Tool, find, in_tools
 from .errors import MadroxError, ServerError
 from .events import PERSON
-from .tools import TOOLS, Desk, Result, Tool, find, in_tools
 
 if TYPE_CHECKING:
     import uvicorn
@@ -275,7 +278,7 @@ class Calls:
         caller = _caller()
         try:
             result = await find(params.name).call(
-                Desk(self._manager, caller, progress), params.arguments or {}
+                Call(self._manager, caller, progress), params.arguments or {}
             )
         except MadroxError as exc:
             return _content(in_tools(str(exc)), failed=True)

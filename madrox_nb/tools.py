@@ -1,45 +1,30 @@
 """The agents' face: one short function per tool, which MCP, REST and Python only translate.
 
-A function here gets a `Desk` (whose call it is, and the manager) and returns a `Result`.
+A function here gets a `Call` (whose call it is, and the manager) and returns a `Result`.
 Its docstring and the texts beside its parameters are read by models: they say when to
 use it, how long it waits, and what comes back.
-
-What a caller may do depends on where it stands in the tree, and on nothing it says:
-
-    act on (interrupt, terminate, spawn below)   itself and the agents below it
-    message                                      the agents below it, its parent, its siblings
-    look at                                      all of these; the tree shows everybody
-    the person                                   everything
-
-A child of the person's is a sibling of the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
-import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from .errors import BadInput, Forbidden, HarnessNotReady, TurnFailed, nearest
+from .calls import Call, Result, may_act, may_message, may_see, parent_for, sees, tool
+from .errors import BadInput, Forbidden, HarnessNotReady, TurnFailed
 from .events import PERSON, AgentStopped, Entry, TurnEnded
 from .folds import Said, transcript
 from .mail import Answer, Ticket, check_prompt
-from .tree import Agent, Tree
+from .tree import Agent
 from .wording import handover
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from .manager import Manager
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, "Result"]])
 
 LONGEST_WAIT = 45.0
 """Seconds that one call may wait: clients give up at 60 (TypeScript SDK) or later."""
@@ -47,197 +32,6 @@ BEAT = 2.0
 """Seconds between two progress reports: Claude gives up on silence, not on waiting."""
 LONGEST_OUTPUT = 20_000
 """Characters of a transcript that one call returns; Claude moves longer texts to a file."""
-
-
-@dataclass(frozen=True)
-class Desk:
-    """One call: who makes it, and how to tell that it is still under way."""
-
-    manager: Manager
-    caller: str
-    """An agent's name, or `you` for the person. From the token alone."""
-    progress: Callable[[float, str], Awaitable[None]]
-    """Seconds waited so far, and what is being waited for."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a tool returns: `text` for a model, `data` for a program."""
-
-    text: str
-    data: Mapping[str, Any]
-
-
-# who may do what
-
-
-def may_act(tree: Tree, caller: str, name: str, what: str) -> Agent:
-    """The agent `name`, when `caller` may `what` it. Raises `UnknownAgent` or `Forbidden`."""
-    agent = tree[name]
-    if not _owns(tree, caller, name):
-        below = ", ".join(each.name for each in tree.subtree(caller)[1:]) or "nobody yet"
-        raise Forbidden(
-            f"{caller} can't {what} {name}: that takes an agent at or below {caller} ({below}). "
-            f"Ask {agent.parent or 'the person'}, whose child {name} is"
-        )
-    return agent
-
-
-def may_message(tree: Tree, caller: str, name: str) -> Agent:
-    """The agent `name`, when `caller` may send it words. Raises as `may_act`, and `BadInput`."""
-    if name == caller:
-        raise BadInput(f"{name} is you: nobody else would read that. What you need to keep, put in a file")
-    if name == PERSON:
-        raise BadInput(
-            f"{name!r} is the person and takes no turns. Use reply_to_caller to tell them something"
-        )
-    return _near(tree, caller, name, "message")
-
-
-def may_see(tree: Tree, caller: str, name: str) -> Agent:
-    """The agent `name`, when `caller` may look at it. Raises as `may_act`."""
-    return _near(tree, caller, name, "look at")
-
-
-def parent_for(tree: Tree, caller: str, wanted: str | None) -> str | None:
-    """Whose child a new agent becomes: the caller's, or that of an agent below it; None is a root."""
-    if wanted is None:
-        return None if caller == PERSON else caller
-    if wanted == PERSON and caller == PERSON:
-        return None
-    return may_act(tree, caller, wanted, "spawn below").name
-
-
-def _owns(tree: Tree, caller: str, name: str) -> bool:
-    return caller in (PERSON, name) or caller in tree.above(name)
-
-
-def _sees(tree: Tree, caller: str, name: str) -> bool:
-    return _owns(tree, caller, name) or tree[caller].parent in (name, tree[name].parent)
-
-
-def _near(tree: Tree, caller: str, name: str, what: str) -> Agent:
-    agent = tree[name]
-    if not _sees(tree, caller, name):
-        raise Forbidden(
-            f"{caller} can't {what} {name}: it is neither below {caller} nor its parent or sibling. "
-            f"Ask {agent.parent or 'the person'}, whose child {name} is"
-        )
-    return agent
-
-
-# the registry
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A function below, as the faces need to know it."""
-
-    function: Callable[..., Coroutine[Any, Any, Result]]
-    read_only: bool
-    """It only looks or waits: Claude runs such calls of one message side by side."""
-    destructive: bool
-
-    @property
-    def name(self) -> str:
-        return self.function.__name__
-
-    @property
-    def description(self) -> str:
-        return inspect.getdoc(self.function) or ""
-
-    @cached_property
-    def parameters(self) -> dict[str, inspect.Parameter]:
-        """By name, without the desk; annotations resolved."""
-        hints = get_type_hints(self.function, include_extras=True)
-        _, *own = inspect.signature(self.function).parameters.values()
-        return {each.name: each.replace(annotation=hints[each.name]) for each in own}
-
-    @cached_property
-    def model(self) -> type[BaseModel]:
-        """Checks arguments and describes them. Made on first use, because pydantic loads slowly."""
-        from pydantic import ConfigDict, Field, create_model
-
-        fields: dict[str, Any] = {}
-        for name, each in self.parameters.items():
-            kind, described = get_args(each.annotation)
-            default = ... if each.default is each.empty else each.default
-            fields[name] = (kind, Field(default, description=described))
-        return create_model(self.name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
-
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments. Others than these are refused."""
-        schema = self.model.model_json_schema()
-        for described in (schema, *schema.get("properties", {}).values()):
-            described.pop("title", None)
-        return {"properties": {}, **schema}
-
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given`, checked and converted. Raises `BadInput` naming what is wrong and what is known.
-
-        null stands for the default, as models often write it.
-        """
-        from pydantic import ValidationError
-
-        known = self.parameters
-        for name in given:
-            if name not in known:
-                raise BadInput(f"{self.name} has no argument {name!r}.{nearest(name, known)} {self._takes()}")
-        meant = {
-            k: v for k, v in given.items() if v is not None or known[k].default is inspect.Parameter.empty
-        }
-        try:
-            checked = self.model.model_validate(meant)
-        except ValidationError as exc:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise BadInput(f"{self.name}: {wrong}. {self._takes()}") from exc
-        return {name: getattr(checked, name) for name in known}
-
-    async def call(self, desk: Desk, given: Mapping[str, Any]) -> Result:
-        """Carry it out with arguments that nobody has checked yet."""
-        return await self.function(desk, **self.arguments(given))
-
-    def _takes(self) -> str:
-        if not self.parameters:
-            return "It takes no arguments"
-        needed = (n if p.default is p.empty else f"{n}?" for n, p in self.parameters.items())
-        return f"It takes: {', '.join(needed)}"
-
-
-TOOLS: dict[str, Tool] = {}
-
-
-def tool(*, read_only: bool = False, destructive: bool = False) -> Callable[[F], F]:
-    """Register a function under its own name."""
-
-    def register(function: F) -> F:
-        made = Tool(function, read_only, destructive)
-        TOOLS[made.name] = made
-        return function
-
-    return register
-
-
-def find(name: str) -> Tool:
-    """The tool of that name. Raises `BadInput` with the nearest one."""
-    if name not in TOOLS:
-        raise BadInput(f"there is no tool {name!r}.{nearest(name, TOOLS)} Known: {', '.join(TOOLS)}")
-    return TOOLS[name]
-
-
-_VERBS = {
-    "spawn": "spawn_instance",
-    "stop": "terminate_instance",
-    "interrupt": "interrupt_instance",
-    "wait": "get_instance_status",
-}
-_MAGIC = re.compile(rf"%madrox ({'|'.join(_VERBS)})\b( [^\s()`]+)?( --force)?")
-
-
-def in_tools(text: str) -> str:
-    """An error's text with its next step in the words of this face instead of the notebook's."""
-    text = _MAGIC.sub(lambda m: _VERBS[m[1]] + (m[2] or "") + (" force=true" if m[3] else ""), text)
-    return text.replace("--force or force=True", "force=true").replace("use --harness ", "use instance_type=")
 
 
 # the tools
@@ -265,7 +59,7 @@ HarnessName = Annotated[str | None, "Which CLI: claude, rehearsal, … Without o
 
 @tool()
 async def spawn_claude(
-    desk: Desk,
+    call: Call,
     name: Name = None,
     role: RoleName = "general",
     system_prompt: Prompt = None,
@@ -284,7 +78,7 @@ async def spawn_claude(
     tokens, so end it with terminate_instance when its work is done.
     """
     return await spawn_instance(
-        desk,
+        call,
         name=name,
         role=role,
         system_prompt=system_prompt,
@@ -302,7 +96,7 @@ async def spawn_claude(
 
 @tool()
 async def spawn_instance(
-    desk: Desk,
+    call: Call,
     name: Name = None,
     role: RoleName = "general",
     system_prompt: Prompt = None,
@@ -324,7 +118,7 @@ async def spawn_instance(
     get_pending_replies. With wait_for_response the answer is returned here; if that takes
     longer than this call may wait you get `running`, and the answer comes later all the same.
     """
-    manager, caller = desk.manager, desk.caller
+    manager, caller = call.manager, call.caller
     parent = parent_for(manager.tree, caller, parent_instance_id)
     if initial_prompt is not None:
         check_prompt(initial_prompt)
@@ -344,19 +138,19 @@ async def spawn_instance(
         wait=False,
     )
     if wait_for_ready or wait_for_response:
-        await _telling(desk, agent.name, _ready(manager, agent.name, left()))
+        await _telling(call, agent.name, _ready(manager, agent.name, left()))
     spawned = _spawned(manager.tree[agent.name])
     if initial_prompt is None:
         return spawned
     ticket = await manager.ask(agent.name, initial_prompt, sender=caller)
-    then = await (_answered(desk, ticket, left()) if wait_for_response else _sent(desk, ticket))
+    then = await (_answered(call, ticket, left()) if wait_for_response else _sent(call, ticket))
     status = {} if wait_for_response else {"status": manager.tree[agent.name].state}
     return Result(f"{spawned.text}\n\n{then.text}", {**spawned.data, **then.data, **status})
 
 
 @tool()
 async def send_to_instance(
-    desk: Desk,
+    call: Call,
     instance_id: Who,
     message: Annotated[str, "What it should do or know, complete: it sees nothing of your conversation."],
     wait_for_response: Annotated[bool, "Return the answer itself instead of going on meanwhile."] = False,
@@ -369,16 +163,16 @@ async def send_to_instance(
     wait_for_response this call waits for the answer and returns it. If it says `running`,
     don't send the message again: call get_pending_replies with a wait_timeout, or go on.
     """
-    may_message(desk.manager.tree, desk.caller, instance_id)
-    ticket = await desk.manager.ask(instance_id, message, sender=desk.caller)
+    may_message(call.manager.tree, call.caller, instance_id)
+    ticket = await call.manager.ask(instance_id, message, sender=call.caller)
     if wait_for_response:
-        return await _answered(desk, ticket, _countdown(timeout_seconds)())
-    return await _sent(desk, ticket)
+        return await _answered(call, ticket, _countdown(timeout_seconds)())
+    return await _sent(call, ticket)
 
 
 @tool()
 async def reply_to_caller(
-    desk: Desk,
+    call: Call,
     reply_message: Annotated[str, "The answer, whole."],
     correlation_id: Annotated[str | None, "Which message it answers, such as lead.m3."] = None,
     instance_id: Annotated[str | None, "Your own name. It can be left out: your token says it."] = None,
@@ -389,11 +183,11 @@ async def reply_to_caller(
     parent when nobody asked. What you say last in a turn is your answer by itself: don't
     send it here as well. Returns at once.
     """
-    if desk.caller == PERSON:
+    if call.caller == PERSON:
         raise BadInput("nobody has asked the person: use send_to_instance to tell an agent something")
-    if instance_id not in (None, desk.caller):
-        raise Forbidden(f"you are {desk.caller} and can't reply as {instance_id}. Leave instance_id out")
-    message, recipient = await desk.manager.reply(desk.caller, reply_message, to=correlation_id or "")
+    if instance_id not in (None, call.caller):
+        raise Forbidden(f"you are {call.caller} and can't reply as {instance_id}. Leave instance_id out")
+    message, recipient = await call.manager.reply(call.caller, reply_message, to=correlation_id or "")
     return Result(
         f"replied to {recipient} ({message})",
         {"status": "delivered", "message_id": message, "recipient": recipient},
@@ -402,7 +196,7 @@ async def reply_to_caller(
 
 @tool(read_only=True)
 async def get_pending_replies(
-    desk: Desk,
+    call: Call,
     instance_id: Annotated[str | None, "Your own name. It can be left out: your token says it."] = None,
     wait_timeout: Annotated[
         float, f"Seconds to wait for the first message, {LONGEST_WAIT:.0f} at most. 0 only looks."
@@ -414,13 +208,13 @@ async def get_pending_replies(
     when you can't go on without an answer. When none comes in time it says who is still
     at work on what you asked; call it again, or do something else meanwhile.
     """
-    manager, caller = desk.manager, desk.caller
+    manager, caller = call.manager, call.caller
     if instance_id not in (None, caller):
         raise Forbidden(
             f"you are {caller}: taking what was left for {instance_id} would rob it. Leave instance_id "
             "out, or read what was said with get_instance_output"
         )
-    found = await _telling(desk, "", manager.take(caller, _countdown(wait_timeout)()))
+    found = await _telling(call, "", manager.take(caller, _countdown(wait_timeout)()))
     replies = [
         {
             "message_id": each.id,
@@ -436,43 +230,43 @@ async def get_pending_replies(
 
 
 @tool(read_only=True)
-async def get_instance_tree(desk: Desk) -> Result:
+async def get_instance_tree(call: Call) -> Result:
     """Show all agents: who is whose child, what state each is in, its CLI and role. Free and immediate."""
-    tree = desk.manager.tree
+    tree = call.manager.tree
     below: dict[str | None, list[Agent]] = {}
     for agent in tree:
         below.setdefault(agent.parent, []).append(agent)
-    text = "\n".join(_drawn(below, desk.caller)) or "no agents yet: spawn_instance starts one"
+    text = "\n".join(_drawn(below, call.caller)) or "no agents yet: spawn_instance starts one"
     flat = [_brief(agent) for agent in tree]
     return Result(text, {"tree": _nested(below), "instances": flat, "total": len(flat)})
 
 
 @tool(read_only=True)
 async def get_children(
-    desk: Desk, parent_id: Annotated[str | None, "Whose children; yours, when left out."] = None
+    call: Call, parent_id: Annotated[str | None, "Whose children; yours, when left out."] = None
 ) -> Result:
     """List the direct children of an agent with their states. Free and immediate."""
-    tree, whose = desk.manager.tree, parent_id or desk.caller
+    tree, whose = call.manager.tree, parent_id or call.caller
     if whose != PERSON:
-        may_see(tree, desk.caller, whose)
+        may_see(tree, call.caller, whose)
     children = tree.children(None if whose == PERSON else whose)
-    text = "\n".join(_line(agent, desk.caller) for agent in children) or f"{whose} has no children"
+    text = "\n".join(_line(agent, call.caller) for agent in children) or f"{whose} has no children"
     return Result(text, {"parent": whose, "children": [_brief(agent) for agent in children]})
 
 
 @tool(read_only=True)
 async def get_instance_status(
-    desk: Desk,
+    call: Call,
     instance_id: Annotated[
         str | None, "One agent in detail. Left out: you, yours and your neighbours."
     ] = None,
 ) -> Result:
     """Say what an agent does now, what waits for it, and what it has cost. Free and immediate."""
-    manager, caller = desk.manager, desk.caller
+    manager, caller = call.manager, call.caller
     if instance_id is not None:
         told = _status(manager, may_see(manager.tree, caller, instance_id))
         return Result("\n".join(f"{key}: {_shown(value)}" for key, value in told.items()), told)
-    agents = [agent for agent in manager.tree if _sees(manager.tree, caller, agent.name)]
+    agents = [agent for agent in manager.tree if sees(manager.tree, caller, agent.name)]
     lines = [f"{_line(agent, caller)}{_doing_now(agent)}" for agent in agents]
     return Result(
         "\n".join(lines) or "no agents yet: spawn_instance starts one",
@@ -482,7 +276,7 @@ async def get_instance_status(
 
 @tool(read_only=True)
 async def get_instance_output(
-    desk: Desk,
+    call: Call,
     instance_id: Who,
     limit: Annotated[int, "How many entries at most, the newest ones."] = 100,
     since: Annotated[str | None, "Only what is newer than this time, such as 2026-01-31T12:00:00Z."] = None,
@@ -491,8 +285,8 @@ async def get_instance_output(
 
     At most 20,000 characters come back, the newest; what was left out is said at the top.
     """
-    manager = desk.manager
-    may_see(manager.tree, desk.caller, instance_id)
+    manager = call.manager
+    may_see(manager.tree, call.caller, instance_id)
     after = _time(since)
     said = await asyncio.to_thread(lambda: list(transcript(manager.ledger, instance_id)))
     wanted = [each for each in said if after is None or each.ts > after]
@@ -517,13 +311,13 @@ async def get_instance_output(
 
 
 @tool()
-async def interrupt_instance(desk: Desk, instance_id: Who) -> Result:
+async def interrupt_instance(call: Call, instance_id: Who) -> Result:
     """End the turn that an agent below you works on. It keeps its context and can be asked again.
 
     Returns when its CLI has confirmed it, in 10 s at most.
     """
-    may_act(desk.manager.tree, desk.caller, instance_id, "interrupt")
-    ended = await desk.manager.interrupt(instance_id)
+    may_act(call.manager.tree, call.caller, instance_id, "interrupt")
+    ended = await call.manager.interrupt(instance_id)
     if ended is None:
         return Result(
             f"{instance_id} has no turn under way", {"interrupted": False, "turn": "", "confirmed": False}
@@ -535,7 +329,7 @@ async def interrupt_instance(desk: Desk, instance_id: Who) -> Result:
 
 @tool(destructive=True)
 async def terminate_instance(
-    desk: Desk,
+    call: Call,
     instance_id: Who,
     force: Annotated[bool, "End it although it or one below it is at work: that turn is lost."] = False,
 ) -> Result:
@@ -543,9 +337,9 @@ async def terminate_instance(
 
     Refused while one of them works, unless force is given. Returns the names that were ended.
     """
-    manager = desk.manager
-    may_act(manager.tree, desk.caller, instance_id, "terminate")
-    ending = asyncio.ensure_future(manager.terminate(instance_id, force=force, by=desk.caller))
+    manager = call.manager
+    may_act(manager.tree, call.caller, instance_id, "terminate")
+    ending = asyncio.ensure_future(manager.terminate(instance_id, force=force, by=call.caller))
     ended = await asyncio.shield(ending)  # who ends itself hangs up in the middle of this call
     text = f"ended: {', '.join(ended)}" if ended else f"{instance_id} had ended already"
     return Result(text, {"terminated": ended})
@@ -561,7 +355,7 @@ def _countdown(seconds: float) -> Callable[[], float]:
     return lambda: max(0.0, end - loop.time())
 
 
-async def _telling(desk: Desk, name: str, waiting: Coroutine[Any, Any, T]) -> T:
+async def _telling(call: Call, name: str, waiting: Coroutine[Any, Any, T]) -> T:
     """Await what ends by itself in time, telling meanwhile that it goes on.
 
     One task waits from the beginning to the end, so no answer falls between two looks.
@@ -573,16 +367,16 @@ async def _telling(desk: Desk, name: str, waiting: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait((task,), timeout=BEAT)
             if not task.done():
                 seconds = loop.time() - began
-                await desk.progress(seconds, f"{_doing(desk, name)}, {seconds:.0f} s so far")
+                await call.progress(seconds, f"{_doing(call, name)}, {seconds:.0f} s so far")
     finally:
         task.cancel()
     return task.result()
 
 
-def _doing(desk: Desk, name: str) -> str:
+def _doing(call: Call, name: str) -> str:
     if not name:
-        return f"nothing for {desk.caller} yet"
-    agent = desk.manager.tree[name]
+        return f"nothing for {call.caller} yet"
+    agent = call.manager.tree[name]
     return f"{name} is {agent.state}{_doing_now(agent)}"
 
 
@@ -613,16 +407,16 @@ async def _ready(manager: Manager, name: str, seconds: float) -> None:
         )
 
 
-async def _answered(desk: Desk, ticket: Ticket, seconds: float) -> Result:
+async def _answered(call: Call, ticket: Ticket, seconds: float) -> Result:
     """The answer to `ticket`, or `running`. Raises `TurnFailed` when there is none."""
     try:
-        answer = await _telling(desk, ticket.agent, desk.manager.answer(ticket, seconds))
+        answer = await _telling(call, ticket.agent, call.manager.answer(ticket, seconds))
     except asyncio.CancelledError:
-        _expect_later(desk, ticket)
+        _expect_later(call, ticket)
         raise
     if answer is None:
-        _expect_later(desk, ticket)
-        text = f"running: {_doing(desk, ticket.agent)}. {_comes_later(desk, ticket.agent)}"
+        _expect_later(call, ticket)
+        text = f"running: {_doing(call, ticket.agent)}. {_comes_later(call, ticket.agent)}"
         return Result(text, {**_addressed(ticket), "status": "running"})
     if not answer.ok:
         raise _failure(answer)
@@ -640,12 +434,12 @@ async def _answered(desk: Desk, ticket: Ticket, seconds: float) -> Result:
     )
 
 
-async def _sent(desk: Desk, ticket: Ticket) -> Result:
+async def _sent(call: Call, ticket: Ticket) -> Result:
     """What to say when nobody waits for the answer to `ticket`."""
-    _expect_later(desk, ticket)
+    _expect_later(call, ticket)
     await asyncio.sleep(0)  # an idle agent is handed its message in this loop's next round
     status = "sent" if ticket.turn else "queued"
-    text = f"{status} to {ticket.agent} ({ticket.id}). {_comes_later(desk, ticket.agent)}"
+    text = f"{status} to {ticket.agent} ({ticket.id}). {_comes_later(call, ticket.agent)}"
     return Result(text, {**_addressed(ticket), "status": status})
 
 
@@ -653,13 +447,13 @@ def _addressed(ticket: Ticket) -> dict[str, Any]:
     return {"instance_id": ticket.agent, "message_id": ticket.id, "turn": ticket.turn}
 
 
-def _comes_later(desk: Desk, name: str) -> str:
-    if desk.caller == PERSON or not desk.manager.tree[name].auto_inject:
+def _comes_later(call: Call, name: str) -> str:
+    if call.caller == PERSON or not call.manager.tree[name].auto_inject:
         return "get_pending_replies brings the answer"
     return "The answer comes as your next prompt, or call get_pending_replies with a wait_timeout"
 
 
-def _expect_later(desk: Desk, ticket: Ticket) -> None:
+def _expect_later(call: Call, ticket: Ticket) -> None:
     """Nobody waits for this answer: it goes to the inbox."""
     ticket.leave = True
 

@@ -21,9 +21,10 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "folds harness prices redact tree views wording",
-    2: "config guard ledger library nodes orphans portal tokens transport workspace",
+    2: "config guard ledger library local nodes orphans portal tokens transport workspace",
     3: "mail manager processes runner teams",
-    4: "bridge cli demo display frames magics notebook rehearse run server testing tools values widgets",
+    4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
+    "widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
@@ -31,7 +32,7 @@ FLOOR[""] = 4  # the package itself: a face that finds the others when they are 
 PACKAGES = {"", "harness", "rehearse"}
 ALONE = {"guard", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
-DOORS = {"guard", "nodes"}
+DOORS = {"guard", "local"}
 """They start processes."""
 
 

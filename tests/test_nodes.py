@@ -16,9 +16,10 @@ import psutil
 import pytest
 from rogues import Ear, family, local_node, marker, on_loop, rogue, spec, survivors
 
-from madrox_nb import nodes
+from madrox_nb import local
 from madrox_nb.errors import HarnessError, HarnessNotFound, NotRunning
-from madrox_nb.nodes import FewestAgents, LocalLauncher, LocalNode, NodeState, Wait
+from madrox_nb.local import LocalLauncher, LocalNode
+from madrox_nb.nodes import FewestAgents, NodeState, Wait
 
 
 def open_files() -> int:
@@ -262,7 +263,7 @@ async def test_too_few_descriptors_are_said_before_anything_is_started(tmp_path:
     async with local_node() as node:
         open_before = open_files()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + nodes.FDS_KEPT, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + local.FDS_KEPT, hard))
         try:
             with pytest.raises(HarnessError, match=r"no file descriptors are left.*ulimit -n"):
                 await node.spawn(spec(tmp_path, "true"), Ear())
@@ -312,7 +313,7 @@ async def test_the_guard_s_death_is_told_to_every_agent_s_watcher(tmp_path: Path
         agents = [psutil.Process(handle.pid) for handle in handles]
         os.kill(node.pids[0], signal.SIGKILL)
 
-        assert [nodes.GONE] * 2 == [await ear.end() for ear in ears]
+        assert [local.GONE] * 2 == [await ear.end() for ear in ears]
         assert [] == survivors(agents)
         with pytest.raises(NotRunning, match="close this manager"):
             await node.spawn(spec(tmp_path, "cat"), Ear())

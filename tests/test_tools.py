@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from madrox_nb import tools
+from madrox_nb import calls, tools
+from madrox_nb.calls import TOOLS, Call, Result, find, in_tools
 from madrox_nb.config import Settings
 from madrox_nb.errors import (
     AgentBusy,
@@ -29,7 +30,6 @@ from madrox_nb.errors import (
 )
 from madrox_nb.events import PERSON, AgentSpawned, Entry, Event, TurnStarted
 from madrox_nb.manager import Manager
-from madrox_nb.tools import TOOLS, Desk, Result, find, in_tools
 from madrox_nb.tree import Tree
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ class Stage:
         async def progress(seconds: float, text: str) -> None:
             self.told.append((seconds, text))
 
-        return await find(tool).call(Desk(self.manager, caller, progress), given)
+        return await find(tool).call(Call(self.manager, caller, progress), given)
 
     async def spawn(self, *names: str, by: str = PERSON, **given: Any) -> None:
         for name in names:
@@ -108,41 +108,41 @@ def allowed(rule: Any, caller: str, *more: str) -> set[str]:
 
 
 def test_an_agent_acts_on_itself_and_those_below_it_and_on_nobody_else() -> None:
-    assert {"ann", "bea", "bo", "cy"} == allowed(tools.may_act, "ann", "interrupt")
-    assert {"bea", "bo"} == allowed(tools.may_act, "bea", "interrupt")
-    assert {"bo"} == allowed(tools.may_act, "bo", "interrupt")
+    assert {"ann", "bea", "bo", "cy"} == allowed(calls.may_act, "ann", "interrupt")
+    assert {"bea", "bo"} == allowed(calls.may_act, "bea", "interrupt")
+    assert {"bo"} == allowed(calls.may_act, "bo", "interrupt")
 
 
 def test_an_agent_messages_those_below_it_its_parent_and_its_siblings_but_not_itself() -> None:
-    assert {"bea", "bo", "cy", "max"} == allowed(tools.may_message, "ann")
-    assert {"ann", "bo", "cy"} == allowed(tools.may_message, "bea")
-    assert {"bea"} == allowed(tools.may_message, "bo")
+    assert {"bea", "bo", "cy", "max"} == allowed(calls.may_message, "ann")
+    assert {"ann", "bo", "cy"} == allowed(calls.may_message, "bea")
+    assert {"bea"} == allowed(calls.may_message, "bo")
 
 
 def test_an_agent_sees_itself_and_whom_it_may_message() -> None:
-    assert {"ann", "bea", "bo", "cy"} == allowed(tools.may_see, "bea")
-    assert {"bea", "bo"} == allowed(tools.may_see, "bo")
+    assert {"ann", "bea", "bo", "cy"} == allowed(calls.may_see, "bea")
+    assert {"bea", "bo"} == allowed(calls.may_see, "bo")
 
 
 def test_the_person_may_do_everything() -> None:
     everybody = set(family().agents)
 
-    assert everybody == allowed(tools.may_act, PERSON, "interrupt")
-    assert everybody == allowed(tools.may_message, PERSON)
-    assert everybody == allowed(tools.may_see, PERSON)
+    assert everybody == allowed(calls.may_act, PERSON, "interrupt")
+    assert everybody == allowed(calls.may_message, PERSON)
+    assert everybody == allowed(calls.may_see, PERSON)
 
 
 def test_a_new_agent_becomes_a_child_of_its_spawner_or_of_someone_below_it() -> None:
     tree = family()
 
-    assert "bea" == tools.parent_for(tree, "bea", None)
-    assert "bo" == tools.parent_for(tree, "ann", "bo")
-    assert "mia" == tools.parent_for(tree, PERSON, "mia")
-    assert None is tools.parent_for(tree, PERSON, None)
+    assert "bea" == calls.parent_for(tree, "bea", None)
+    assert "bo" == calls.parent_for(tree, "ann", "bo")
+    assert "mia" == calls.parent_for(tree, PERSON, "mia")
+    assert None is calls.parent_for(tree, PERSON, None)
     with pytest.raises(Forbidden, match="bea can't spawn below cy"):
-        tools.parent_for(tree, "bea", "cy")
+        calls.parent_for(tree, "bea", "cy")
     with pytest.raises(UnknownAgent):
-        tools.parent_for(tree, "bea", PERSON)
+        calls.parent_for(tree, "bea", PERSON)
 
 
 # what a tool takes

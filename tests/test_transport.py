@@ -17,7 +17,7 @@ from rogues import family, local_node, marker, on_loop, rogue, spec
 
 from madrox_nb import transport
 from madrox_nb.errors import HarnessNotFound
-from madrox_nb.nodes import LocalNode
+from madrox_nb.local import LocalNode
 from madrox_nb.transport import Line, Pipe, tail
 
 

@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import psutil
 
-from madrox_nb.nodes import AgentSpec, LocalNode
+from madrox_nb.local import LocalNode
+from madrox_nb.nodes import AgentSpec
 
 HERE = Path(__file__).parent
 

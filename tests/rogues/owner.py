@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from madrox_nb.nodes import LocalNode
+from madrox_nb.local import LocalNode
 from rogues import Ear, rogue, spec
 
 
