@@ -324,7 +324,7 @@ def test_a_broken_law_is_named(law, module, source, named):
         (floors, "", "def f():\n    from .magics import load"),
         (thought, "ledger", "import os, threading"),
         (thought, "events", "ts = datetime.fromisoformat(text)"),
-        (processes, "nodes", "import subprocess"),
+        (processes, "local", "import subprocess"),
         (processes, "guard", "os.fork()"),
         (processes, "transport", "from pexpect.expect import Expecter"),
         (processes, "runner", "node.spawn(spec); loop.run_forever()"),

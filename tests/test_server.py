@@ -22,7 +22,7 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 
-from madrox_nb import tools
+from madrox_nb import calls, tools
 from madrox_nb.config import Settings
 from madrox_nb.errors import ServerError
 from madrox_nb.events import MessagePosted, ToolReturned, TurnStarted
@@ -116,7 +116,7 @@ def test_the_tools_are_listed_and_called_in_both_eras(tmp_path: Path, era: str) 
             listed = (await person.list_tools()).tools
             called = await person.call_tool("get_instance_tree")
 
-            assert list(tools.TOOLS) == [tool.name for tool in listed]
+            assert list(calls.TOOLS) == [tool.name for tool in listed]
             assert all(tool.description and tool.output_schema is None for tool in listed)
             hints = {tool.name: tool.annotations for tool in listed if tool.annotations}
             assert hints["get_pending_replies"].read_only_hint
@@ -239,10 +239,10 @@ def test_what_goes_wrong_is_an_error_the_model_can_read(tmp_path: Path) -> None:
 def test_a_bug_is_told_as_one_and_its_traceback_goes_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, our_log: io.StringIO
 ) -> None:
-    async def broken(desk: tools.Desk) -> tools.Result:
+    async def broken(call: calls.Call) -> calls.Result:
         raise RuntimeError("the inside")
 
-    monkeypatch.setitem(tools.TOOLS, "broken", tools.Tool(broken, True, False))
+    monkeypatch.setitem(calls.TOOLS, "broken", calls.Tool(broken, True, False))
 
     async def story() -> None:
         async with serving(tmp_path) as server, client(server) as person:
