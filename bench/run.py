@@ -71,9 +71,8 @@ def report(name: str, value: float, goal: float, unit: str, **more: object) -> N
     ROWS.append({"name": name, "value": round(value, 3), "goal": goal, "unit": unit, "met": met, **more})
     sign = "≥" if unit.endswith("/s") else "≤"
     extra = ", ".join(f"{key} {item}" for key, item in more.items())
-    print(
-        f"{name:<34} {value:>12,.2f} {unit:<12} goal {sign} {goal:<10,} {'met' if met else 'MISSED':<7} {extra}"
-    )
+    said = "met" if met else "MISSED"
+    print(f"{name:<36} {value:>12,.2f} {unit:<9} goal {sign} {goal:<9,} {said:<7} {extra}", flush=True)
 
 
 async def opened(home: Path, **settings: object) -> Manager:
@@ -87,8 +86,9 @@ async def opened(home: Path, **settings: object) -> Manager:
 async def bare_round_trips(count: int) -> list[float]:
     """Ping-pong with `add_reader` and `os.write`: the floor that asyncio allows."""
     loop = asyncio.get_running_loop()
-    child = subprocess.Popen(ECHO, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdin and child.stdout
+    child = subprocess.Popen(ECHO, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220
+    assert child.stdin
+    assert child.stdout
     out, into = child.stdout.fileno(), child.stdin.fileno()
     os.set_blocking(out, False)
     answered = loop.create_future()
@@ -348,9 +348,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS], help="which (default: all)")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     chosen = parser.parse_args()
-    print(
-        f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}"
-    )
+    python, load = sys.version.split()[0], os.getloadavg()[0]
+    print(f"Python {python}, {os.cpu_count()} processors, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}")
     for name in chosen.names or MEASUREMENTS:
         asyncio.run(MEASUREMENTS[name]())
     if chosen.json:

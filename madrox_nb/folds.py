@@ -191,6 +191,15 @@ class Costs:
         """`name` and everyone below it."""
         return sum((self.of(agent.name) for agent in tree.subtree(name)), Usage())
 
+    def subtrees(self, tree: Tree) -> dict[str, Usage]:
+        """What each agent and everyone below it used, in one walk."""
+        sums: dict[str, Usage] = {}
+        for _, agent in reversed(list(tree.walk())):
+            sums[agent.name] = sums.get(agent.name, Usage()) + self.of(agent.name)
+            if agent.parent is not None:
+                sums[agent.parent] = sums.get(agent.parent, Usage()) + sums[agent.name]
+        return sums
+
     def total(self) -> Usage:
         return sum(tuple(self.own.values()), Usage())
 

@@ -25,7 +25,6 @@ import pandas as pd
 from .errors import BadInput
 from .events import KINDS, NAN, AgentSpawned, Entry, TurnStarted, Unknown
 from .folds import Costs, Inboxes, Usage, turns
-from .run import subtree_usage
 from .tree import Tree
 
 TEXT: Final = "string"
@@ -178,7 +177,7 @@ class Frames:
         is known; it is a lower bound where `subtree_exact` is false.
         """
         self._read()
-        sums = subtree_usage(self._tree, self._costs)
+        sums = self._costs.subtrees(self._tree)
         return _frame(
             COSTS,
             (

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -37,14 +36,14 @@ from .events import (
     TurnStarted,
     UsageReported,
 )
-from .folds import Costs, Usage, usage_of
+from .folds import Usage, usage_of
 from .ledger import utc_now
 from .mail import Ticket
 from .manager import Manager
 from .portal import Portal
-from .server import Server
+from .server import Server, preload
 from .tokens import kept
-from .tree import WORKING, Agent, Tree
+from .tree import WORKING, Agent
 from .values import Replies, Reply, Serving
 from .views import Picture, Row
 
@@ -60,8 +59,6 @@ TAIL: Final = 4000
 """Characters of what an agent is saying that a waiting cell shows."""
 MANY: Final = 10
 """Agents that a waiting cell lists."""
-SERVER_NEEDS: Final = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.settings")
-"""Slow to import, so that is begun in the background."""
 
 
 # folds of what agents do now
@@ -153,19 +150,9 @@ class LastReplies:
                 )
 
 
-def subtree_usage(tree: Tree, costs: Costs) -> dict[str, Usage]:
-    """What each agent and everyone below it used, in one walk."""
-    sums: dict[str, Usage] = {}
-    for _, agent in reversed(list(tree.walk())):
-        sums[agent.name] = sums.get(agent.name, Usage()) + costs.of(agent.name)
-        if agent.parent is not None:
-            sums[agent.parent] = sums.get(agent.parent, Usage()) + sums[agent.name]
-    return sums
-
-
 def picture(manager: Manager, doing: Doing | None = None) -> Picture:
     """One look at a run. `doing` knows what the agents do now. Callable from any thread."""
-    sums = subtree_usage(manager.tree, manager.costs)
+    sums = manager.costs.subtrees(manager.tree)
     doing = doing or Doing()
     rows = (
         _row(manager, doing, agent, depth, sums.get(agent.name, Usage()))
@@ -230,7 +217,7 @@ class Run:
         self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
         self.manager.ledger.listen(self._apply)
         self.manager.watch(self._hear)
-        self._imported = asyncio.ensure_future(asyncio.to_thread(_import_early))
+        self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
 
     @property
     def is_open(self) -> bool:
@@ -296,7 +283,7 @@ class Run:
         return picture(self.manager, self.doing)
 
     def row(self, name: str) -> Row:
-        agent, sums = self.manager.tree[name], subtree_usage(self.manager.tree, self.manager.costs)
+        agent, sums = self.manager.tree[name], self.manager.costs.subtrees(self.manager.tree)
         return _row(self.manager, self.doing, agent, len(self.manager.tree.above(name)), sums[name])
 
     @property
@@ -385,15 +372,6 @@ def _interrupted(done: cf.Future[Reply | None], names: list[str]) -> str:
         return str(error)
     reply = done.result()
     return ended(reply) if reply else f"{', '.join(names)}: nothing to interrupt"
-
-
-def _import_early() -> None:
-    with _importing:  # two threads that import mcp at once can deadlock: its modules form circles
-        for module in SERVER_NEEDS:
-            import_module(module)
-
-
-_importing = threading.Lock()
 
 
 _open: set[Run] = set()

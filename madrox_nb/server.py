@@ -14,6 +14,8 @@ import ipaddress
 import logging
 import os
 import socket
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -187,9 +189,23 @@ def _in_url(host: str) -> str:
 
 # the application: everything below is built in a thread and imports mcp when it is called
 
+_NEEDS = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.settings")
+_importing = threading.Lock()
+
+
+def preload() -> None:
+    """Import what the server stands on: half a second, in a thread and in good time.
+
+    One at a time: mcp's modules form circles, and two threads in them can deadlock.
+    """
+    with _importing:
+        for module in _NEEDS:
+            import_module(module)
+
 
 def assemble(manager: Manager, host: str, port: int) -> uvicorn.Server:
     """The server, ready to be served on a loop. Loads mcp and uvicorn."""
+    preload()
     import uvicorn
 
     _hush()

@@ -62,11 +62,23 @@ class Reply(Answer):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         said = "\n\n".join((*self.replies, self.text)).strip()
         if self.ok:
-            return {"text/plain": shortened(said), "text/markdown": shortened(said)}
+            return as_markdown(shortened(said))
         what = f"✕ {self.turn} {self.outcome}" + (f": {self.error}" if self.error else "")
         page = f'<p style="{RED}">{escape(what)}</p>'
         rest = f'<pre style="white-space:pre-wrap">{escape(shortened(said))}</pre>' if said else ""
         return {"text/plain": "\n".join((what, shortened(said))).strip(), "text/html": page + rest}
+
+
+def as_markdown(text: str) -> dict[str, str]:
+    """`text` as Markdown for a cell.
+
+    The page shows our HTML: agents wrote the text, and a front end would let what looks
+    like HTML in it become part of the page, scripts included.
+    """
+    import mistune  # 20 ms, and only what is shown needs it
+
+    page = mistune.create_markdown(escape=True, plugins=["strikethrough", "table", "url"])(text)
+    return {"text/plain": text, "text/markdown": text, "text/html": str(page)}
 
 
 def shortened(text: str) -> str:
@@ -119,7 +131,7 @@ class Letters(tuple[Message, ...]):
         heads = [(f"{m.sender} answers [{m.answers}]" if m.answers else m.sender) for m in self]
         plain = "\n\n".join(f"[{m.id}] {head}:\n{m.text}" for head, m in zip(heads, self, strict=True))
         marked = "\n\n".join(f"**{head}** `{m.id}`\n\n{m.text}" for head, m in zip(heads, self, strict=True))
-        return {"text/plain": shortened(plain), "text/markdown": shortened(marked)}
+        return {**as_markdown(shortened(marked)), "text/plain": shortened(plain)}
 
 
 class Snapshot:
