@@ -11,7 +11,7 @@ def main() -> None:
     os.write(1, b'{"type":"ready"}\n')
     for line in sys.stdin.buffer:
         if line.startswith(b'{"type":"burst"'):
-            burst(*(int(word) for word in line.decode().split('"')[5].split()))
+            burst(*(int(word) for word in line.decode().split('"')[7].split()))
         elif line.startswith(b'{"type":"die"'):
             os._exit(3)
         else:

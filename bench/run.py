@@ -343,15 +343,28 @@ async def loading() -> None:
 MEASUREMENTS = {f.__name__: f for f in (round_trip, spawning, memory, stalls, events, loading)}
 
 
+def measured_alone(name: str) -> list[dict[str, object]]:
+    """Each in a process of its own: what one leaves in memory must not flatter the next."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        subprocess.run([sys.executable, __file__, name, "--json", file.name], check=True)
+        return json.loads(Path(file.name).read_text())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS], help="which (default: all)")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     chosen = parser.parse_args()
-    python, load = sys.version.split()[0], os.getloadavg()[0]
-    print(f"Python {python}, {os.cpu_count()} processors, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}")
-    for name in chosen.names or MEASUREMENTS:
-        asyncio.run(MEASUREMENTS[name]())
+    if len(chosen.names) == 1:
+        asyncio.run(MEASUREMENTS[chosen.names[0]]())
+    else:
+        python, load = sys.version.split()[0], os.getloadavg()[0]
+        print(
+            f"Python {python}, {os.cpu_count()} processors, load {load:.1f}, {datetime.now(UTC):%Y-%m-%d}",
+            flush=True,
+        )
+        for name in chosen.names or MEASUREMENTS:
+            ROWS.extend(measured_alone(name))
     if chosen.json:
         chosen.json.write_text(json.dumps(ROWS, indent=1) + "\n")
 

@@ -44,20 +44,18 @@ class Workspaces:
         if agent in self._held:
             return self._held[agent][0]
         name = directory_name(agent)
-        locks = self.root / ".held"
         try:
-            locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for number in range(1, 1000):
-                own = name if number == 1 else f"{name}~{number}"
-                lock = os.open(locks / own, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(lock)
-                    continue
-                path = self.root / own
-                self._held[agent] = path, lock
+                path = self.root / (name if number == 1 else f"{name}~{number}")
                 path.mkdir(exist_ok=True, mode=0o700)
+                held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._held[agent] = path, held
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self.release(agent)
+                    continue
                 return path
         except OSError as exc:
             self.release(agent)
