@@ -259,6 +259,7 @@ def overview() -> str:
         "%madrox help COMMAND tells its options; -o NAME puts the value into a variable.\n"
         "%%madrox send AGENT sends the cell's body. {name} is replaced by your variable of that\n"
         "name, all other braces and $ stay as they are written; --raw replaces nothing.\n"
+        "On lines that send nothing, # begins a comment.\n"
     )
 
 
@@ -291,7 +292,7 @@ def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Call:
     known = command(name)
     if cell is not None and not known.says:
         raise UsageError(f"%%madrox {name} takes no cell body; write it with one %")
-    head, text = _divided(known, rest) if known.says else (_words(rest), "")
+    head, text = _divided(known, rest) if known.says else (_words(rest, comments=True), "")
     if cell is not None and text:
         raise UsageError(
             f"%%madrox {name} sends the cell's body; the words {text[:40]!r} stand in its line too"
@@ -303,9 +304,9 @@ def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Call:
     return Call(asked, said if getattr(asked, "raw", True) else interpolated(said, names), known)
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str, comments: bool = False) -> list[str]:
     try:
-        return shlex.split(text)
+        return shlex.split(text, comments)
     except ValueError as exc:
         raise UsageError(f"{exc} in: {text}") from None
 

@@ -179,6 +179,11 @@ def test_the_words_after_the_agent_are_the_text(written: str, agent: str, sent: 
     assert (agent, sent) == (call.agent, call.text)
 
 
+def test_a_comment_ends_a_line_that_sends_nothing_and_is_text_in_one_that_does() -> None:
+    assert read("stop lead --tree  # and all below it", None, {}).tree
+    assert "say it # loud" == read("send lead say it # loud", None, {}).text
+
+
 def test_options_at_both_ends_of_a_text_count() -> None:
     call = read("send lead hello --no-wait --out r", None, {})
 

@@ -508,7 +508,7 @@ def test_the_libraries_log_into_ours_and_not_into_the_notebook(tmp_path: Path, o
 
     async def story() -> None:
         async with serving(tmp_path):
-            logging.getLogger("uvicorn.error").warning("a library's warning")
+            logging.getLogger("uvicorn.ours").warning("a library's warning")
             logging.getLogger("mcp.server.lowlevel").info("a library's chatter")
             assert before == (list(root.handlers), root.level)
 

@@ -82,3 +82,31 @@ def test_the_tree_follows_the_theme_and_typing_in_it_harms_no_cell(notebook: Any
     )
     pictures(page, "tree-dark")
     notebook.theme("JupyterLab Light")
+
+
+FAMILY = """%load_ext madrox_nb
+lead = %madrox spawn lead --role architect --harness rehearsal
+%madrox tree"""
+WORK = """%%madrox send lead --no-wait
+/spawn api backend_developer
+/spawn web frontend_developer
+/spawn checks testing_specialist parent_instance_id=api
+/post api /usage 5200 900\\n/slow 400 0.05
+/post checks /tool get_pending_replies {"wait_timeout": 40}
+/post web /say The page lists all items."""
+
+
+def test_a_family_at_work_is_seen_as_a_tree(notebook: Any, page: Any) -> None:
+    notebook.open_cells(FAMILY, WORK, name="family.ipynb")
+    notebook.run(0)
+    page.wait_for_selector(f"{ROW} >> text=lead", timeout=60_000)
+    notebook.run(1)
+    page.wait_for_selector(f"{ROW} >> text=checks", timeout=30_000)
+    page.wait_for_function("document.querySelectorAll('.mx-row .s-busy').length >= 2", timeout=30_000)
+
+    tree = page.locator(".madrox").first
+    assert ["1", "2", "3", "2"] == [
+        row.get_attribute("aria-level") for row in tree.get_by_role("treeitem").all()
+    ]
+    if PICTURES:
+        tree.screenshot(path=str(Path(PICTURES) / "family.png"))
