@@ -266,6 +266,7 @@ FIELDS: dict[type[Event], tuple[str, ...]] = {
     cls: tuple(f.name for f in fields(cls)) for cls in KINDS.values()
 }
 _VALUES = {cls: attrgetter(*names) for cls, names in FIELDS.items()}
+_KEYS = {cls: ("v", "seq", "ts", "kind", *names) for cls, names in FIELDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,11 @@ class Entry:
     def row(self) -> dict[str, Any]:
         """One flat row: `v`, `seq`, `ts`, `kind` and the event's own fields."""
         event = self.event
-        return {"v": VERSION, "seq": self.seq, "ts": self.ts, "kind": event.kind, **event.fields()}
+        cls = type(event)
+        if cls is Unknown:
+            return {"v": VERSION, "seq": self.seq, "ts": self.ts, **event.fields()}
+        values = _VALUES[cls](event)
+        return dict(zip(_KEYS[cls], (VERSION, self.seq, self.ts, cls.kind, *values), strict=True))
 
     def to_line(self) -> bytes:
         """One line of JSON, newline included. NaN becomes null."""

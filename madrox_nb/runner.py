@@ -19,6 +19,7 @@ from .events import (
     Decision,
     Event,
     HarnessNoise,
+    Outcome,
     Signal,
     TurnEnded,
     UsageReported,
@@ -177,8 +178,8 @@ class Runner:
         if self.error is not None:
             reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
         if self.harness.turn:
-            turn, outcome = self.harness.turn, "failed" if failed else "interrupted"
-            self._event(TurnEnded(agent=self.agent, turn=turn, outcome=outcome, error=reason))  # type: ignore[arg-type]
+            outcome: Outcome = "failed" if failed else "interrupted"
+            self._event(TurnEnded(agent=self.agent, turn=self.harness.turn, outcome=outcome, error=reason))
         evidence = self.evidence() if failed else ""
         self._core.record(
             AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)

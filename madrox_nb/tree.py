@@ -214,14 +214,12 @@ class Tree:
                 state = self.check(event)
             except MadroxError:
                 return
-        kind = type(event)
-        if kind is MessagePosted:
-            sender: str = event.sender  # type: ignore[attr-defined]
-            self.written[sender] = self.written.get(sender, 0) + 1
+        if type(event) in _QUIET:
             return
-        if kind in _QUIET:
+        if isinstance(event, MessagePosted):
+            self.written[event.sender] = self.written.get(event.sender, 0) + 1
             return
-        if kind is ApprovalAsked:
+        if isinstance(event, ApprovalAsked):
             self.asked[event.agent] = self.asked.get(event.agent, 0) + 1
         if isinstance(event, RunOpened):
             self.run = event.run

@@ -77,3 +77,29 @@ def test_the_inspector_lists_and_calls(madrox: Madrox, node: str) -> None:
     assert "state: idle" in called.stdout
     assert 0 != stranger.returncode
     assert "401" in stranger.stdout + stranger.stderr or "auth" in (stranger.stdout + stranger.stderr).lower()
+
+
+def test_the_line_for_claude_code_connects_it_as_it_stands(
+    madrox: Madrox, claude: str, tmp_path: Path
+) -> None:
+    """`%madrox serve` shows it; a person pastes it into a terminal."""
+    [line] = [line.strip() for line in str(madrox.serve()).splitlines() if "claude mcp add" in line]
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "claude").symlink_to(claude)
+    env = {
+        "PATH": f"{bin_}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "CLAUDE_CONFIG_DIR": str(tmp_path / "claude"),
+    }
+    env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
+    added, listed = (
+        subprocess.run(
+            ["sh", "-c", said], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        for said in (line, "claude mcp list")
+    )
+
+    assert madrox.serve().token not in line
+    assert 0 == added.returncode, added.stdout + added.stderr
+    assert "✔ Connected" in listed.stdout or "✓ Connected" in listed.stdout, listed.stdout + listed.stderr
