@@ -295,8 +295,11 @@ class Mail:
         except LedgerFull:  # it stays queued; the manager feeds again when there is room
             if ticket.message:
                 self._queued[ticket.message] = ticket
-        except MadroxError as exc:
-            ticket.close(exc)
+        except Exception as exc:
+            told = (
+                exc if isinstance(exc, MadroxError) else MadroxError(f"{agent} could not be asked: {exc!r}")
+            )
+            ticket.close(told)
             raise
 
     async def _begin(self, ticket: Ticket, text: str, messages: Sequence[str] = ()) -> None:

@@ -8,6 +8,7 @@ replay can answer from a recording.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -16,8 +17,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from . import __version__, library
 from .config import Settings
@@ -393,7 +392,7 @@ class Manager:
         self.processes[agent].begin(turn, text)
 
     def soon(self, verb: Coroutine[Any, Any, object]) -> None:
-        """Run in the background. A failure is logged and, if it belongs to an agent, ends it visibly."""
+        """Run in the background. A failure is logged; those who wait for it are told by the verb itself."""
         task = asyncio.ensure_future(verb)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -415,6 +414,9 @@ class Manager:
             signal = replace(signal, text=text)
         elif isinstance(signal, Notice):
             signal = replace(signal, text=self.redactor.text(signal.text))
+        self._tell(signal)
+
+    def _tell(self, signal: Signal) -> None:
         for watcher in self._watchers:
             try:
                 watcher(signal)
@@ -424,13 +426,12 @@ class Manager:
     def _flush_stream(self, event: TurnEnded) -> None:
         stream = self._streams.pop(event.agent, None)
         if stream is not None and (rest := stream.flush()):
-            for watcher in self._watchers:
-                watcher(TextDelta(agent=event.agent, turn=event.turn, text=rest))
+            self._tell(TextDelta(agent=event.agent, turn=event.turn, text=rest))
 
     def asked(self, runner: Runner, ask: Ask) -> None:
         """Until a person can be asked: the policy of the agent's permissions answers at once."""
         agent, approval = self.tree[runner.agent], self.tree.next_approval(runner.agent)
-        shown = orjson.dumps(dict(ask.input), default=str).decode()
+        shown = json.dumps(dict(ask.input), ensure_ascii=False, default=str)
         self.record(
             ApprovalAsked(agent=agent.name, turn=agent.turn, approval=approval, tool=ask.tool, input=shown)
         )

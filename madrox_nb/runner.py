@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .errors import HarnessExited, HarnessNotReady, IllegalEvent, MadroxError
+from .errors import HarnessError, HarnessExited, HarnessNotReady, IllegalEvent, MadroxError
 from .events import (
     AgentReady,
     AgentStopped,
@@ -80,6 +80,8 @@ class Runner:
         self._ready: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self._said: list[str] = []
+        self._early: list[str] = []
+        """Answers to what the CLI said before its start was confirmed."""
 
     @property
     def agent(self) -> str:
@@ -100,7 +102,7 @@ class Runner:
         it said instead) or `HarnessExited`. On any of them the process is gone.
         """
         self._pipe = await Pipe.open(node, spec, self)
-        self._write(self.harness.greet())
+        self._write((*self._early, *self.harness.greet()))
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.shield(self._ready)
@@ -152,6 +154,45 @@ class Runner:
     # Reader: called by the wire, on the loop
 
     def lines(self, lines: Sequence[Line]) -> None:
+        try:
+            self._read(lines)
+        except Exception as exc:  # what it says can't be kept: end it, rather than let it talk to nobody
+            log.exception("%s: its output could not be taken in", self.agent)
+            self._give_up(HarnessError(f"{self.agent}: what it said could not be kept: {exc}"))
+
+    def gone(self, code: int | None, why: str) -> None:
+        try:
+            self._record_end(code, why)
+        finally:
+            for future in (self._ready, self._gone):
+                if not future.done():
+                    future.set_result(None)
+            self._core.gone(self)
+
+    def _record_end(self, code: int | None, why: str) -> None:
+        for event in self.harness.lost():
+            self._event(event)
+        failed = not self.ended
+        reason = self.ended or _epitaph(code, why)
+        if failed and self.error is None:
+            program = self.brief.command[0]
+            self.error = HarnessExited(f"{self.agent}: {program} {reason}", self.evidence(), code)
+        if self.error is not None:
+            reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
+        if self.harness.turn:
+            outcome: Outcome = "failed" if failed else "interrupted"
+            self._event(TurnEnded(agent=self.agent, turn=self.harness.turn, outcome=outcome, error=reason))
+        evidence = self.evidence() if failed else ""
+        self._core.record(
+            AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)
+        )
+
+    def stuck(self, error: OSError) -> None:
+        self._core.stuck(self, error)
+
+    # what a line means
+
+    def _read(self, lines: Sequence[Line]) -> None:
         unread: list[Line] = []
         for line in lines:
             items = self._items(line)
@@ -165,34 +206,6 @@ class Runner:
                 self._take(item)
         if unread:
             self._noise(unread)
-
-    def gone(self, code: int | None, why: str) -> None:
-        for event in self.harness.lost():
-            self._event(event)
-        failed = not self.ended
-        reason = self.ended or _epitaph(code, why)
-        if failed and self.error is None:
-            self.error = HarnessExited(
-                f"{self.agent}: {self.brief.command[0]} {reason}", self.evidence(), code
-            )
-        if self.error is not None:
-            reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
-        if self.harness.turn:
-            outcome: Outcome = "failed" if failed else "interrupted"
-            self._event(TurnEnded(agent=self.agent, turn=self.harness.turn, outcome=outcome, error=reason))
-        evidence = self.evidence() if failed else ""
-        self._core.record(
-            AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)
-        )
-        for future in (self._ready, self._gone):
-            if not future.done():
-                future.set_result(None)
-        self._core.gone(self)
-
-    def stuck(self, error: OSError) -> None:
-        self._core.stuck(self, error)
-
-    # what a line means
 
     def _items(self, line: Line) -> list[Item] | None:
         if not line.whole:
@@ -215,9 +228,15 @@ class Runner:
         elif isinstance(item, Write):
             self._write((item.line,))
         elif isinstance(item, Ask):
-            self._core.asked(self, item)
+            self._asks(item)
         else:
             self._core.withdrawn(self, item)
+
+    def _asks(self, ask: Ask) -> None:
+        if self.harness.turn:
+            self._core.asked(self, ask)
+        else:
+            self.answer(ask.request, "deny", "no turn is under way")
 
     def _event(self, event: Event) -> None:
         if type(event) is UsageReported:
@@ -234,7 +253,10 @@ class Runner:
 
     def _refused(self, event: AgentStopped) -> None:
         """The CLI says itself that it can't go on: its end is recorded when it is gone."""
-        self.error = HarnessNotReady(f"{self.agent}: {event.reason}", event.evidence or self.evidence())
+        self._give_up(HarnessNotReady(f"{self.agent}: {event.reason}", event.evidence or self.evidence()))
+
+    def _give_up(self, error: MadroxError) -> None:
+        self.error = self.error or error
         if self._pipe is not None:
             self._pipe.kill()
 
@@ -248,9 +270,11 @@ class Runner:
         )
 
     def _write(self, lines: Iterable[str]) -> None:
-        if self._pipe is not None:
-            for line in lines:
-                self._pipe.write(line)
+        if self._pipe is None:
+            self._early += lines
+            return
+        for line in lines:
+            self._pipe.write(line)
 
 
 def _epitaph(code: int | None, why: str) -> str:

@@ -21,6 +21,7 @@ from madrox_nb.errors import (
     HarnessExited,
     HarnessNotFound,
     HarnessNotReady,
+    LedgerError,
     LimitReached,
     NameTaken,
     NotRunning,
@@ -32,6 +33,8 @@ from madrox_nb.errors import (
 from madrox_nb.events import (
     AgentStopped,
     ApprovalAnswered,
+    ApprovalAsked,
+    Entry,
     HarnessNoise,
     TextDelta,
     TurnEnded,
@@ -619,6 +622,39 @@ def test_a_full_disk_stops_the_agents_and_they_go_on_when_there_is_room(tmp_path
 
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
+    with_run(tmp_path, story)
+
+
+def test_an_agent_whose_words_cannot_be_kept_is_ended_and_its_sender_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        append = m.ledger.append
+
+        def broken(entry: Entry, line: bytes, **how: bool) -> None:
+            if isinstance(entry.event, TurnSaid):
+                raise LedgerError("the disk is on fire")
+            append(entry, line, **how)
+
+        monkeypatch.setattr(m.ledger, "append", broken)
+        answer = await m.send("lead", "hello")
+
+        assert "failed" == answer.outcome
+        assert "the disk is on fire" in answer.error
+        await m.quiet()
+        assert "failed" == m.tree["lead"].state
+
+    with_run(tmp_path, story)
+
+
+def test_half_a_character_in_what_an_agent_asks_for_is_kept_whole(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("rogue", harness="rogue")
+        assert (await m.send("rogue", "asks")).ok
+        [asked] = events(m, ApprovalAsked)
+        assert "half ?" in asked.input
+
     with_run(tmp_path, story)
 
 

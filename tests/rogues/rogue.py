@@ -66,6 +66,12 @@ def child(turn: str) -> None:
     end(turn, str(sleeper.pid))
 
 
+def asks(turn: str) -> None:
+    os.write(1, b'{"type":"ask","request":"r1","tool":"Bash","input":{"command":"half \\ud83d"}}\n')
+    sys.stdin.readline()  # the answer
+    end(turn)
+
+
 def deaf(turn: str) -> None:
     """Ignores interrupts, and everything else, for good."""
     while True:
@@ -76,7 +82,7 @@ def echo(turn: str) -> None:
     end(turn, "heard")
 
 
-ACTS = {f.__name__: f for f in (nonsense, long, endless, dies, twice, halves, secret, child, deaf)}
+ACTS = {f.__name__: f for f in (nonsense, long, endless, dies, twice, halves, secret, child, asks, deaf)}
 
 
 def main(start: str) -> None:
