@@ -29,7 +29,6 @@ from IPython.core.magic import (
     magics_class,
     needs_local_scope,
     no_var_expand,
-    output_can_be_silenced,
 )
 
 from .errors import MadroxError, nearest
@@ -66,9 +65,7 @@ class _Parser(argparse.ArgumentParser):
 class _Command:
     """One subcommand: its grammar, and the function that carries it out."""
 
-    def __init__(
-        self, name: str, about: str, carry_out: Callable[[Call], Any], *, says: bool = False
-    ) -> None:
+    def __init__(self, name: str, about: str, carry_out: Callable[[Use], Any], *, says: bool = False) -> None:
         self.name, self.about, self.carry_out = name, about, carry_out
         self.says = says
         """It takes a text: the rest of the line as it is written, or the cell's body."""
@@ -80,11 +77,16 @@ class _Command:
         action.completes = completes  # type: ignore[attr-defined]
 
 
-class Call:
-    """One use of the magic: what was asked for, with every value in its place."""
+class Use:
+    """One use of the magic: what was asked for, with every value in its place.
 
-    def __init__(self, asked: argparse.Namespace, text: str, command: _Command) -> None:
-        self.asked, self.text, self.command = asked, text, command
+    `silent` is IPython's semicolon at the end: the value is not shown. Lines that send
+    have none, for there it belongs to the text. (IPython's own `output_can_be_silenced`
+    reads our lines and cells as Python, and fails on an apostrophe.)
+    """
+
+    def __init__(self, asked: argparse.Namespace, text: str, command: _Command, silent: bool = False) -> None:
+        self.asked, self.text, self.command, self.silent = asked, text, command, silent
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.asked, name)
@@ -97,7 +99,7 @@ class Call:
         return Madrox()
 
 
-def _spawn(call: Call) -> Any:
+def _spawn(call: Use) -> Any:
     return call.madrox.spawn(
         call.name,
         role=call.role,
@@ -111,61 +113,61 @@ def _spawn(call: Call) -> Any:
     )
 
 
-def _send(call: Call) -> Any:
+def _send(call: Use) -> Any:
     return call.madrox.send(call.agent, call.text, wait=not call.no_wait)
 
 
-def _post(call: Call) -> str:
+def _post(call: Use) -> str:
     return call.madrox.post(call.agent, call.text)
 
 
-def _wait(call: Call) -> Any:
+def _wait(call: Use) -> Any:
     return call.madrox.wait(*call.agents, timeout=call.timeout)
 
 
-def _tree(call: Call) -> Any:
+def _tree(call: Use) -> Any:
     from .display import kernel
 
     return call.madrox.tree if kernel() is None else call.madrox.widget()
 
 
-def _interrupt(call: Call) -> Any:
+def _interrupt(call: Use) -> Any:
     ended = [call.madrox.interrupt(name) for name in call.agents]
     return ended[0] if len(ended) == 1 else ended
 
 
-def _stop(call: Call) -> list[str]:
+def _stop(call: Use) -> list[str]:
     return [
         name for agent in call.agents for name in call.madrox.stop(agent, tree=call.tree, force=call.force)
     ]
 
 
-def _audit(call: Call) -> Any:
+def _audit(call: Use) -> Any:
     return call.madrox.audit(since=call.since, agent=call.agent, kind=call.kind)
 
 
-def _inbox(call: Call) -> Any:
+def _inbox(call: Use) -> Any:
     return call.madrox.inbox(call.timeout)
 
 
-def _config(call: Call) -> Any:
+def _config(call: Use) -> Any:
     return call.madrox.config()
 
 
-def _roles(call: Call) -> Any:
+def _roles(call: Use) -> Any:
     from .notebook import roles
 
     return roles()
 
 
-def _help(call: Call) -> None:
+def _help(call: Use) -> None:
     if call.about is None:
         sys.stdout.write(overview())
     else:
         command(call.about).parser.print_help()
 
 
-def _close(call: Call) -> None:
+def _close(call: Use) -> None:
     if (shared := _current()) is not None:
         shared.close()
 
@@ -173,7 +175,7 @@ def _close(call: Call) -> None:
 def _grammar() -> dict[str, _Command]:
     found: dict[str, _Command] = {}
 
-    def new(name: str, about: str, carry_out: Callable[[Call], Any], *, says: bool = False) -> _Command:
+    def new(name: str, about: str, carry_out: Callable[[Use], Any], *, says: bool = False) -> _Command:
         found[name] = _Command(name, about, carry_out, says=says)
         return found[name]
 
@@ -286,10 +288,13 @@ def interpolated(text: str, names: Mapping[str, Any]) -> str:
     return _FIELD.sub(value, text)
 
 
-def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Call:
+def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Use:
     """What a line (and its cell) asks for. Raises `UsageError`."""
-    name, _, rest = line.strip().removesuffix(";").partition(" ")  # IPython's sign for: show nothing
-    known = command(name)
+    name, _, rest = line.strip().partition(" ")
+    known = command(name.removesuffix(";"))
+    silent = not known.says and line.rstrip().endswith(";")
+    if silent:
+        rest = rest.rstrip().removesuffix(";")
     if cell is not None and not known.says:
         raise UsageError(f"%%madrox {name} takes no cell body; write it with one %")
     head, text = _divided(known, rest) if known.says else (_words(rest, comments=True), "")
@@ -301,7 +306,8 @@ def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Call:
     if asked.out is not None and not asked.out.isidentifier():
         raise UsageError(f"-o {asked.out}: that is no name for a variable")
     said = text if cell is None else cell
-    return Call(asked, said if getattr(asked, "raw", True) else interpolated(said, names), known)
+    said = said if getattr(asked, "raw", True) else interpolated(said, names)
+    return Use(asked, said, known, silent)
 
 
 def _words(text: str, comments: bool = False) -> list[str]:
@@ -365,7 +371,6 @@ class MadroxMagics(Magics):
 
     @no_var_expand
     @needs_local_scope
-    @output_can_be_silenced
     @line_cell_magic
     def madrox(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         shell = self.shell
@@ -378,10 +383,9 @@ class MadroxMagics(Magics):
             return None
         except (MadroxError, TimeoutError) as exc:
             raise _plain(exc) from None
-        if call.out is None:
-            return value
-        shell.user_ns[call.out] = value
-        return None
+        if call.out is not None:
+            shell.user_ns[call.out] = value
+        return None if call.silent or call.out is not None else value
 
     madrox.__doc__ = overview()
 

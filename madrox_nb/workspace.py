@@ -84,7 +84,8 @@ def inside(workspace: Path, path: str) -> bool:
         target = (workspace / Path(path).expanduser()).resolve()
     except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user, a NUL, half a character
         return False
-    return target.is_relative_to(workspace.resolve())
+    unresolved = any(part.is_symlink() for part in (target, *target.parents))  # a loop, from 3.13 on
+    return not unresolved and target.is_relative_to(workspace.resolve())
 
 
 def write_private(directory: Path, files: Mapping[str, str]) -> None:

@@ -260,10 +260,13 @@ def test_a_question_mark_at_the_end_belongs_to_the_prompt(
     assert run == shell.transform_cell(written)
 
 
-def test_a_semicolon_at_the_end_shows_nothing_and_is_not_sent(crew: InteractiveShell) -> None:
+def test_a_semicolon_at_the_end_shows_nothing_and_belongs_to_a_text_that_is_sent(
+    crew: InteractiveShell,
+) -> None:
     assert crew.run_cell("%madrox tree;").result is None
-    assert crew.run_cell("%madrox send lead hello;").result is None
-    assert ["hello"] == eval(line(crew, "send lead /recall").text)
+    assert crew.run_cell("%madrox send lead int x = 1;").result is not None
+    assert cell(crew, "send lead", "it's\ndone;") is not None
+    assert ["int x = 1;", "it's\ndone;"] == eval(line(crew, "send lead /recall").text)
 
 
 # completion
