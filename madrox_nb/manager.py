@@ -53,7 +53,7 @@ from .harness import Ask, Withdraw
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .orphans import end_orphans
-from .prices import Price, priced
+from .prices import Price, preload, priced
 from .processes import Processes
 from .redact import Redactor, Stream
 from .runner import Runner
@@ -255,6 +255,8 @@ class Manager:
             self.processes.forget(name)
             raise
         body = found.body if system_prompt is None else system_prompt
+        if harness != library.FALLBACK:
+            asyncio.get_running_loop().run_in_executor(None, preload)
         starting = self.processes.start(self.tree[name], cls, command, body)
         if wait:
             await asyncio.shield(starting)
