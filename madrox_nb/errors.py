@@ -46,6 +46,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 class MadroxError(Exception):
     """Base of everything this package raises on purpose."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Asked for by IPython: our errors say what to do; the frames below them do not."""
+        return f"{type(self).__name__}: {self}".splitlines()
+
 
 class BadInput(MadroxError, ValueError):
     """The request cannot be carried out as written. Nothing was changed."""
@@ -122,7 +126,7 @@ class IllegalEvent(MadroxError):
         is_ = {"failed": "has failed", "stopped": "has stopped"}.get(state, f"is {state}")
         act = _ACTS.get(event.kind, f"have {event.kind} now")
         says = f"{event.agent or 'the run'} {is_} and can't {act}"
-        super().__init__(says + (f": {why}" if why else "") + self.next_step.format(event.agent))
+        super().__init__(says + (f": {why}" if why else "") + self.next_step.replace("{0}", event.agent))
 
 
 class AgentBusy(IllegalEvent):
@@ -132,9 +136,11 @@ class AgentBusy(IllegalEvent):
 
 
 class AgentGone(IllegalEvent):
-    """The agent has stopped."""
+    """The agent has stopped. `again` is the line that spawns it as it was."""
 
-    next_step = ". Spawn it again: %madrox spawn {0}"
+    def __init__(self, event: Event, state: str, why: str = "", again: str = "") -> None:
+        self.next_step = f". Spawn it again: {again}" if again else ". It can be spawned again"
+        super().__init__(event, state, why)
 
 
 class Forbidden(MadroxError, PermissionError):

@@ -7,6 +7,7 @@ own come first.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ FALLBACK = "rehearsal"
 """The harness that is always there."""
 
 HERE = Path(__file__).parent
+
+log = logging.getLogger(__name__)
 
 
 # harnesses
@@ -72,7 +75,10 @@ def command(cls: type[Harness], environ: Mapping[str, str] | None = None) -> tup
     if chosen := environ.get(variable):
         if found := shutil.which(chosen, path=environ.get("PATH")):
             return (found,)
-        raise HarnessNotFound(f"{variable} is {chosen!r}, and there is no such program")
+        raise HarnessNotFound(
+            f"{variable} is {chosen!r}, and there is no such program. "
+            "Set it to the program's full path, or unset it"
+        )
     if own := getattr(cls, "command", None):
         return tuple(own())
     for name in cls.commands:
@@ -101,6 +107,8 @@ def choose(order: tuple[str, ...], environ: Mapping[str, str] | None = None) -> 
     """
     environ = os.environ if environ is None else environ
     for name in order:
+        if name not in harness_names():
+            raise UnknownHarness(name, harness_names())
         if environ.get(binary_variable(name)):
             command(harness(name), environ)
         if installed(name, environ):
@@ -132,9 +140,11 @@ def role(name: str, cwd: Path | None = None) -> Role:
 
     Case, spaces and hyphens don't matter. Raises `UnknownRole`, which lists the known ones.
     """
+    if not isinstance(name, str):
+        raise BadInput(f"a role is named by a text, not by {type(name).__name__}")
     wanted = _spelled(name)
     known: dict[str, Role] = {}
-    for each in roles(cwd):
+    for each in roles(cwd, wanted):
         known.setdefault(_spelled(each.name), each)
     if wanted in known:
         return known[wanted]
@@ -148,12 +158,21 @@ def _spelled(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
-def roles(cwd: Path | None = None) -> Iterator[Role]:
-    """Every role, the user's own first; a name may come more than once, the first counts."""
+def roles(cwd: Path | None = None, wanted: str = "") -> Iterator[Role]:
+    """Every role, the user's own first; a name may come more than once, the first counts.
+
+    A file that can't be read is passed over with a warning, unless it is the `wanted` one.
+    """
     for directory in role_directories(cwd):
         for path in sorted(directory.glob("*.md")):
-            if path.name != "README.md":
+            if path.name == "README.md":
+                continue
+            try:
                 yield _role(path)
+            except BadInput as exc:
+                if _spelled(path.stem) == wanted:
+                    raise
+                log.warning("%s; it is passed over", exc)
 
 
 def role_directories(cwd: Path | None = None) -> list[Path]:

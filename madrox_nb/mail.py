@@ -443,6 +443,10 @@ def who_asked(messages: Sequence[Message]) -> str:
 
 def check_prompt(text: str) -> None:
     """Raises `BadPrompt` for what no agent could be sent."""
+    if not isinstance(text, str):
+        raise BadPrompt(
+            f"a prompt is a text, not {type(text).__name__}: write str(…) around it, or format it"
+        )
     if not text.strip():
         raise BadPrompt("the prompt is empty: write what the agent should do")
     try:

@@ -58,9 +58,9 @@ from .processes import Processes
 from .redact import Redactor, Stream
 from .runner import Runner
 from .tokens import Tokens
-from .tree import WORKING, Agent, Tree
+from .tree import WORKING, Agent, Tree, spawn_line
 from .wording import refusal
-from .workspace import inside, prepare_home
+from .workspace import may_touch, prepare_home
 
 LONGEST_NAME = 64
 DISK_RETRY_SECONDS = 0.5
@@ -235,8 +235,15 @@ class Manager:
         harness = harness or library.choose(settings.harnesses, self._environ)
         cls = library.harness(harness)
         command = library.command(cls, self._environ)
-        if (known := self.tree.agents.get(name)) is not None and known.alive:
-            raise NameTaken(name, known.state)
+        if (known := self.tree.agents.get(name)) is not None:
+            if known.alive:
+                raise NameTaken(name, known.state)
+            if known.parent != parent:  # its costs and its past belong to where it stood
+                place = f"below {known.parent}" if known.parent else "at the top"
+                again = spawn_line(known)
+                raise BadInput(
+                    f"{name} stood {place} before: spawn it there ({again}), or choose another name"
+                )
         if len(alive := self.tree.alive()) >= settings.max_instances:
             raise LimitReached(settings.max_instances, [agent.name for agent in alive])
         spawned = AgentSpawned(
@@ -508,6 +515,8 @@ class Manager:
 
 def checked_name(name: str) -> str:
     """`name`, if an agent can be called that. Raises `BadInput`."""
+    if not isinstance(name, str):
+        raise BadInput(f"an agent is named by a text, not by {type(name).__name__}")
     if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name) > LONGEST_NAME:
         raise BadInput(
             f"{name!r} can't be an agent's name: begin with a letter or digit, then letters, digits, "
@@ -523,6 +532,6 @@ def policy(agent: Agent, ask: Ask) -> Decision:
     if agent.permissions == "all":
         return "allow"
     workspace = Path(agent.workspace)
-    if ask.touches is not None and all(inside(workspace, path) for path in ask.touches):
+    if ask.touches is not None and all(may_touch(workspace, path) for path in ask.touches):
         return "allow"
     return "deny"

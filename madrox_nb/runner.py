@@ -108,7 +108,8 @@ class Runner:
                 await asyncio.shield(self._ready)
         except TimeoutError:
             self.error = HarnessNotReady(
-                f"{self.agent}: {self.brief.command[0]} did not become ready in {timeout:g} s",
+                f"{self.agent}: {self.brief.command[0]} did not become ready in {timeout:g} s. "
+                "See whether it starts in a terminal, or give it longer: MADROX_START_TIMEOUT",
                 self.evidence(),
             )
             self._pipe.kill()
@@ -176,7 +177,8 @@ class Runner:
         reason = self.ended or _epitaph(code, why)
         if failed and self.error is None:
             program = self.brief.command[0]
-            self.error = HarnessExited(f"{self.agent}: {program} {reason}", self.evidence(), code)
+            hint = "" if self._ready.done() else ". See whether it starts in a terminal"
+            self.error = HarnessExited(f"{self.agent}: {program} {reason}{hint}", self.evidence(), code)
         if self.error is not None:
             reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
         if self.harness.turn:

@@ -10,11 +10,12 @@ Everything that decides what may happen next lives in `LEGAL` (after h11's
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from .errors import AgentBusy, AgentGone, IllegalEvent, MadroxError, NameTaken, UnknownAgent
+from .errors import AgentBusy, AgentGone, BadInput, IllegalEvent, MadroxError, NameTaken, UnknownAgent
 from .events import (
     PERSON,
     AgentReady,
@@ -185,8 +186,11 @@ class Tree:
         parent = getattr(event, "parent", None)
         if parent is None:
             return
-        if not self[parent].alive:
-            raise AgentGone(event, self[parent].state, f"its parent {parent} is gone")
+        if not (above := self[parent]).alive:
+            raise BadInput(
+                f"{parent} has {above.state}: nothing can be spawned below it. Spawn {parent} again first "
+                f"({spawn_line(above)}), or leave the parent out"
+            )
         if event.agent in (parent, *self.above(parent)):
             raise IllegalEvent(event, self[event.agent].state, f"{parent} stands below it")
 
@@ -196,7 +200,7 @@ class Tree:
         if isinstance(event, AgentSpawned):
             return NameTaken(event.agent, state)
         if state in ENDED:
-            return AgentGone(event, state)
+            return AgentGone(event, state, again=spawn_line(self.agents[event.agent]))
         if state in WORKING:
             return AgentBusy(event, state)
         return IllegalEvent(event, state)
@@ -317,6 +321,14 @@ class Tree:
         while f"{stem}.{number}" in self.agents:
             number += 1
         return f"{stem}.{number}"
+
+
+def spawn_line(agent: Agent) -> str:
+    """The line that spawns such an agent again."""
+    options = {"role": agent.role, "harness": agent.harness, "model": agent.model, "parent": agent.parent}
+    given = "".join(f" --{name} {shlex.quote(value)}" for name, value in options.items() if value)
+    permissions = " --permissions all" if agent.permissions == "all" else ""
+    return f"%madrox spawn {shlex.quote(agent.name)}{given}{permissions}"
 
 
 def _changed(agent: Agent, entry: Entry, state: str) -> Agent:

@@ -17,6 +17,8 @@ from pathlib import Path
 from .errors import BadInput
 
 IGNORE_ALL = "*\n"
+SENSITIVE = frozenset({".git", ".claude", ".mcp.json"})
+"""What is written there is carried out by git or a CLI the next time somebody runs it."""
 
 
 def prepare_home(home: Path) -> None:
@@ -76,6 +78,14 @@ class Workspaces:
 def directory_name(agent: str) -> str:
     """`agent` as one path component that every file system takes."""
     return re.sub(r"[^\w.-]+", "-", agent).strip("-.") or "agent"
+
+
+def may_touch(workspace: Path, path: str) -> bool:
+    """Whether an agent may read or edit `path`: in its workspace, and not what other programs run."""
+    if not inside(workspace, path):
+        return False
+    within = (workspace / Path(path).expanduser()).resolve().relative_to(workspace.resolve())
+    return SENSITIVE.isdisjoint(part.casefold() for part in within.parts)
 
 
 def inside(workspace: Path, path: str) -> bool:

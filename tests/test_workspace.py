@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from madrox_nb.errors import BadInput
-from madrox_nb.workspace import Workspaces, directory_name, inside, prepare_home, write_private
+from madrox_nb.workspace import Workspaces, directory_name, inside, may_touch, prepare_home, write_private
 
 
 @pytest.fixture
@@ -198,3 +198,16 @@ def test_half_a_character_in_a_private_file_is_no_trouble(tmp_path):
     write_private(tmp_path, {"x": "\ud83d"})
 
     assert b"\xed\xa0\xbd" == (tmp_path / "x").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path", [".git/config", "sub/.GIT/hooks/x", ".claude/settings.json", ".mcp.json", "../out"]
+)
+def test_what_other_programs_run_is_not_an_agents_to_touch(tmp_path, path):
+    assert not may_touch(tmp_path, path)
+
+
+@pytest.mark.parametrize("path", ["a.txt", "git/config", "deep/er/b.py", ".gitignore"])
+def test_the_rest_of_its_workspace_is(tmp_path, path):
+    assert may_touch(tmp_path, path)
+    assert may_touch(tmp_path, str(tmp_path / path))

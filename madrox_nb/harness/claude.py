@@ -78,8 +78,17 @@ UNWANTED = (
     "Monitor",
     "ScheduleWakeup",
 )
+ASKED = ("Bash", "Task", "Agent", "Skill", "WebFetch", "WebSearch")
+"""Tools about which it must ask. By itself it lets pass what it takes for harmless: `ps`, `git status`
+(which runs what `.git/config` names), agents of its own that nobody sees."""
+
+NO_ATTACHMENTS = {"CLAUDE_CODE_DISABLE_ATTACHMENTS": "1"}
+"""A prompt that says `@/path` would otherwise be given that file, wherever it is, unasked."""
+
 PATHS = {"Read": "file_path", "Write": "file_path", "Edit": "file_path", "NotebookEdit": "notebook_path"}
 """The tools that touch one file and nothing else, and where they name it."""
+
+LOG_IN = "run `claude` there once and log in, or set ANTHROPIC_API_KEY, or use --harness rehearsal"
 
 OUTPUT_SHOWN = 20_000
 SYNTHETIC = "<synthetic>"
@@ -145,6 +154,8 @@ class Claude(Harness):
         yield from ("-p", "--verbose", "--input-format=stream-json", "--output-format=stream-json")
         yield from ("--include-partial-messages", "--replay-user-messages", "--permission-prompt-tool=stdio")
         yield from ("--setting-sources", "", "--strict-mcp-config")
+        if brief.permissions != "all":
+            yield f"--settings={json.dumps({'permissions': {'ask': list(ASKED)}})}"
         if brief.mcp_url:
             yield f"--mcp-config={brief.files}/{MCP_FILE}"
             yield f"--allowedTools=mcp__{SERVER}"
@@ -159,6 +170,7 @@ class Claude(Harness):
 
     def _env(self) -> dict[str, str]:
         return {
+            **({} if self.brief.permissions == "all" else NO_ATTACHMENTS),
             # else a tool of ours that waits five minutes for another agent is given up
             "CLAUDE_CODE_MCP_TOOL_IDLE_TIMEOUT": "0",
             # a busy kernel may be slow to answer; without us the first turn has no tools
@@ -457,6 +469,8 @@ def _shown(text: str) -> str:
 
 def _error(result: Json) -> str:
     said = result.get("result") or "; ".join(result.get("errors") or ()) or result["subtype"]
+    if "/login" in said:
+        said += f". That is said to a person at a terminal: {LOG_IN}"
     status = result.get("api_error_status")
     return said if status is None or str(status) in said else f"{said} (HTTP {status})"
 

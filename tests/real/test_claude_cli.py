@@ -52,7 +52,7 @@ async def test_each_turn_remembers_those_before(agent):
 
 
 async def test_the_costs_of_the_turns_add_up_to_what_the_cli_says(agent, model):
-    async with agent() as lead:
+    async with agent(permissions="all") as lead:
         for prompt in ("one", 'CALL Bash {"command": "echo hi"}', "ERR 400", "two"):
             await lead.turn(prompt)
 
@@ -67,7 +67,7 @@ async def test_the_costs_of_the_turns_add_up_to_what_the_cli_says(agent, model):
 
 async def test_the_costs_of_its_own_sub_agents_are_counted(agent, model):
     inner = {"description": "d", "prompt": "go deep", "subagent_type": "general-purpose"}
-    async with agent() as lead:
+    async with agent(permissions="all") as lead:
         ended = await lead.turn(f"CALL Task {json.dumps(inner)}")
 
     assert 3 == len(model.requests)

@@ -209,6 +209,32 @@ def test_it_may_edit_in_its_workspace_and_nothing_else_unless_told(madrox: Madro
     assert "all" == madrox.tree["free"].permissions
 
 
+def test_what_git_or_a_cli_would_run_later_is_not_its_to_write(madrox: Madrox, tmp_path: Path) -> None:
+    lead = madrox.spawn("lead")
+    config = f'[core]\n\tfsmonitor = "touch {tmp_path / "pwned"}"\n'
+    for name in (".git/config", "deep/.git/config", ".claude/settings.json", ".mcp.json"):
+        lead.send(f"CALL Write {json.dumps({'file_path': str(lead.workspace / name), 'content': config})}")
+    for command in ("git status", "ps aux", "echo hi"):
+        lead.send(f"CALL Bash {json.dumps({'command': command, 'description': 'x'})}")
+    lead.send(
+        f"CALL Task {json.dumps({'description': 'd', 'prompt': 'p', 'subagent_type': 'general-purpose'})}"
+    )
+
+    assert {"deny"} == {e.decision for e in events(madrox, ApprovalAnswered)}
+    assert 8 == len(events(madrox, ApprovalAnswered))
+    assert not (tmp_path / "pwned").exists()
+    assert not list(lead.workspace.iterdir())
+
+
+def test_a_path_in_a_prompt_is_text_and_not_the_file(madrox: Madrox, model: Model, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("the canary sings")
+    lead = madrox.spawn("lead")
+    lead.send(f"@{tmp_path / 'secret.txt'} what does it say?")
+
+    assert model.requests
+    assert "canary" not in json.dumps([request.body for request in model.requests])
+
+
 def test_no_token_stands_in_an_argument_a_log_or_the_ledger(madrox: Madrox, tmp_path: Path) -> None:
     lead = madrox.spawn("lead")
     lead.send("hello")
