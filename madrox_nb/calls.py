@@ -213,10 +213,19 @@ _VERBS = {
     "interrupt": "interrupt_instance",
     "wait": "get_instance_status",
 }
-_MAGIC = re.compile(rf"%madrox ({'|'.join(_VERBS)})\b( [^\s()`]+)?( --force)?")
+_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id"}
+"""Where a tool's argument has another name than the magic's option."""
+_MAGIC = re.compile(
+    rf"%madrox ({'|'.join(_VERBS)})\b( [^\s()`]+)?((?: --(?:force|tree)| --[a-z]+ [^\s()`]+)*)"
+)
+_OPTION = re.compile(r" --([a-z]+)(?: ([^\s]+))?")
+
+
+def _as_argument(option: re.Match[str]) -> str:
+    return f" {_OPTIONS.get(option[1], option[1])}={option[2] or 'true'}"
 
 
 def in_tools(text: str) -> str:
     """An error's text with its next step in the words of this face instead of the notebook's."""
-    text = _MAGIC.sub(lambda m: _VERBS[m[1]] + (m[2] or "") + (" force=true" if m[3] else ""), text)
+    text = _MAGIC.sub(lambda m: _VERBS[m[1]] + (m[2] or "") + _OPTION.sub(_as_argument, m[3]), text)
     return text.replace("--force or force=True", "force=true").replace("use --harness ", "use instance_type=")

@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -64,6 +65,7 @@ class Ledger:
         _cut_torn_tail(self._fd)
         self.seq = max((entry.seq for entry in self), default=-1) + 1
         self._syncer = _Syncer(self)
+        _ledgers.add(self)
 
     @property
     def paths(self) -> list[Path]:
@@ -183,6 +185,20 @@ class Ledger:
             f"no room for the ledger in {self.directory}: nothing was done. "
             "Free some space there; waiting agents go on by themselves"
         )
+
+
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """A fork of the kernel must not hold the lock when the kernel is gone."""
+    for ledger in tuple(_ledgers):
+        if ledger._fd >= 0:
+            os.close(ledger._fd)
+            ledger._fd = -1
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class _Syncer:

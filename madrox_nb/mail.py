@@ -31,6 +31,8 @@ from .folds import Inboxes, Message, Usage, usage_of
 from .tree import Tree
 from .wording import handover
 
+ROOM_SECONDS = 0.5
+"""Between two looks whether a full disk has room for an answer."""
 LONGEST_PROMPT = 32 * 2**20
 """Bytes; what the wire assembles at most."""
 
@@ -74,10 +76,14 @@ class Ticket:
     turn: str = ""
     """The turn it became; empty while it is queued."""
     began: datetime | None = None
+    alone: bool = False
+    """Whoever asked has ended: nobody wants the answer, least of all a successor of that name."""
     replied: bool = False
     """The agent has answered it with `reply_to_caller`."""
     leave: bool = False
     """Leave the answer in the person's inbox when nobody waits. An agent's is always left."""
+    left: bool = False
+    """Its answer lies in the inbox of who asked, or is on its way there."""
     usage: Usage = field(default_factory=Usage)
     end: Entry | MadroxError | None = None
     """The entry of its `turn.ended`, or why it will never become a turn."""
@@ -179,8 +185,7 @@ class Mail:
             if not await ticket.wait(timeout):
                 return None
         except asyncio.CancelledError:
-            if ticket.end is not None:  # it came in the very moment when the waiting was given up
-                self._leave(ticket)
+            self.give_back(ticket)  # it may have come in the very moment when the waiting was given up
             raise
         if isinstance(ticket.end, MadroxError):
             raise ticket.end
@@ -225,16 +230,23 @@ class Mail:
 
         Questions stay: they become turns.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        while not (notes := [m for m in self._desk.inboxes.unread(name) if not m.asks]):
-            left = deadline - loop.time()
-            if left <= 0:
-                return []
-            await self.change(left)
+        await self.first(name, timeout)
+        notes = self._notes(name)
         for note in notes:
             await self._desk.act(MessageRead(agent=name, message=note.id))
         return notes
+
+    async def first(self, name: str, timeout: float) -> None:
+        """Wait until something can be taken, at most `timeout` seconds. Reads nothing."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while not self._notes(name) and (left := deadline - loop.time()) > 0:
+            if name != PERSON and not self._desk.tree[name].alive:
+                return  # what comes now is for a successor of that name
+            await self.change(left)
+
+    def _notes(self, name: str) -> list[Message]:
+        return [m for m in self._desk.inboxes.unread(name) if not m.asks]
 
     async def change(self, timeout: float | None = None) -> None:
         """Wait until anything changes that mail or states depend on, at most `timeout` seconds."""
@@ -321,34 +333,46 @@ class Mail:
         self.feed(event.agent)
 
     def _stopped(self, event: AgentStopped) -> None:
-        for ticket in [t for t in self._queued.values() if t.agent == event.agent]:
-            del self._queued[ticket.message]
+        for ticket in self.open_tickets():
+            ticket.alone = ticket.alone or ticket.sender == event.agent
+        for ticket in [t for t in self.open_tickets() if t.agent == event.agent]:
+            self._queued.pop(ticket.message, None)
+            self._running.pop(ticket.turn, None)  # its end could not be recorded
             state = "failed" if event.failed else "stopped"
             never = TurnStarted(agent=ticket.agent, turn="", sender=ticket.sender, text="")
             if not ticket.close(AgentGone(never, state, event.reason)):
                 self._leave(ticket)
 
+    def give_back(self, ticket: Ticket) -> None:
+        """Who waited for this answer can't take it: leave it, if it has come."""
+        if isinstance(ticket.end, Entry):
+            self._leave(ticket)
+
     def _leave(self, ticket: Ticket) -> None:
         """Nobody waits any more: leave the answer in the inbox of who asked."""
         wanted = ticket.leave if ticket.sender == PERSON else ticket.sender in self._desk.tree
-        if wanted and ticket.id and ticket.asks and not ticket.replied:
+        if wanted and not (ticket.alone or ticket.left) and ticket.id and ticket.asks and not ticket.replied:
+            ticket.left = True
             self._desk.soon(self._leave_answer(ticket))
 
     async def _leave_answer(self, ticket: Ticket) -> None:
         desk = self._desk
-        if ticket.sender != PERSON and not desk.tree[ticket.sender].alive:
-            return
         text, outcome = ending(ticket)
-        await desk.act(
-            MessagePosted(
-                agent=ticket.sender,
-                message=desk.tree.next_message(ticket.agent),
-                sender=ticket.agent,
-                text=text or f"({outcome})",
-                answers=ticket.id,
-                outcome=outcome,
-            )
-        )
+        while not ticket.alone:
+            try:
+                await desk.act(
+                    MessagePosted(
+                        agent=ticket.sender,
+                        message=desk.tree.next_message(ticket.agent),
+                        sender=ticket.agent,
+                        text=text or f"({outcome})",
+                        answers=ticket.id,
+                        outcome=outcome,
+                    )
+                )
+                return
+            except LedgerFull:  # it has been given: it waits for room, as whatever an agent says
+                await self.change(ROOM_SECONDS)
 
     async def _replies(self, ticket: Ticket) -> tuple[str, ...]:
         unread = self._desk.inboxes.unread(ticket.sender)

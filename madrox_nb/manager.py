@@ -25,6 +25,8 @@ from .errors import (
     BadInput,
     Forbidden,
     HarnessError,
+    HarnessNotReady,
+    LedgerFull,
     LimitReached,
     MadroxError,
     NameTaken,
@@ -45,6 +47,7 @@ from .events import (
     Signal,
     TextDelta,
     TurnEnded,
+    TurnSaid,
     UsageReported,
     whole,
 )
@@ -145,13 +148,17 @@ class Manager:
             return
         self._open = False
         self.mail.close()
-        while alive := self.tree.alive():
-            await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
-        for task in tuple(self._tasks):
-            task.cancel()
-        self.record(RunClosed(reason=reason))
-        await self.processes.close()
-        self.ledger.close()
+        try:
+            while alive := self.tree.alive():
+                await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
+            for task in tuple(self._tasks):
+                task.cancel()
+            self.record(RunClosed(reason=reason))
+        finally:  # whatever goes wrong above, and though it is cancelled: nobody is left running
+            try:
+                await self.processes.close()
+            finally:
+                self.ledger.close()
 
     # the ledger's two doors
 
@@ -182,11 +189,15 @@ class Manager:
             entry = replace(entry, event=self.redactor.event(entry.event))
             line = entry.to_line()
         event = entry.event
-        self.ledger.append(entry, line, decision=type(event) in _DECISIONS, refuse=refuse)
+        try:
+            self.ledger.append(entry, line, decision=type(event) in _DECISIONS, refuse=refuse)
+        except LedgerFull:
+            self._wait_for_room()  # so that what is queued is handed over when there is some
+            raise
         self.tree.apply(entry, state)
         self.inboxes.apply(entry)
         self.costs.apply(entry)
-        if type(event) is TurnEnded:
+        if isinstance(event, TurnSaid | TurnEnded):
             self._flush_stream(event)
         self.ledger.announce(entry)
         self.mail.heard(entry)
@@ -266,7 +277,10 @@ class Manager:
             asyncio.get_running_loop().run_in_executor(None, preload)
         starting = self.processes.start(self.tree[name], cls, command, body)
         if wait:
-            await asyncio.shield(starting)
+            await asyncio.wait((starting,))
+            if starting.cancelled():
+                raise HarnessNotReady(f"{name} was ended while it started: {self.tree[name].reason}")
+            starting.result()
         return self.tree[name]
 
     async def terminate(
@@ -294,7 +308,7 @@ class Manager:
             names = [agent.name for agent in reversed(family)]
             await asyncio.gather(*(self._end(each, f"terminated by {by}") for each in names))
             ended += [each for each in names if each not in ended]
-            family = [agent for agent in self.tree.subtree(name) if agent.alive]
+            family = [a for a in self.tree.subtree(name) if a.alive and a.name not in ended]
         return ended
 
     async def interrupt(self, name: str) -> TurnEnded | None:
@@ -432,7 +446,7 @@ class Manager:
             except Exception:  # a broken view must not stop the agents
                 log.exception("a watcher failed")
 
-    def _flush_stream(self, event: TurnEnded) -> None:
+    def _flush_stream(self, event: TurnSaid | TurnEnded) -> None:
         stream = self._streams.pop(event.agent, None)
         if stream is not None and (rest := stream.flush()):
             self._tell(TextDelta(agent=event.agent, turn=event.turn, text=rest))
@@ -460,6 +474,9 @@ class Manager:
     def alive(self, agent: str) -> bool:
         return self.tree[agent].alive
 
+    def turn(self, agent: str) -> str:
+        return self.tree[agent].turn
+
     def redacted(self, text: str) -> str:
         return self.redactor.text(text)
 
@@ -473,8 +490,9 @@ class Manager:
 
     async def _end(self, name: str, reason: str) -> None:
         """End an agent: its process if it has one, and in any case on record."""
-        await self.processes.end(name, reason, working=self.tree[name].state in WORKING)
-        if self.tree[name].alive:
+        agent = self.tree[name]
+        await self.processes.end(name, reason, working=agent.state in WORKING)
+        if (now := self.tree[name]).alive and now.born == agent.born:  # and no successor of that name
             self.record(AgentStopped(agent=name, reason=reason))
             self.processes.forget(name)
 

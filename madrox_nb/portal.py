@@ -73,8 +73,11 @@ class Portal:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._serve())
+        finally:  # no descriptors for a loop: `loop` says so, nobody waits
+            self._started.set()
 
     async def _serve(self) -> None:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()

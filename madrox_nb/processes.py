@@ -98,10 +98,13 @@ class Processes:
         if (starting := self._starting.get(name)) is not None:
             starting.cancel()
             await asyncio.wait((starting,))
-        elif runner is not None:
+        if (runner := self._runners.get(name)) is not None:  # also when it had just become ready
             if working:
-                runner.interrupt()
-            await runner.stop(self._settings.stop_grace)
+                try:
+                    runner.interrupt()
+                except Exception:  # a codec that can't must not keep it alive
+                    log.exception("%s: could not be interrupted before its end", name)
+            await asyncio.shield(asyncio.ensure_future(runner.stop(self._settings.stop_grace)))
 
     def forget(self, name: str) -> None:
         """Its process is gone: its token speaks for nobody, its workspace is free."""

@@ -52,7 +52,10 @@ def spellings(value: str) -> list[str]:
 
 
 class Redactor:
-    """Knows the secrets of a run and takes them out of texts and events."""
+    """Knows the secrets of a run and takes them out of texts and events.
+
+    Used from any thread: what is looked through is replaced, never changed.
+    """
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
@@ -66,9 +69,8 @@ class Redactor:
         value = value.strip()
         if len(value) < SHORTEST:
             return False
-        for form in spellings(value):
-            self._shown.setdefault(form, f"{{secret:{name}}}")
-        self._shown = dict(sorted(self._shown.items(), key=lambda item: -len(item[0])))
+        shown = {**dict.fromkeys(spellings(value), f"{{secret:{name}}}"), **self._shown}
+        self._shown = dict(sorted(shown.items(), key=lambda item: -len(item[0])))
         in_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in self._shown}
         self._needles = tuple(form.encode("utf-8", "surrogatepass") for form in in_json)
         return True

@@ -247,6 +247,8 @@ class Run:
         """Begin a verb on the manager's loop. Raises `NotRunning` after `close`."""
         if self._closed:
             raise NotRunning("this madrox is closed; open a new one with Madrox()")
+        if os.getpid() != self._pid:
+            raise NotRunning(f"this madrox lives in process {self._pid}, of which this one is a fork")
         return self.portal.start(verb, *args, **kwargs)
 
     # verbs that need more than the manager

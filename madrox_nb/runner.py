@@ -7,6 +7,7 @@ with the ledger. It decides nothing about who may do what.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from .events import (
 )
 from .harness import Ask, Brief, Harness, Item, Unreadable, Withdraw, Write
 from .nodes import AgentSpec, NodeLink
-from .transport import Line, Pipe, tail
+from .transport import Line, Pipe, size, tail
 
 NOISE_SHOWN = 500
 """Characters of unreadable output that its event repeats; the rest is in the wire log."""
@@ -51,6 +52,9 @@ class Core(Protocol):
 
     def alive(self, agent: str) -> bool:
         """Whether its end is not recorded yet."""
+
+    def turn(self, agent: str) -> str:
+        """The turn under way by the ledger, else empty."""
 
     def redacted(self, text: str) -> str:
         """`text` without secrets."""
@@ -80,6 +84,8 @@ class Runner:
         self._ready: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self._said: list[str] = []
+        self._stderr_from = 0
+        self._given_up = False
         self._early: list[str] = []
         """Answers to what the CLI said before its start was confirmed."""
 
@@ -101,6 +107,7 @@ class Runner:
         Raises `HarnessNotFound`, `HarnessNotReady` (after `timeout` seconds, with what
         it said instead) or `HarnessExited`. On any of them the process is gone.
         """
+        self._stderr_from = size(self.stderr_log)
         self._pipe = await Pipe.open(node, spec, self)
         self._write((*self._early, *self.harness.greet()))
         try:
@@ -112,19 +119,30 @@ class Runner:
                 "See whether it starts in a terminal, or give it longer: MADROX_START_TIMEOUT",
                 self.evidence(),
             )
-            self._pipe.kill()
-            await self._gone
+            await self._killed()
         except asyncio.CancelledError:
             self.ended = self.ended or "stopped while starting"
-            self._pipe.kill()
-            await self._gone
+            await self._killed()
             raise
         if self.error is not None:
             raise self.error
 
+    async def _killed(self) -> None:
+        """Kill it; returns when it is gone, however often that is cancelled and though nothing is read."""
+        assert self._pipe is not None
+        self._pipe.kill()
+        ending = asyncio.ensure_future(self._pipe.close(0))
+        while not ending.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(ending)
+
     def begin(self, turn: str, text: str) -> None:
-        """Write the prompt of a turn."""
-        self._write(self.harness.prompt(turn, text))
+        """Write the prompt of a turn. A codec that can't ends its agent: the turn has begun already."""
+        try:
+            self._write(self.harness.prompt(turn, text))
+        except Exception as exc:
+            log.exception("%s: the %s codec could not write a prompt", self.agent, self.harness.name)
+            self._give_up(HarnessError(f"{self.agent}: its prompt could not be written: {exc!r}"))
 
     def interrupt(self) -> None:
         """Ask the CLI to end its turn; the turn's end confirms it."""
@@ -150,11 +168,14 @@ class Runner:
 
     def evidence(self) -> str:
         """Its last words: on stderr, else what it said instead of its protocol. Without secrets."""
-        return self._core.redacted(tail(self.stderr_log) or "\n".join(self._said[-5:])[-2000:])
+        words = tail(self.stderr_log, since=self._stderr_from) or "\n".join(self._said[-5:])[-2000:]
+        return self._core.redacted(words)
 
     # Reader: called by the wire, on the loop
 
     def lines(self, lines: Sequence[Line]) -> None:
+        if self._given_up:
+            return  # a turn of which something was lost must not end well; the wire log has it all
         try:
             self._read(lines)
         except Exception as exc:  # what it says can't be kept: end it, rather than let it talk to nobody
@@ -181,9 +202,11 @@ class Runner:
             self.error = HarnessExited(f"{self.agent}: {program} {reason}{hint}", self.evidence(), code)
         if self.error is not None:
             reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
-        if self.harness.turn:
+        if turn := self._core.turn(
+            self.agent
+        ):  # the tree's, not the codec's: that one may have ended unheard
             outcome: Outcome = "failed" if failed else "interrupted"
-            self._event(TurnEnded(agent=self.agent, turn=self.harness.turn, outcome=outcome, error=reason))
+            self._event(TurnEnded(agent=self.agent, turn=turn, outcome=outcome, error=reason))
         evidence = self.evidence() if failed else ""
         self._core.record(
             AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)
@@ -259,6 +282,7 @@ class Runner:
 
     def _give_up(self, error: MadroxError) -> None:
         self.error = self.error or error
+        self._given_up = True
         if self._pipe is not None:
             self._pipe.kill()
 

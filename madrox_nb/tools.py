@@ -214,7 +214,8 @@ async def get_pending_replies(
             f"you are {caller}: taking what was left for {instance_id} would rob it. Leave instance_id "
             "out, or read what was said with get_instance_output"
         )
-    found = await _telling(call, "", manager.take(caller, _countdown(wait_timeout)()))
+    await _telling(call, "", manager.mail.first(caller, _countdown(wait_timeout)()))
+    found = await manager.take(caller)  # at once: nothing is taken by a call that was given up
     replies = [
         {
             "message_id": each.id,
@@ -409,13 +410,13 @@ async def _ready(manager: Manager, name: str, seconds: float) -> None:
 
 async def _answered(call: Call, ticket: Ticket, seconds: float) -> Result:
     """The answer to `ticket`, or `running`. Raises `TurnFailed` when there is none."""
+    _expect_later(call, ticket)  # from the beginning: it may come just when the waiting is over
     try:
         answer = await _telling(call, ticket.agent, call.manager.answer(ticket, seconds))
-    except asyncio.CancelledError:
-        _expect_later(call, ticket)
+    except BaseException:
+        call.manager.mail.give_back(ticket)
         raise
     if answer is None:
-        _expect_later(call, ticket)
         text = f"running: {_doing(call, ticket.agent)}. {_comes_later(call, ticket.agent)}"
         return Result(text, {**_addressed(ticket), "status": "running"})
     if not answer.ok:

@@ -165,12 +165,20 @@ class Pipe:
         return line
 
 
-def tail(path: Path, limit: int = SHOWN) -> str:
+def size(path: Path) -> int:
+    """Of a log, in bytes; 0 when there is none yet."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def tail(path: Path, limit: int = SHOWN, *, since: int = 0) -> str:
     """The last words in a log: at most `limit` characters, no terminal codes. Empty when there are none."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 8 * limit))
+            file.seek(max(since, file.tell() - 8 * limit))
             text = file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""

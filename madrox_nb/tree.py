@@ -117,6 +117,8 @@ class Agent(NamedTuple):
     """Approvals it waits for."""
     reason: str = ""
     """Why it stopped or failed."""
+    born: int = -1
+    """The entry of its spawn: a name can live more than once."""
 
     @property
     def alive(self) -> bool:
@@ -252,6 +254,7 @@ class Tree:
             workspace=event.workspace,
             auto_inject=event.auto_inject,
             turns=before.turns if before else 0,
+            born=entry.seq,
         )
 
     # who is there

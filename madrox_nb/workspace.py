@@ -67,8 +67,11 @@ class Workspaces:
     def release(self, agent: str) -> None:
         """Let others have the directory. Its files stay."""
         if agent in self._held:
+            _, held = self._held.pop(agent)
             with contextlib.suppress(OSError):
-                os.close(self._held.pop(agent)[1])
+                fcntl.flock(held, fcntl.LOCK_UN)  # also for the forks of the kernel, which share it
+            with contextlib.suppress(OSError):
+                os.close(held)
 
     def close(self) -> None:
         for agent in tuple(self._held):

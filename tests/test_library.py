@@ -115,10 +115,13 @@ def test_rehearsal_is_installed_where_nothing_is():
 
 def test_the_first_that_is_installed_is_chosen_else_rehearsal(monkeypatch):
     monkeypatch.setattr(library, "installed", lambda name, environ: name in ("b", "c"))
+    monkeypatch.setattr(library, "harness_names", lambda: ["a", "b", "c"])
 
     assert "b" == library.choose(("a", "b", "c"))
     assert "rehearsal" == library.choose(("a",))
     assert "rehearsal" == library.choose(())
+    with pytest.raises(UnknownHarness, match="Did you mean 'a'"):
+        library.choose(("aa",))
 
 
 # roles
@@ -237,3 +240,15 @@ def test_a_widget_file_is_found_and_a_missing_one_says_how_to_build_it():
 def test_a_folder_that_was_not_installed_is_named():
     with pytest.raises(BadInput, match="lacks its 'nothing' folder"):
         library.packaged("nothing")
+
+
+def test_a_role_file_that_cannot_be_read_spoils_no_other_role(tmp_path):
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "mine.md").write_text("---\nname: [unclosed\n---\nhello")
+    (tmp_path / "prompts" / "latin.md").write_bytes("Señor".encode("latin-1"))
+
+    assert "architect" == library.role("architect", tmp_path).name
+    assert set(ROLES) == {role.name for role in library.roles(tmp_path)}
+    for broken in ("mine", "latin"):
+        with pytest.raises(BadInput, match=f"{broken}.md"):
+            library.role(broken, tmp_path)

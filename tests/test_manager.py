@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 from pathlib import Path
@@ -31,6 +32,7 @@ from madrox_nb.errors import (
     UnknownRole,
 )
 from madrox_nb.events import (
+    AgentReady,
     AgentStopped,
     ApprovalAnswered,
     ApprovalAsked,
@@ -426,6 +428,86 @@ def test_a_system_prompt_replaces_the_role_never_the_identity(tmp_path: Path) ->
         assert "You are the agent **lead**" in brief
         assert "reply_to_caller" in brief
         assert brief.endswith("You are a rust expert.\n")
+
+    with_run(tmp_path, story)
+
+
+def test_a_name_comes_back_only_where_it_stood(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.spawn("kid", parent="lead", role="debugger")
+        await m.terminate("kid")
+        with pytest.raises(
+            AgentGone, match="%madrox spawn kid --role debugger --harness rehearsal --parent lead"
+        ):
+            await m.send("kid", "hello")
+        with pytest.raises(BadInput, match="kid stood below lead before"):
+            await m.spawn("kid")
+        assert "lead" == (await m.spawn("kid", parent="lead")).parent
+
+    with_run(tmp_path, story)
+
+
+def test_an_agent_that_is_ended_as_it_becomes_ready_leaves_no_process(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        for ticks in range(6):
+            name, pids = f"x{ticks}", []
+            ready = asyncio.Event()
+            stop = m.ledger.listen(lambda e: ready.set() if isinstance(e.event, AgentReady) else None)  # noqa: B023
+            await m.spawn(name, wait=False)
+            await ready.wait()
+            stop()
+            if (runner := m.processes.get(name)) is not None and runner.pid:
+                pids.append(runner.pid)
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            await m.terminate(name)
+            assert "stopped" == m.tree[name].state
+            assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+    with_run(tmp_path, story)
+
+
+def test_ending_a_starting_agent_tells_who_waits_for_it(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        spawning = asyncio.ensure_future(m.spawn("mute", harness="rogue", model="mute"))
+        while m.processes.get("mute") is None or m.processes["mute"].pid is None:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(m.terminate("mute"), m.terminate("mute"))
+        with pytest.raises(HarnessNotReady, match="was ended while it started"):
+            await spawning
+
+    with_run(tmp_path, story)
+
+
+def test_a_full_disk_at_the_end_of_a_turn_loses_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.spawn("kid", parent="lead", auto_inject=False)
+        full = False
+        write = m.ledger._write
+
+        def no_room(data: bytes, refuse: bool) -> bool:
+            if not full:
+                return write(data, refuse)
+            if not refuse:
+                m.ledger.trouble = OSError(errno.ENOSPC, "no room")
+            return False
+
+        monkeypatch.setattr(m.ledger, "_write", no_room)
+        await until(
+            m,
+            lambda e: isinstance(e.event, TurnStarted),
+            m.ask("kid", "/slow 3 0.05\n/say found it", sender="lead"),
+        )
+        full = True
+        while m.ledger.trouble is None:
+            await asyncio.sleep(0.01)
+        full = False
+        [answer] = await m.take("lead", timeout=20)
+        assert "found it" in answer.text
 
     with_run(tmp_path, story)
 

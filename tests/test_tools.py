@@ -211,10 +211,13 @@ def test_tools_that_only_look_or_wait_say_so_and_only_terminating_destroys() -> 
 
 def test_the_next_step_in_an_error_is_told_in_tools() -> None:
     started = TurnStarted(agent="bob", turn="bob.t2", sender="", text="")
-    said = [str(e) for e in (AgentBusy(started, "busy"), AgentGone(started, "stopped"), UnknownAgent("bob"))]
+    again = "%madrox spawn bob --role architect --harness claude --parent lead"
+    gone = AgentGone(started, "stopped", again=again)
+    said = [str(e) for e in (AgentBusy(started, "busy"), gone, UnknownAgent("bob"))]
 
     assert "Wait for it (get_instance_status bob) or end it (interrupt_instance bob)" in in_tools(said[0])
-    assert "Spawn it again: spawn_instance bob" in in_tools(said[1])
+    once_more = "spawn_instance bob role=architect instance_type=claude parent_instance_id=lead"
+    assert f"Spawn it again: {once_more}" in in_tools(said[1])
     assert "`spawn_instance NAME` starts one" in in_tools(said[2])
     assert "end it: terminate_instance bob force=true" in in_tools("or end it: %madrox stop bob --force")
     assert "git push --force failed" == in_tools("git push --force failed")
@@ -271,7 +274,9 @@ def test_spawning_can_return_the_answer_to_the_first_task(tmp_path: Path) -> Non
 def test_a_cli_that_does_not_start_is_an_error_with_its_exit_code(tmp_path: Path) -> None:
     async def story() -> None:
         async with stage(tmp_path, {"MADROX_REHEARSAL_BIN": "false"}) as on:
-            with pytest.raises(HarnessNotReady, match=r"al did not start: .*code 1\. Spawn it again"):
+            with pytest.raises(
+                HarnessNotReady, match=r"al did not start: .*code 1\. See .*\. Spawn it again"
+            ):
                 await on.spawn("al")
             assert "failed" == on.manager.tree["al"].state
 

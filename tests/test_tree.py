@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madrox_nb.errors import AgentBusy, AgentGone, IllegalEvent, NameTaken, UnknownAgent
+from madrox_nb.errors import AgentBusy, AgentGone, BadInput, IllegalEvent, NameTaken, UnknownAgent
 from madrox_nb.events import (
     KINDS,
     PERSON,
@@ -187,7 +187,9 @@ def test_nothing_happens_to_an_agent_that_was_never_born():
 
 
 def test_a_child_cannot_be_born_to_a_parent_that_is_gone():
-    with pytest.raises(AgentGone, match="its parent lead is gone"):
+    with pytest.raises(
+        BadInput, match=r"lead has stopped: nothing can be spawned below it.*%madrox spawn lead"
+    ):
         Run(spawned(), stopped(), spawned("kid", parent="lead"))
 
 
