@@ -187,6 +187,9 @@ class Mail:
         except asyncio.CancelledError:
             self.give_back(ticket)  # it may have come in the very moment when the waiting was given up
             raise
+        if ticket.left:  # it ended between the question and the waiting: take it back out of the inbox
+            ticket.alone = True
+            await self._replies(ticket)
         if isinstance(ticket.end, MadroxError):
             raise ticket.end
         assert ticket.end is not None
