@@ -157,8 +157,9 @@ class Waiting:
             ticking = asyncio.create_task(self._ticking())
             try:
                 return self._end(await patiently(future), line)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as exc:  # how an interrupt reaches a cell that awaits
                 self._leave(future)
+                exc._render_traceback_ = self._interrupted()._render_traceback_  # type: ignore[attr-defined]
                 raise
             finally:
                 ticking.cancel()
@@ -174,11 +175,9 @@ class Waiting:
         self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None
     ) -> None:
         if exc is not None and self.live is not None:
-            who = ", ".join(self.names)
+            who, go = ", ".join(self.names) or "the agents", "goes" if len(self.names) == 1 else "go"
             left = isinstance(exc, KeyboardInterrupt | asyncio.CancelledError)
-            self.live.close(
-                f"{who} {'go' if len(self.names) > 1 else 'goes'} on {self.doing}" if left else who
-            )
+            self.live.close(f"{who} {go} on {self.doing}" if left else who)
 
     def _leave(self, future: cf.Future[Any]) -> None:
         if self.cancels:

@@ -18,7 +18,7 @@ import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from tokenize import DEDENT, INDENT, TokenInfo
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.error import UsageError
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .notebook import Madrox
+
+T = TypeVar("T")
 
 MATCHER: Final = "madrox_nb"
 AGENT: Final = "agent"
@@ -132,14 +134,27 @@ def _tree(call: Use) -> Any:
 
 
 def _interrupt(call: Use) -> Any:
-    ended = [call.madrox.interrupt(name) for name in call.agents]
+    agents = [call.madrox.agent(name) for name in call.agents]  # all of them, or nothing is done
+    ended = [_said_if(agent.interrupt(), f"{agent.name} has no turn under way") for agent in agents]
     return ended[0] if len(ended) == 1 else ended
 
 
 def _stop(call: Use) -> list[str]:
+    agents = [call.madrox.agent(name) for name in call.agents]
     return [
-        name for agent in call.agents for name in call.madrox.stop(agent, tree=call.tree, force=call.force)
+        name
+        for agent in agents
+        for name in _said_if(agent.stop(tree=call.tree, force=call.force), f"{agent.name} had ended already")
     ]
+
+
+def _said_if(value: T, otherwise: str) -> T:
+    """`value`; when there is none, the person is told why."""
+    if not value:
+        from .display import notice
+
+        notice(otherwise)
+    return value
 
 
 def _audit(call: Use) -> Any:

@@ -396,7 +396,7 @@ class Pending(_Question):
         """Wait for the end of the turn. Raises `AgentGone` when it never became one."""
         if self._reply is None:
             future = self._run.start(self._run.send, self._ticket)
-            self._reply = self._run.waiting(self.agent).block(future, ended)
+            self._reply = self._run.waiting(self.agent, ticket=self._ticket).block(future, ended)
         return self._reply
 
 
@@ -407,7 +407,7 @@ class AsyncPending(_Question):
         """Wait for the end of the turn. Raises `AgentGone` when it never became one."""
         if self._reply is None:
             future = self._run.start(self._run.send, self._ticket)
-            self._reply = await self._run.waiting(self.agent).patiently(future, ended)
+            self._reply = await self._run.waiting(self.agent, ticket=self._ticket).patiently(future, ended)
         return self._reply
 
 

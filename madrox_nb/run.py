@@ -256,7 +256,8 @@ class Run:
     async def send(self, ticket: Ticket) -> Reply:
         answer = await self.manager.answer(ticket)
         assert answer is not None
-        return Reply(**vars(answer))
+        text = "\n\n".join(words for words in (*answer.replies, answer.text) if words)
+        return Reply(**{**vars(answer), "text": text})
 
     async def interrupt(self, name: str) -> Reply | None:
         ended = await self.manager.interrupt(name)
@@ -320,14 +321,19 @@ class Run:
 
     # waiting
 
-    def waiting(self, *names: str, everyone: bool = False) -> Waiting:
-        """A wait for one turn of `names`, or (`everyone`) for them and all below them."""
+    def waiting(self, *names: str, everyone: bool = False, ticket: Ticket | None = None) -> Waiting:
+        """A wait for the turn of `ticket`, or (`everyone`) for `names` and all below them."""
 
         def again(live: Live | None) -> None:
             agents = self.manager.unquiet(names) if everyone else ()
             self._again([agent.name for agent in agents] or list(names), live)
 
-        return Waiting(names, Live(lambda: self._look(names, everyone)), again)
+        def look() -> tuple[str, str]:
+            if ticket is not None and not ticket.turn:
+                return "", f"queued: {self._line(self.manager.tree[ticket.agent])}"
+            return self._look(names, everyone)
+
+        return Waiting(names, Live(look), again)
 
     def _again(self, names: list[str], live: Live | None) -> None:
         """The second interrupt of a cell: on the main thread, perhaps between two cells."""
@@ -360,7 +366,7 @@ class Run:
             doing[: views.LONGEST],
             f"{seconds // 60}:{seconds % 60:02}",
         ]
-        return " · ".join(parts + ([f"{tokens:,} tokens"] if tokens else []))
+        return " · ".join(parts + ([f"{tokens:,} tokens in all"] if tokens else []))
 
 
 def ended(reply: Reply) -> str:

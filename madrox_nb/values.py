@@ -8,11 +8,11 @@ from __future__ import annotations
 import copy
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, overload
 
 from . import views
 from .errors import TurnFailed
@@ -30,6 +30,9 @@ RED: Final = "color:var(--jp-error-color1,#c62828)"
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Reply(Answer):
     """What came of a turn: `text`, `ok`, `outcome`, `error`, `replies`, `usage`, `turn`, …
+
+    `text` is all that it answered: what it said with `reply_to_caller` on the way
+    (`replies`), then its last words.
 
     A turn that failed or was interrupted is a reply too; `check` makes it an error.
     """
@@ -60,11 +63,13 @@ class Reply(Answer):
         return f"<reply {self.turn} {self.outcome}, {len(self.text):,} characters>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        said = "\n\n".join((*self.replies, self.text)).strip()
+        said = self.text
         if self.ok:
             return as_markdown(shortened(said))
-        what = f"✕ {self.turn} {self.outcome}" + (f": {self.error}" if self.error else "")
-        page = f'<p style="{RED}">{escape(what)}</p>'
+        interrupted = self.outcome == "interrupted"  # somebody's wish, nothing that went wrong
+        what = f"{'■' if interrupted else '✕'} {self.turn} {self.outcome}"
+        what += f": {self.error}" if self.error else ""
+        page = f'<p style="{"" if interrupted else RED}">{escape(what)}</p>'
         rest = f'<pre style="white-space:pre-wrap">{escape(shortened(said))}</pre>' if said else ""
         return {"text/plain": "\n".join((what, shortened(said))).strip(), "text/html": page + rest}
 
@@ -120,10 +125,24 @@ def _first_line(reply: Reply) -> str:
     return line if len(line) <= views.LONGEST else f"{line[: views.LONGEST - 1]}…"
 
 
-class Letters(tuple[Message, ...]):
+class Letters(Sequence[Message]):
     """Messages taken out of the person's inbox, oldest first."""
 
-    __slots__ = ()
+    def __init__(self, messages: Iterable[Message] = ()) -> None:
+        self._messages = tuple(messages)
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
+        return self._messages[index]
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} message{'' if len(self) == 1 else 's'}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         if not self:
