@@ -162,6 +162,7 @@ class Tool:
         from pydantic import ValidationError
 
         known = self.parameters
+        given = {name: value for name, value in given.items() if not self._passes_over(name, value)}
         for name in given:
             if name not in known:
                 raise BadInput(f"{self.name} has no argument {name!r}.{nearest(name, known)} {self._takes()}")
@@ -175,6 +176,14 @@ class Tool:
             raise BadInput(f"{self.name}: {wrong}. {self._takes()}") from exc
         return {name: getattr(checked, name) for name in known}
 
+    def _passes_over(self, name: str, value: Any) -> bool:
+        """An argument that means nothing as it is given. Raises `BadInput` when it would mean something."""
+        if name in self.parameters or name not in FOREIGN or "permissions" not in self.parameters:
+            return False
+        if value:
+            raise BadInput(f"{self.name}: {name} is not taken here. {FOREIGN[name]}")
+        return True
+
     async def call(self, call: Call, given: Mapping[str, Any]) -> Result:
         """Carry it out with arguments that nobody has checked yet."""
         return await self.function(call, **self.arguments(given))
@@ -187,6 +196,14 @@ class Tool:
 
 
 TOOLS: dict[str, Tool] = {}
+
+FOREIGN = {
+    "bypass_isolation": "What an agent may do is said by permissions='all', if you may give that",
+    "mcp_servers": "An agent has the madrox tools and no others yet",
+    "use_worktree": "Each agent has a directory of its own already",
+    "git_repo": "Each agent has a directory of its own; clone what it needs into it",
+}
+"""Arguments of spawning that prompts written for other systems give, and what to do instead."""
 
 
 def tool(*, read_only: bool = False, destructive: bool = False) -> Callable[[F], F]:

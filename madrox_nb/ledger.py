@@ -329,15 +329,31 @@ def _cut_torn_tail(fd: int) -> None:
 
 
 def expire(directory: Path, *, today: date, days: int) -> list[Path]:
-    """Remove the ledgers and the runs' files that are older than `days`; returns what went."""
+    """Remove the ledgers and the runs' files that are older than `days`; returns what went.
+
+    A run that is still written keeps everything, however old it is.
+    """
     oldest = today - timedelta(days=days)
-    days_gone = [
-        day for day in (Path(directory) / "audit").glob("????-??-??") if day.name < f"{oldest:%Y-%m-%d}"
-    ]
-    runs_gone = [
-        run for run in (Path(directory) / "runs").glob("????????T*") if run.name < f"{oldest:%Y%m%d}"
-    ]
-    for old in (*days_gone, *runs_gone):
-        with contextlib.suppress(OSError):  # another kernel may be doing the same
-            shutil.rmtree(old)
-    return [*days_gone, *runs_gone]
+    gone = []
+    for path in sorted((Path(directory) / "audit").glob("????-??-??/*.jsonl")):
+        if path.parent.name < f"{oldest:%Y-%m-%d}" and not _in_use(directory, path.stem):
+            path.unlink(missing_ok=True)  # another kernel may be doing the same
+            with contextlib.suppress(OSError):  # not its last file
+                path.parent.rmdir()
+                gone.append(path.parent)
+    for run in (Path(directory) / "runs").glob("????????T*"):
+        if run.name < f"{oldest:%Y%m%d}" and not _in_use(directory, run.name):
+            shutil.rmtree(run, ignore_errors=True)
+            gone.append(run)
+    return gone
+
+
+def _in_use(directory: Path, run: str) -> bool:
+    """Whether a process still writes that run."""
+    files = run_files(directory, run)
+    try:
+        if files:
+            os.close(_locked(files[-1]))
+    except LedgerInUse:
+        return True
+    return False

@@ -82,6 +82,21 @@ def test_the_second_interrupt_reaches_the_agents_though_the_kernel_is_idle(cell:
     assert "'interrupted'" == cell.value("lead.last.outcome")
 
 
+def test_an_awaited_wait_says_the_same_and_hears_the_second_interrupt_too(cell: Kernel) -> None:
+    cell.run("from madrox_nb import AsyncMadrox; am = AsyncMadrox()")
+    waiting = cell.begin("await am.send('lead', '/slow 600 0.05')")
+    cell.until(shows("word-2"))
+    cell.interrupt()
+    said = cell.finish(waiting)
+    cell.until_listening()
+    cell.interrupt()
+
+    [error] = [m["content"] for m in said if m["msg_type"] == "error"]
+    assert ["Stopped waiting for lead; it goes on working."] == error["traceback"][:1]
+    cell.until(shows(" interrupted"))
+    assert "'interrupted'" == cell.value("lead.last.outcome")
+
+
 def test_the_second_interrupt_also_ends_a_cell_that_runs_meanwhile(cell: Kernel) -> None:
     waiting = cell.begin("lead.send('/slow 600 0.05')")
     cell.until(shows("word-2"))

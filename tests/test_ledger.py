@@ -668,6 +668,19 @@ def test_days_older_than_the_retention_are_removed(tmp_path):
     )
 
 
+def test_a_run_that_is_still_written_keeps_its_oldest_day_and_its_files(tmp_path):
+    old = NOON.replace(day=1)
+    living = Ledger(tmp_path, "20260701T120000-1", clock=lambda: old)
+    (tmp_path / "runs" / "20260701T120000-1").mkdir(parents=True)
+    (tmp_path / "runs" / "20260701T130000-2").mkdir()
+
+    removed = expire(tmp_path, today=date(2026, 7, 20), days=10)
+
+    assert ["20260701T130000-2"] == [path.name for path in removed]
+    living.close()
+    assert 2 == len(expire(tmp_path, today=date(2026, 7, 20), days=10))
+
+
 def test_nothing_else_in_the_directory_is_touched(tmp_path):
     (tmp_path / "audit" / "notes").mkdir(parents=True)
     (tmp_path / "audit" / "0000.txt").write_text("mine")

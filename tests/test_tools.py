@@ -162,7 +162,7 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: tools.Tool) -> 
     ("tool", "given", "said"),
     [
         ("send_to_instance", {"instance": "bob"}, "no argument 'instance'. Did you mean 'instance_id'"),
-        ("spawn_instance", {"use_worktree": True}, "no argument 'use_worktree'. It takes: name?, role?"),
+        ("spawn_instance", {"use_worktree": True}, "use_worktree is not taken here. Each agent has a directory"),
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
         ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),
         ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite"),
@@ -224,6 +224,22 @@ def test_the_next_step_in_an_error_is_told_in_tools() -> None:
 
 
 # spawning
+
+
+def test_arguments_of_other_systems_pass_when_they_mean_nothing_and_else_say_what_to_do(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            idle = {"bypass_isolation": False, "mcp_servers": None, "use_worktree": False, "git_repo": ""}
+            spawned = await on.call(PERSON, "spawn_instance", name="al", **idle)
+            assert "idle" == spawned.data["status"]
+            with pytest.raises(BadInput, match="permissions='all'"):
+                await on.call(PERSON, "spawn_instance", name="bo", bypass_isolation=True)
+            with pytest.raises(BadInput, match="no argument 'use_worktree'"):
+                await on.call(PERSON, "get_instance_tree", use_worktree=False)
+
+    run(story())
 
 
 def test_an_agent_is_the_parent_of_what_it_spawns_without_saying_so(tmp_path: Path) -> None:
