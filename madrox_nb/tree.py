@@ -158,7 +158,10 @@ class Tree:
     # what may happen
 
     def check(self, event: Event) -> str:
-        """The state `event` leads to. Raises `IllegalEvent`, changing nothing."""
+        """The state `event` leads to.
+
+        Raises `IllegalEvent`, or `BadInput` for a birth that can't be, changing nothing.
+        """
         if type(event) in _OF_THE_RUN:
             return ""
         if event.agent == PERSON:

@@ -21,6 +21,8 @@ from rogues import family, marker, rogue, survivors
 
 from madrox_nb import guard
 
+pytestmark = pytest.mark.slow
+
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="needs a subreaper")
 

@@ -19,6 +19,8 @@ from madrox_nb.mail import Ticket
 from madrox_nb.manager import Manager
 from madrox_nb.tree import Tree
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a", "b", "c")
 VERBS = {
     "ask": 6,

@@ -410,7 +410,7 @@ def test_replaying_the_ledger_gives_the_live_tree(events):
     for event in events:
         try:
             run(event)
-        except (IllegalEvent, UnknownAgent, NameTaken):
+        except (IllegalEvent, BadInput):
             continue
 
     written = [Entry.from_line(entry.to_line()) for entry in run.entries]
