@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 REQUIRED = frozenset(os.environ.get("MADROX_REQUIRE", "").replace(",", " ").split())
 """Read before the tests clean the environment."""
+
+CLIS = Path(__file__).parents[1] / ".clis" / "node_modules"
+"""Where `make clis` puts the real programs."""
 
 PICTURES = os.environ.get("MADROX_PICTURES", "")
 """Where tests of what a person sees keep screenshots; empty for nowhere."""

@@ -16,9 +16,6 @@ from model import Model
 from madrox_nb.harness import Brief
 from madrox_nb.harness.claude import Claude
 
-CLIS = Path(__file__).parents[2] / ".clis" / "node_modules"
-"""Where `make clis` puts them."""
-
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -28,14 +25,14 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def claude() -> str:
     """The native binary itself: it needs neither Node nor the package's install script."""
-    found = sorted(CLIS.glob("@anthropic-ai/claude-code-*/claude"))
+    found = sorted(groups.CLIS.glob("@anthropic-ai/claude-code-*/claude"))
     return str(found[0]) if found else groups.absent("real", "the real claude", "make clis")
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
     """A Node recent enough for the MCP inspector."""
-    found = CLIS / ".bin" / "node"
+    found = groups.CLIS / ".bin" / "node"
     return str(found) if found.exists() else groups.absent("real", "a pinned Node", "make clis")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import CLIS
+from groups import CLIS
 
 from madrox_nb.notebook import Madrox
 
