@@ -237,7 +237,8 @@ class Manager:
         installed. Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`,
         `LimitReached`, `Forbidden` or `HarnessNotFound` before anything happens, and
         `HarnessNotReady` or `HarnessExited` when the CLI does not get ready: the agent
-        then stands in the tree as failed. Cancelled, it goes on starting.
+        then stands in the tree as failed, or as stopped when somebody ended it meanwhile.
+        Cancelled, it goes on starting.
         """
         settings = self.settings
         name = self.tree.next_child(parent) if name is None else checked_name(name)
