@@ -30,7 +30,12 @@ VERSION = 1
 NAN = float("nan")
 
 Outcome = Literal["ok", "failed", "interrupted"]
-Decision = Literal["allow", "deny"]
+Verdict = Literal["allow", "deny"]
+"""What an agent is told that asked."""
+Decision = Literal["allow", "deny", "withdrawn"]
+"""What became of a request: `withdrawn` when the agent no longer wanted to know."""
+Always = Literal["", "agent", "subtree", "tool"]
+"""For whom else an answer holds from now on: the same tool of this agent, of it and all below it, of anybody."""
 
 KINDS: dict[str, type[Event]] = {}
 
@@ -86,6 +91,10 @@ class AgentSpawned(Event):
     workspace: str = ""
     auto_inject: bool = True
     """Whether this agent's replies start a turn of its parent when that one is idle."""
+    session: str = ""
+    """The vendor's session that it goes on with; empty for a new one."""
+    origin: str = ""
+    """Where that session comes from: `resumed`, or `forked from lead`."""
 
 
 @_kind("agent.ready")
@@ -163,6 +172,16 @@ class TurnEnded(Event):
     """The workspace's file tree at the end of the turn, when known."""
 
 
+@_kind("turn.steered")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnSteered(Event):
+    """A message joined the turn under way."""
+
+    turn: str
+    sender: str
+    text: str
+
+
 @_kind("usage.reported")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageReported(Event):
@@ -219,7 +238,10 @@ class ApprovalAnswered(Event):
     approval: str
     decision: Decision
     by: str
+    """`you`, `policy` (permissions, a configured rule, an earlier "always"), `timeout`, `nobody`
+    (there was no person to ask), or the agent itself when it withdrew."""
     why: str = ""
+    always: Always = ""
 
 
 @_kind("budget.set")

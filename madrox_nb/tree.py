@@ -38,6 +38,7 @@ from .events import (
     TurnEnded,
     TurnSaid,
     TurnStarted,
+    TurnSteered,
     Unknown,
     UsageReported,
 )
@@ -47,7 +48,7 @@ ENDED: Final = frozenset({"stopped", "failed"})
 WORKING: Final = frozenset({"busy", "waiting"})
 
 _ANY_TIME: Final = (MessageRead, HarnessNoise, UsageReported, BudgetSet, BudgetReached)
-_IN_A_TURN: Final = (TurnSaid, ToolCalled, ToolReturned)
+_IN_A_TURN: Final = (TurnSaid, ToolCalled, ToolReturned, TurnSteered)
 
 
 def _same(state: str, *kinds: type[Event]) -> dict[type[Event], str]:
@@ -58,6 +59,7 @@ LEGAL: Final[dict[str, dict[type[Event], str]]] = {
     UNBORN: {AgentSpawned: "starting"},
     "starting": {
         AgentReady: "idle",
+        AgentSuspended: "suspended",
         AgentStopped: "stopped",
         **_same("starting", MessagePosted, *_ANY_TIME),
     },
@@ -373,5 +375,5 @@ _OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown})
 _OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead})
 """Kinds that happen to the person, who has an inbox and no state."""
 
-_QUIET: Final = frozenset({TurnSaid, Unknown, *_ANY_TIME})
+_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME})
 """Kinds that change nothing in the tree (they matter to other folds)."""

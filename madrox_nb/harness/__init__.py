@@ -1,9 +1,12 @@
 """A harness is one agent CLI. One file each; this one says what they share.
 
 A `Harness` object is the protocol state of one running CLI and does no I/O: it says
-what to run (`launch`), turns verbs into lines to write (`greet`, `prompt`,
+what to run (`launch`), turns verbs into lines to write (`greet`, `prompt`, `steer`,
 `interrupt`, `answer`) and lines that were read into items (`read`). The manager does
 the reading and writing, gives the ids, and knows the time.
+
+What a CLI can and can't do is declared in its `features` and tested as declared: what is
+not there, the manager refuses with words instead of trying.
 
 Ours enter through the door strangers use, one file and one entry point:
 
@@ -15,12 +18,52 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
-from ..events import Decision, Event, Signal
+from ..events import Event, Signal, Verdict
 
-Permissions = Literal["edits", "all"]
+Permissions = Literal["deny", "ask", "edits", "all"]
+"""What an agent may do unasked, each more than the one before:
+
+    deny    read in its own workspace and use the madrox tools; all else is refused
+    ask     the same; about all else somebody is asked
+    edits   edit in its own workspace too; about all else somebody is asked
+    all     everything
+"""
+
+Tables = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""What configuration files say about harnesses: section → name → keys, as in `[acp.mine]`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What a CLI can do through its harness. Each one is tested, and so is its absence."""
+
+    multi_turn: bool = True
+    """It remembers the turns before, in one process."""
+    interrupt: bool = False
+    """A turn can be ended early, keeping its context, and the CLI confirms it."""
+    steer: bool = False
+    """A message can join the turn under way."""
+    approvals: bool = False
+    """It asks before it uses a tool."""
+    usage: bool = False
+    """It reports the tokens of each turn."""
+    cost: bool = False
+    """It reports what a turn cost, in US dollars."""
+    mcp: bool = False
+    """It is given the madrox tools."""
+    resume: bool = False
+    """A session goes on in a new process."""
+    fork: bool = False
+    """A session goes on twice, the original untouched."""
+    structured: bool = False
+    """What it says comes as data of a protocol, not cut out of a screen."""
+
+    def names(self) -> list[str]:
+        """The features that it has."""
+        return [f.name for f in fields(self) if getattr(self, f.name)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +85,18 @@ class Brief:
     permissions: Permissions = "edits"
     session: str = ""
     """The session id to use when the CLI lets us choose it."""
+    resume: str = ""
+    """The session to go on with instead of beginning one; empty for a new one."""
+    fork: bool = False
+    """Go on with `resume` under an id of its own, and leave the original as it is."""
+    fork_of: str = ""
+    """The workspace in which the original of a fork worked."""
+    sessions: str = ""
+    """Absolute path of a directory (0700) that outlives the run, for a CLI that keeps no sessions itself."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """The environment that the CLI will get, before `Launch.env`."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What was set of `Harness.options`."""
     mcp_url: str = ""
     mcp_token: str = ""
     extra_args: tuple[str, ...] = ()
@@ -56,6 +111,8 @@ class Launch:
     """Added to the kernel's environment; an empty value removes the variable."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Name in `Brief.files` → content, written 0600 before the start. Secrets go here."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Absolute path to be made → absolute path of the file it is a copy of, if that exists."""
     wire: Literal["pipe", "pty"] = "pipe"
 
 
@@ -76,6 +133,8 @@ class Ask:
     input: Mapping[str, object]
     touches: tuple[str, ...] | None = None
     """The paths it would read or edit, when that is all it would do; None for anything else."""
+    reads: bool = False
+    """It would only read them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +144,17 @@ class Withdraw:
     request: str
 
 
-Item = Event | Signal | Write | Ask | Withdraw
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steered:
+    """What came of `Harness.steer`."""
+
+    steer: str
+    """The id that `steer` was given."""
+    joined: bool
+    """The turn under way has taken it up. False: it was over, or would not; it needs a turn of its own."""
+
+
+Item = Event | Signal | Write | Ask | Withdraw | Steered
 
 
 class Unreadable(Exception):
@@ -95,8 +164,8 @@ class Unreadable(Exception):
 class Harness(ABC):
     """The protocol state of one running CLI.
 
-    Subclasses set `name` and `commands`, and keep in mind `self.turn`, the turn that
-    is under way (empty between turns). They never read a clock, a file or the
+    Subclasses set `name`, `commands` and `features`, and keep in mind `self.turn`, the
+    turn that is under way (empty between turns). They never read a clock, a file or the
     environment.
     """
 
@@ -105,6 +174,22 @@ class Harness(ABC):
     """Names of the executable to look for on PATH, first hit wins."""
     provides: ClassVar[str] = ""
     """How a person gets the CLI: one command, shown when it is missing."""
+    features: ClassVar[Features] = Features()
+    options: ClassVar[Mapping[str, str]] = {}
+    """Settings of this CLI alone that a spawn can give: name → what it means."""
+    version_args: ClassVar[tuple[str, ...]] = ("--version",)
+    """What makes the CLI print its version and end."""
+    tested: ClassVar[tuple[str, ...]] = ()
+    """The versions of the CLI that its tests were run with."""
+
+    @classmethod
+    def family(cls, tables: Tables) -> Mapping[str, type[Harness]]:
+        """The harnesses that this class's entry point stands for, by name: most are one, itself.
+
+        A protocol that many CLIs speak has one for each that it knows, and one for each
+        that `tables` tells of. Raises `ValueError` for what `tables` says wrongly.
+        """
+        return {cls.name: cls}
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
@@ -138,9 +223,16 @@ class Harness(ABC):
     def interrupt(self) -> Iterable[str]:
         """Lines that ask the CLI to end the turn under way, keeping its context."""
 
-    def answer(self, request: str, decision: Decision, why: str = "") -> Iterable[str]:
-        """Lines that answer an `Ask`."""
+    def answer(self, request: str, decision: Verdict, why: str = "") -> Iterable[str]:
+        """Lines that answer an `Ask`. Nothing for a request that was withdrawn."""
         return ()
+
+    def steer(self, steer: str, text: str) -> Iterable[str]:
+        """Lines that put `text` into the turn under way; called only where `features.steer` is set.
+
+        `read` tells by `Steered` what came of it, before the turn's end at the latest.
+        """
+        raise NotImplementedError(f"{self.name} can't be steered")
 
     def lost(self) -> Iterable[Event]:
         """The CLI is gone in mid-turn: what is known of that turn's usage."""

@@ -39,7 +39,7 @@ from ..events import (
     NAN,
     AgentReady,
     AgentStopped,
-    Decision,
+    Verdict,
     Event,
     Notice,
     Outcome,
@@ -211,7 +211,7 @@ class Claude(Harness):
         self._now.interrupted = True
         return [self._request("interrupt")] if self._now.picked_up else ()
 
-    def answer(self, request: str, decision: Decision, why: str = "") -> Iterable[str]:
+    def answer(self, request: str, decision: Verdict, why: str = "") -> Iterable[str]:
         given = self._asked.pop(request, None)
         if given is None:  # withdrawn
             return ()

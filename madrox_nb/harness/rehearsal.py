@@ -31,7 +31,7 @@ from typing import Any, ClassVar, cast
 
 from ..events import (
     AgentReady,
-    Decision,
+    Verdict,
     Outcome,
     TextDelta,
     ToolCalled,
@@ -90,7 +90,7 @@ class Rehearsal(Harness):
     def interrupt(self) -> Iterable[str]:
         return [_line("interrupt")]
 
-    def answer(self, request: str, decision: Decision, why: str = "") -> Iterable[str]:
+    def answer(self, request: str, decision: Verdict, why: str = "") -> Iterable[str]:
         return [_line("answer", request=request, decision=decision, why=why)]
 
     def read(self, line: str) -> Iterable[Item]:
