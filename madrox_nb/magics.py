@@ -497,7 +497,8 @@ def _roles_known() -> Iterable[str]:
 def _harnesses() -> Iterable[str]:
     from . import library
 
-    return library.harness_names()
+    shared = _current()
+    return list(shared.manager.harnesses if shared is not None else library.Harnesses())
 
 
 def _agents() -> Iterable[str]:

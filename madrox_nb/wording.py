@@ -39,7 +39,10 @@ do there is done as {agent}, and agents that you spawn become your children.
 """
 
 _PERMISSIONS = {
-    "edits": "You may read and edit files there and use the madrox tools; anything else is refused.",
+    "deny": "You may read files there and use the madrox tools; anything else is refused.",
+    "ask": "You may read files there and use the madrox tools; about anything else somebody is asked first.",
+    "edits": "You may read and edit files there and use the madrox tools; about anything else somebody is "
+    "asked first.",
     "all": "You may use every tool.",
 }
 
@@ -85,10 +88,19 @@ def _note(message: Message) -> str:
     return f"[{message.id}] {message.sender} {verb[message.outcome]} [{message.answers}]:\n{message.text}"
 
 
-def refusal(agent: str, tool: str, permissions: str) -> str:
+_COVERS = {
+    "deny": "reading inside its own workspace and the madrox tools",
+    "ask": "reading inside its own workspace and the madrox tools",
+    "edits": "reading and editing inside its own workspace and the madrox tools",
+}
+
+
+def refusal(agent: str, tool: str, permissions: str, *, nobody: bool = False) -> str:
     """What an agent is told when it may not use a tool, and how that can be changed."""
+    asked = " unasked, and nobody is there to be asked" if nobody else ""
     return (
         f"Madrox did not allow {tool}: agent {agent} runs with permissions={permissions!r}, which covers "
-        f"reading and editing inside its own workspace and the madrox tools. If you need it, say so in "
-        f"your answer. The person can allow it with: %madrox spawn {agent} --permissions all"
+        f"{_COVERS[permissions]}{asked}. If you need it, say so in your answer. "
+        f"The person can allow it with a policy such as {{{tool!r}: 'allow'}}, "
+        f"or with: %madrox spawn {agent} --permissions all"
     )

@@ -32,7 +32,8 @@ VALUES = {
     "bool": st.booleans(),
     "tuple[str, ...]": st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
     "Outcome": st.sampled_from(["ok", "failed", "interrupted"]),
-    "Decision": st.sampled_from(["allow", "deny"]),
+    "Decision": st.sampled_from(["allow", "deny", "withdrawn"]),
+    "Always": st.sampled_from(["", "agent", "subtree", "tool"]),
 }
 ANY_EVENT = st.one_of(
     st.builds(cls, **{f.name: VALUES[f.type] for f in fields(cls)}) for cls in KINDS.values()

@@ -39,7 +39,6 @@ from ..events import (
     NAN,
     AgentReady,
     AgentStopped,
-    Verdict,
     Event,
     Notice,
     Outcome,
@@ -49,8 +48,9 @@ from ..events import (
     TurnEnded,
     TurnSaid,
     UsageReported,
+    Verdict,
 )
-from . import Ask, Brief, Harness, Item, Launch, Unreadable, Withdraw, Write
+from . import Ask, Brief, Features, Harness, Item, Launch, Unreadable, Withdraw, Write
 
 Json = Mapping[str, Any]
 
@@ -132,6 +132,18 @@ class Claude(Harness):
     name: ClassVar[str] = "claude"
     commands: ClassVar[tuple[str, ...]] = ("claude",)
     provides: ClassVar[str] = "npm install -g @anthropic-ai/claude-code"
+    tested: ClassVar[tuple[str, ...]] = ("2.1.330",)
+    features: ClassVar[Features] = Features(
+        interrupt=True,
+        steer=True,
+        approvals=True,
+        usage=True,
+        cost=True,
+        mcp=True,
+        resume=True,
+        fork=True,
+        structured=True,
+    )
 
     def __init__(self, brief: Brief) -> None:
         super().__init__(brief)
@@ -284,7 +296,9 @@ class Claude(Harness):
         tool, given = asked["tool_name"], asked["input"]
         self._asked[request] = given
         path = given.get(PATHS.get(tool))
-        return Ask(request=request, tool=tool, input=given, touches=(path,) if path else None)
+        return Ask(
+            request=request, tool=tool, input=given, touches=(path,) if path else None, reads=tool == "Read"
+        )
 
     def _system(self, message: Json) -> Iterator[Item]:
         match message.get("subtype"):

@@ -31,7 +31,6 @@ from typing import Any, ClassVar, cast
 
 from ..events import (
     AgentReady,
-    Verdict,
     Outcome,
     TextDelta,
     ToolCalled,
@@ -39,8 +38,9 @@ from ..events import (
     TurnEnded,
     TurnSaid,
     UsageReported,
+    Verdict,
 )
-from . import Ask, Brief, Harness, Item, Launch, Unreadable, Withdraw
+from . import Ask, Brief, Features, Harness, Item, Launch, Unreadable, Withdraw
 
 PROGRAM = Path(__file__).parents[1] / "rehearse" / "__main__.py"
 TOKEN_FILE = "mcp-token"  # noqa: S105 - the file's name, not what is in it
@@ -54,6 +54,17 @@ class Rehearsal(Harness):
     name: ClassVar[str] = "rehearsal"
     commands: ClassVar[tuple[str, ...]] = ()
     provides: ClassVar[str] = "it comes with madrox_nb"
+    features: ClassVar[Features] = Features(
+        interrupt=True,
+        steer=True,
+        approvals=True,
+        usage=True,
+        cost=True,
+        mcp=True,
+        resume=True,
+        fork=True,
+        structured=True,
+    )
 
     @staticmethod
     def command() -> tuple[str, ...]:
