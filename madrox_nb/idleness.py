@@ -62,7 +62,8 @@ class Idleness:
         desk = self._desk
         agent = desk.tree[name]
         has_work = any(each.name == name for each in desk.unquiet((name,)))
-        if agent.state == "idle" and not has_work and desk.features(name).resume:
+        could_go_on = desk.features(name).resume and (agent.begun or not agent.origin)
+        if agent.state == "idle" and could_go_on and not has_work:
             desk.soon(desk.suspend(name, f"idle for {_spoken(self._timeout)}"))
 
 

@@ -53,6 +53,9 @@ _OF_MAIL = frozenset(
     }
 )
 
+How = Literal["started", "queued", "steering", "steered"]
+"""How a question comes to its turn: it starts one, waits for one, is to join the one under way, or has."""
+
 log = logging.getLogger(__name__)
 
 
@@ -70,13 +73,12 @@ class Answer:
     """What the agent said to it with `reply_to_caller` during the turn."""
     usage: Usage = field(default_factory=Usage)
     duration_s: float = 0.0
+    how: How = "started"
+    """Whether the question started this turn, was queued for it, or `steered` one that was under way."""
 
     @property
     def ok(self) -> bool:
         return self.outcome == "ok"
-
-
-How = Literal["started", "queued", "steering", "steered"]
 
 
 @dataclass(eq=False)
@@ -92,7 +94,6 @@ class Ticket:
     text: str = ""
     """What it says, while it may yet have to be queued."""
     how: How = "started"
-    """How it came to its turn: it started one, waits for one, is to join the one under way, or has."""
     turn: str = ""
     """The turn it became or joined; empty while it is queued."""
     began: datetime | None = None
@@ -279,6 +280,7 @@ class Mail:
             error=ended.error,
             replies=replies,
             usage=ticket.usage,
+            how=ticket.how,
             duration_s=(ticket.end.ts - ticket.began).total_seconds() if ticket.began else 0.0,
         )
 

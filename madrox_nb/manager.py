@@ -56,7 +56,7 @@ from .events import (
     whole,
 )
 from .folds import Approval, Approvals, Costs, Inboxes
-from .harness import Ask, Features, Harness, Permissions, Steered, Withdraw
+from .harness import Ask, Features, Permissions, Steered, Withdraw
 from .idleness import Idleness
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
@@ -290,7 +290,7 @@ class Manager:
         name, cls = spawned.agent, self.harnesses[spawned.harness]
         command = self.harnesses.command(spawned.harness)
         self._check_room(spawned)
-        workspace = self.processes.claim(name)
+        workspace = self._claim(spawned)
         try:
             if copy_of is not None:
                 await asyncio.to_thread(copy_workspace, copy_of, workspace)
@@ -300,7 +300,14 @@ class Manager:
             raise
         if spawned.harness != library.FALLBACK:
             asyncio.get_running_loop().run_in_executor(None, preload)
-        return self._started(self.tree[name], cls, command, fork_of=str(copy_of or ""))
+        return self.processes.start(
+            self.tree[name],
+            cls,
+            command,
+            _body(spawned),  # as it was given: the ledger's may lack a secret
+            session=spawned.session,
+            fork_of=str(copy_of or ""),
+        )
 
     def _check_room(self, spawned: AgentSpawned) -> None:
         """Raises when no agent of that name can be born now."""
@@ -317,11 +324,26 @@ class Manager:
         if len(alive := self.tree.alive()) >= self.settings.max_instances:
             raise LimitReached(self.settings.max_instances, [agent.name for agent in alive])
 
-    def _started(
-        self, agent: Agent, cls: type[Harness], command: tuple[str, ...], *, fork_of: str = ""
-    ) -> asyncio.Task[None]:
-        body = agent.system_prompt or library.role(agent.role).body
-        return self.processes.start(agent, cls, command, body, fork_of=fork_of)
+    async def reborn(self, spawned: AgentSpawned, *, suspended: bool) -> asyncio.Task[None] | None:
+        """Let an agent of an earlier run come back; its start, or None when it stays suspended.
+
+        Raises what `spawn` raises, and `BadInput` when its workspace can't be had.
+        """
+        if not suspended:
+            return await self._born(spawned)
+        self._check_room(spawned)
+        self._claim(spawned)
+        await self.act(spawned)
+        await self.act(AgentSuspended(agent=spawned.agent, reason="as it was before"))
+        return None
+
+    def _claim(self, spawned: AgentSpawned) -> Path:
+        """The workspace of an agent that is born; the very one that it had, when it comes back."""
+        workspace = self.processes.claim(spawned.agent)
+        if spawned.workspace not in ("", str(workspace)):
+            self.processes.forget(spawned.agent)
+            raise BadInput(f"its workspace {spawned.workspace} is in use, or this home has another one")
+        return workspace
 
     async def _ready(self, name: str, starting: asyncio.Task[None]) -> None:
         """Wait until an agent is ready. Raises why it is not; cancelled, it goes on starting."""
@@ -352,6 +374,10 @@ class Manager:
                 f"{name} can't be suspended: {agent.harness} could not go on with its conversation later. "
                 f"End it instead: %madrox stop {name}"
             )
+        if agent.origin and not agent.begun:
+            raise BadInput(
+                f"{name} was {agent.origin} and has no turn of its own yet: send it something first"
+            )
         await self.processes.suspend(name, reason)
         return self.tree[name]
 
@@ -366,7 +392,9 @@ class Manager:
             raise self.tree.refusal(AgentReady(agent=name))
         if agent.state != "suspended":
             return agent
-        starting = self._started(agent, self.harnesses[agent.harness], self.harnesses.command(agent.harness))
+        cls, command = self.harnesses[agent.harness], self.harnesses.command(agent.harness)
+        session = agent.session if agent.begun else ""
+        starting = self.processes.start(agent, cls, command, _body(agent), session=session)
         if wait:
             await self._ready(name, starting)
         return self.tree[name]
@@ -384,7 +412,7 @@ class Manager:
                 f"{name} can't be forked: {agent.harness} can't go on twice with one conversation. "
                 f"Spawn another agent and tell it what it needs: {spawn_line(agent)}"
             )
-        if not agent.session or not agent.turns:
+        if not agent.session or not agent.begun:
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
         given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
@@ -708,6 +736,11 @@ class Manager:
         if self.settings.permissions == "auto":
             return "ask" if self.attended else "deny"
         return cast(Permissions, self.settings.permissions)
+
+
+def _body(agent: Agent | AgentSpawned) -> str:
+    """What its system prompt says besides identity and messaging."""
+    return agent.system_prompt or library.role(agent.role).body
 
 
 def checked_name(name: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -87,17 +88,18 @@ class Processes:
         command: tuple[str, ...],
         body: str,
         *,
+        session: str = "",
         fork_of: str = "",
     ) -> asyncio.Task[None]:
         """Start the agent's CLI in the background; the task ends when it is ready.
 
-        It goes on with the agent's session, if it has one; with a copy of it, if `fork_of`
-        names the workspace of the original. A start that is under way already is that
+        It goes on with `session`, if one is named; with a copy of it, if `fork_of` names the
+        workspace of the original. A start that is under way already is that
         one. When it does not get ready, the task raises and the agent is recorded as failed.
         """
         if (under_way := self._starting.get(agent.name)) is not None:
             return under_way
-        task = asyncio.ensure_future(self._start(agent, cls, command, body, fork_of))
+        task = asyncio.ensure_future(self._start(agent, cls, command, body, session, fork_of))
         self._starting[agent.name] = task
         task.add_done_callback(lambda done: self._started(agent.name, done))
         return task
@@ -152,10 +154,17 @@ class Processes:
     # from a decision to a process
 
     async def _start(
-        self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str, fork_of: str
+        self,
+        agent: Agent,
+        cls: type[Harness],
+        command: tuple[str, ...],
+        body: str,
+        session: str,
+        fork_of: str,
     ) -> None:
         try:
-            brief = await self._brief(agent, command, body, fork_of)
+            brief = await self._brief(agent, command, body)
+            brief = replace(brief, resume=session, fork=bool(fork_of), fork_of=fork_of)
             codec = cls(brief)
             launch = codec.launch()
             write_private(Path(brief.files), launch.files)
@@ -183,7 +192,7 @@ class Processes:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("%s did not start: %s", name, error)
 
-    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str, fork_of: str) -> Brief:
+    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
         token = self._tokens.issue(agent.name)
         url = await self._mcp_url() if self._mcp_url else ""
         said = instructions(
@@ -205,9 +214,6 @@ class Processes:
             model=agent.model,
             permissions=cast(Permissions, agent.permissions),
             session=self._ids(),
-            resume=agent.session,
-            fork=bool(fork_of),
-            fork_of=fork_of,
             sessions=str(self._sessions()),
             environ=self._environ,
             options=json.loads(agent.options) if agent.options else {},

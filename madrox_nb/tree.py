@@ -109,6 +109,8 @@ class Agent(NamedTuple):
     workspace: str = ""
     auto_inject: bool = True
     session: str = ""
+    begun: bool = False
+    """A turn has ended in this session: there is something to go on with."""
     turn: str = ""
     """The turn under way, else empty."""
     turns: int = 0
@@ -269,6 +271,7 @@ class Tree:
             workspace=event.workspace,
             auto_inject=event.auto_inject,
             session=event.session,
+            begun=event.origin == "resumed",
             origin=event.origin,
             system_prompt=event.system_prompt,
             options=event.options,
@@ -363,7 +366,8 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
             return agent._replace(state=state, since=since, turn=event.turn, turns=agent.turns + 1)
         case TurnEnded():
             session = event.session or agent.session
-            return agent._replace(state=state, since=since, turn="", tools=(), approvals=(), session=session)
+            over = agent._replace(state=state, since=since, turn="", tools=(), approvals=())
+            return over._replace(session=session, begun=True)
         case ToolCalled():
             return agent._replace(tools=(*agent.tools, (event.call, event.tool)))
         case ToolReturned():
