@@ -109,8 +109,8 @@ class Requests:
         if waiting is None:
             raise self._not_open(approval)
         agent = waiting.runner.agent
-        told = why or ("" if decision == "allow" else f"the person denied {waiting.ask.tool}")
-        self._decide(waiting, _Answer(decision, PERSON, told), always)
+        why = why or ("" if decision == "allow" else f"the person denied {waiting.ask.tool}")
+        self._decide(waiting, _Answer(decision, PERSON, why), always)
         if always:
             self._settle(agent)
         return self.desk.approvals[approval]
@@ -138,7 +138,7 @@ class Requests:
                 rule[1], "policy", "" if rule[1] == "allow" else f"the policy says so ({rule[0]!r})"
             )
         if (standing := self.desk.approvals.standing(self.desk.tree, agent.name, ask.tool)) is not None:
-            return _Answer(standing.verdict, "policy", standing.why or f"as was answered to {standing.id}")
+            return _standing(standing)
         if rule is None and allowed(agent, ask):
             return _Answer("allow", "policy")
         if rule is None and agent.permissions == "deny":
@@ -153,7 +153,7 @@ class Requests:
             name, tool = waiting.runner.agent, waiting.ask.tool
             standing = self.desk.approvals.standing(self.desk.tree, name, tool)
             if standing is not None:
-                self._decide(waiting, _Answer(standing.verdict, "policy", standing.why))
+                self._decide(waiting, _standing(standing))
 
     def _too_late(self, waiting: _Open) -> None:
         seconds = self.settings.approval_timeout
@@ -163,7 +163,7 @@ class Requests:
     def _decide(self, waiting: _Open, answer: _Answer, always: Always = "") -> None:
         self._close(waiting, answer.decision, answer.by, answer.why, always)
         for request in waiting.requests:
-            waiting.runner.answer(request, answer.decision, answer.why)
+            waiting.runner.answer(request, answer.decision, answer.why if answer.decision == "deny" else "")
 
     def _close(self, waiting: _Open, decision: Decision, by: str, why: str = "", always: Always = "") -> None:
         agent = waiting.runner.agent
@@ -184,6 +184,10 @@ class Requests:
         if known is None or known.state == "open":
             return UnknownApproval(approval, self._open)
         return BadInput(f"{approval} needs no answer any more: {known.ending}")
+
+
+def _standing(answered: Approval) -> _Answer:
+    return _Answer(answered.verdict, "policy", f"as {answered.id}: {answered.ending}")
 
 
 def allowed(agent: Agent, ask: Ask) -> bool:

@@ -56,7 +56,12 @@ May = Annotated[
     "What it may do unasked: deny, ask, edits (files in its own directory), all. What you have at most, "
     "and by default.",
 ]
-HarnessName = Annotated[str | None, "Which CLI: claude, rehearsal, … Without one, the configured default."]
+HarnessName = Annotated[
+    str | None, "Which CLI: claude, codex, gemini, rehearsal, … Without one, the configured default."
+]
+Options = Annotated[
+    dict[str, str] | None, "Settings of that CLI alone, such as sandbox_mode of codex. Seldom needed."
+]
 
 
 @tool()
@@ -73,6 +78,7 @@ async def spawn_claude(
     timeout_seconds: Seconds = 180,
     auto_inject: Inject = True,
     permissions: May = None,
+    options: Options = None,
 ) -> Result:
     """Start a Claude Code agent as your child, for a part of the work that stands by itself.
 
@@ -92,6 +98,7 @@ async def spawn_claude(
         timeout_seconds=timeout_seconds,
         auto_inject=auto_inject,
         permissions=permissions,
+        options=options,
         instance_type="claude",
     )
 
@@ -110,6 +117,7 @@ async def spawn_instance(
     timeout_seconds: Seconds = 180,
     auto_inject: Inject = True,
     permissions: May = None,
+    options: Options = None,
     instance_type: HarnessName = None,
 ) -> Result:
     """Start an agent as your child, for a part of the work that stands by itself.
@@ -135,6 +143,7 @@ async def spawn_instance(
         parent=parent,
         permissions=permissions,
         system_prompt=system_prompt,
+        options=options,
         auto_inject=auto_inject,
         by=caller,
         wait=False,

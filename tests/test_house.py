@@ -48,10 +48,17 @@ HEAVY = words("anywidget genai_prices ipywidgets mcp pandas playwright traitlets
 MAY_BE_HEAVY = {"frames": {"pandas"}, "widgets": {"anywidget", "traitlets"}}
 PROCESS_MODULES = words("multiprocessing pty subprocess")
 PROCESS_STARTERS = words(
-    "PopenSpawn ProcessPoolExecutor create_subprocess_exec create_subprocess_shell fork forkpty popen"
+    "PopenSpawn ProcessPoolExecutor create_subprocess_exec create_subprocess_shell popen"
     " posix_spawn posix_spawnp startfile subprocess_exec subprocess_shell system"
 )
-OWN_STARTERS = {("os", "exec"), ("os", "spawn"), ("pexpect", "spawn"), ("pexpect", "run")}
+OWN_STARTERS = {
+    ("os", "fork"),
+    ("os", "forkpt"),
+    ("os", "exec"),
+    ("os", "spawn"),
+    ("pexpect", "spawn"),
+    ("pexpect", "run"),
+}
 """These words mean a process only there; their variants differ in the last letters (`execvpe`)."""
 VAGUE = ("helper", "util", "common", "misc", "manager2", "comprehensive")
 
@@ -158,7 +165,7 @@ def processes(module, source):
         else:
             continue
         for name in named:
-            if name in PROCESS_STARTERS or (owner.partition(".")[0], name.rstrip("vuple")) in OWN_STARTERS:
+            if name in PROCESS_STARTERS or (owner.partition(".")[0], name.rstrip("vuptyle")) in OWN_STARTERS:
                 yield f"{module}:{node.lineno} uses {name}; only nodes and guard start processes"
 
 

@@ -14,7 +14,7 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /say TEXT                         a finished message
     /slow N SECONDS                   a message of N words, each after so many seconds
     /recall                           all earlier prompts, as a JSON list
-    /approve-needed [TOOL]            asks whether it may use TOOL, and waits
+    /approve-needed [TOOL] [{json}]   asks whether it may use TOOL with these arguments, and waits
     /usage IN OUT                     reports so many tokens
     /write FILE TEXT                  into the workspace, never out of it
     /fail TEXT                        the turn ends failed
@@ -85,7 +85,8 @@ class Agent:
     def save(self) -> None:
         """Whole or not at all: the process may be killed at any moment."""
         draft = f"{self.store}.{os.getpid()}"
-        with open(draft, "w", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as above
+        fd = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
             json.dump(self.prompts, file)
         os.replace(draft, self.store)  # noqa: PTH105 - as above
 
@@ -413,10 +414,14 @@ def recall(turn: Turn) -> None:
     turn.say(json.dumps(turn.agent.prompts, ensure_ascii=False))
 
 
-@directive("[TOOL]", r"(\S+)?")
-def approve_needed(turn: Turn, tool: str) -> None:
+@directive("[TOOL] [{json}]", r"([^\s{]\S*)?\s*(\{.*\})?")
+def approve_needed(turn: Turn, tool: str, arguments: str) -> None:
     tool = tool or "Bash"
-    answer = turn.ask(tool, {"command": "true"})
+    try:
+        given = json.loads(arguments or '{"command": "true"}')
+    except (ValueError, RecursionError) as exc:
+        raise Failed(f"/approve-needed {tool}: its arguments are not JSON: {exc}. {_known()}") from exc
+    answer = turn.ask(tool, given)
     why = f" ({answer['why']})" if answer.get("why") else ""
     turn.say(f"asked to use {tool}: {answer.get('decision')}{why}")
 
