@@ -134,9 +134,7 @@ class Requests:
     def _answer(self, agent: Agent, ask: Ask) -> _Answer | None:
         """What can be answered without a person; None when one has to be asked."""
         if (rule := ruled(self.settings.policy, ask.tool, ask.input)) is not None and rule[1] != "ask":
-            return _Answer(
-                rule[1], "policy", "" if rule[1] == "allow" else f"the policy says so ({rule[0]!r})"
-            )
+            return _Answer(rule[1], "policy", f"the policy says so ({rule[0]!r})")
         if (standing := self.desk.approvals.standing(self.desk.tree, agent.name, ask.tool)) is not None:
             return _standing(standing)
         if rule is None and allowed(agent, ask):

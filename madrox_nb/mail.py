@@ -383,8 +383,8 @@ class Mail:
             return
         asked = next((m for m in batch if m.asks), None)
         ticket = self._queued.pop(asked.id, None) if asked else None
-        ticket = ticket or Ticket(
-            agent, who_asked(batch), message=asked.id if asked else "", asks=asked is not None
+        ticket = ticket or Ticket(  # asked in an earlier kernel, or nobody's question: nobody waits here
+            agent, who_asked(batch), message=asked.id if asked else "", asks=asked is not None, leave=True
         )
         try:
             await self._begin(ticket, handover(batch), [m.id for m in batch])
