@@ -182,7 +182,7 @@ def _approve(call: Use) -> Any:
 
 
 def _deny(call: Use) -> Any:
-    return call.madrox.deny(*call.approvals, why=call.why, always=call.always)
+    return call.madrox.deny(*call.approvals, why=" ".join(call.why), always=call.always)
 
 
 def _options(given: Sequence[str]) -> dict[str, str]:
@@ -298,7 +298,7 @@ def _grammar() -> dict[str, _Command]:
         c = new(verb, f"{about} what agents have asked for", carry_out)
         c.add("approvals", nargs="+", completes="approval")
         if verb == "deny":
-            c.add("--why", default="", metavar="TEXT", help="what the agent is told")
+            c.add("--why", nargs="+", default=[], metavar="WORD", help="what the agent is told")
         c.add(
             "--always",
             choices=("agent", "subtree", "tool"),
