@@ -44,11 +44,9 @@ from .events import (
     ApprovalAnswered,
     Entry,
     Event,
-    Notice,
     RunClosed,
     RunOpened,
     Signal,
-    TextDelta,
     TurnEnded,
     TurnSaid,
     UsageReported,
@@ -63,18 +61,16 @@ from .mail import Answer, Mail, Ticket, starts_a_turn
 from .orphans import end_orphans
 from .prices import Price, preload, priced
 from .processes import Processes
-from .redact import Redactor, Stream
-from .rules import LADDER, covers, inherited
+from .redact import Redactor
+from .rules import LADDER, checked_name, covers, inherited
 from .runner import Runner
+from .signals import Signals, Watcher
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree, spawn_line
 from .workspace import copy_workspace, prepare_home
 
-LONGEST_NAME = 64
 DISK_RETRY_SECONDS = 0.5
 
-_NAME = re.compile(r"[^\W_][\w .-]*")
-_TAKEN_WORDS = frozenset({PERSON, "madrox", "person", "coordinator"})
 _DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered})
 """Kinds that are on the disk before anyone hears of them."""
 _SECRET_NAMES = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
@@ -123,8 +119,7 @@ class Manager:
             mcp_url=mcp_url,
         )
         self.idleness = Idleness(self, settings.idle_timeout)
-        self._streams: dict[str, Stream] = {}
-        self._watchers: tuple[Callable[[Signal], None], ...] = ()
+        self.signals = Signals(self.redactor)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -211,7 +206,7 @@ class Manager:
         self.costs.apply(entry)
         self.approvals.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
-            self._flush_stream(event)
+            self.signals.flush(event)
         self.ledger.announce(entry)
         self.mail.heard(entry)
         self.requests.heard(entry)
@@ -220,14 +215,9 @@ class Manager:
             self._wait_for_room()
         return entry
 
-    def watch(self, watcher: Callable[[Signal], None]) -> Callable[[], None]:
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` with every signal, on the loop; returns the stop."""
-        self._watchers = (*self._watchers, watcher)
-
-        def stop() -> None:
-            self._watchers = tuple(each for each in self._watchers if each is not watcher)
-
-        return stop
+        return self.signals.watch(watcher)
 
     # verbs: agents
 
@@ -634,26 +624,7 @@ class Manager:
     # Core: what runners need
 
     def signal(self, signal: Signal) -> None:
-        if isinstance(signal, TextDelta):
-            text = self._streams.setdefault(signal.agent, self.redactor.stream()).feed(signal.text)
-            if not text:
-                return
-            signal = replace(signal, text=text)
-        elif isinstance(signal, Notice):
-            signal = replace(signal, text=self.redactor.text(signal.text))
-        self._tell(signal)
-
-    def _tell(self, signal: Signal) -> None:
-        for watcher in self._watchers:
-            try:
-                watcher(signal)
-            except Exception:  # a broken view must not stop the agents
-                log.exception("a watcher failed")
-
-    def _flush_stream(self, event: TurnSaid | TurnEnded) -> None:
-        stream = self._streams.pop(event.agent, None)
-        if stream is not None and (rest := stream.flush()):
-            self._tell(TextDelta(agent=event.agent, turn=event.turn, text=rest))
+        self.signals.tell(signal)
 
     def asked(self, runner: Runner, ask: Ask) -> None:
         self.requests.asked(runner, ask)
@@ -681,7 +652,7 @@ class Manager:
         self._wait_for_room()
 
     def gone(self, runner: Runner) -> None:
-        self._streams.pop(runner.agent, None)
+        self.signals.drop(runner.agent)
         self.processes.forget(runner.agent, suspended=self.tree[runner.agent].state == "suspended")
 
     async def _end(self, name: str, reason: str) -> None:
@@ -741,17 +712,3 @@ class Manager:
 def _body(agent: Agent | AgentSpawned) -> str:
     """What its system prompt says besides identity and messaging."""
     return agent.system_prompt or library.role(agent.role).body
-
-
-def checked_name(name: str) -> str:
-    """`name`, if an agent can be called that. Raises `BadInput`."""
-    if not isinstance(name, str):
-        raise BadInput(f"an agent is named by a text, not by {type(name).__name__}")
-    if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name) > LONGEST_NAME:
-        raise BadInput(
-            f"{name!r} can't be an agent's name: begin with a letter or digit, then letters, digits, "
-            f"'_', '-', '.' and single words, at most {LONGEST_NAME} characters"
-        )
-    if name.lower() in _TAKEN_WORDS:
-        raise BadInput(f"{name!r} means somebody else here; choose another name")
-    return name

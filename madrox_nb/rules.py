@@ -1,4 +1,4 @@
-"""What is allowed: the ladder of permissions, and the rules of a policy. Pure.
+"""What is allowed: names, the ladder of permissions, and the rules of a policy. Pure.
 
 A policy answers for somebody who is not there. Its rules are tried in their order and
 the first that fits counts:
@@ -18,6 +18,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from .errors import BadInput
+from .events import PERSON
 from .harness import Permissions
 
 LADDER: Final[tuple[Permissions, ...]] = ("deny", "ask", "edits", "all")
@@ -25,12 +27,30 @@ LADDER: Final[tuple[Permissions, ...]] = ("deny", "ask", "edits", "all")
 INHERITED_AT_MOST: Final[Permissions] = "edits"
 """`all` is given by name, to one agent; what it spawns does not get it by itself."""
 
+LONGEST_NAME: Final = 64
+TAKEN_WORDS: Final = frozenset({PERSON, "madrox", "person", "coordinator"})
+
 Rule = Literal["allow", "deny", "ask"]
 
 _ACTED_ON = ("command", "file_path", "notebook_path", "path", "url", "query", "pattern")
 """Where a tool's input says what it would act on; without any of these, its first text."""
+_NAME = re.compile(r"[^\W_][\w .-]*")
 _ONE_COMMAND = r"[^;&|<>`$(){}\n\\]*"
 _RULE = re.compile(r"([^()]+)(?:\((.*)\))?", re.DOTALL)
+
+
+def checked_name(name: str) -> str:
+    """`name`, if an agent can be called that. Raises `BadInput`."""
+    if not isinstance(name, str):
+        raise BadInput(f"an agent is named by a text, not by {type(name).__name__}")
+    if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name) > LONGEST_NAME:
+        raise BadInput(
+            f"{name!r} can't be an agent's name: begin with a letter or digit, then letters, digits, "
+            f"'_', '-', '.' and single words, at most {LONGEST_NAME} characters"
+        )
+    if name.lower() in TAKEN_WORDS:
+        raise BadInput(f"{name!r} means somebody else here; choose another name")
+    return name
 
 
 def covers(more: str, less: str) -> bool:

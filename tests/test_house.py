@@ -22,7 +22,7 @@ FLOORS = {
     0: "errors events",
     1: "folds harness prices redact rules tree views wording",
     2: "config guard ledger library local nodes orphans portal tokens transport workspace",
-    3: "approvals idleness mail manager processes revival runner teams",
+    3: "approvals idleness mail manager processes revival runner signals teams",
     4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
     "widgets",
 }

@@ -73,8 +73,8 @@ def asks(turn: str) -> None:
 
 
 def many(turn: str) -> None:
-    """Asks ten things at once, and the first of them twice."""
-    for request in (*range(10), 10):
+    """Asks ten things at once, and the first of them twice in a row."""
+    for request in (0, 10, *range(1, 10)):
         say("ask", request=f"r{request}", tool="Bash", input={"command": f"step {request % 10}"})
     heard = [json.loads(sys.stdin.readline()) for _ in range(11)]
     end(turn, " ".join(sorted(f"{m['request']}:{m['decision']}" for m in heard)))
