@@ -232,6 +232,20 @@ def test_who_can_not_go_on_later_stays(tmp_path: Path) -> None:
     with_run(tmp_path, story, idle_timeout=0.2)
 
 
+def test_each_turn_begins_the_idleness_anew(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        first = m.idleness._timers["lead"]
+        await speaking(m, "lead", "/slow 3 0.05")
+        assert {} == m.idleness._timers
+        await m.quiet()
+
+        assert first.cancelled()
+        assert first.when() < m.idleness._timers["lead"].when()
+
+    with_run(tmp_path, story)
+
+
 def test_a_timeout_of_nothing_suspends_nobody(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
