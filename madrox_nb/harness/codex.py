@@ -3,8 +3,9 @@
 What we ask of it, and when:
 
     initialize, initialized   the handshake
-    account/read              whether somebody is logged in
     thread/start              … or /resume or /fork: the conversation, its permissions and our MCP server
+    account/read              whether somebody is logged in
+    thread/inject_items       our instructions, into a thread that goes on
     turn/start                a prompt
     turn/steer                a text into the turn under way
     turn/interrupt            its end
@@ -24,11 +25,12 @@ refused, so that nobody waits. Seen with 0.169.0, which prints its own schema:
 `codex app-server generate-json-schema --out DIR`.
 
 Habits of it that shape this file. An interrupt or a steer before `turn/started` is refused
-and forgotten, so ours wait for that. An interrupt leaves open what was under way: words, tools
-and questions are closed here. A thread that goes on begins with the usage of its past, which
-was paid for. A request to the model that was cut is in no figure. A refusal has no place for a
-reason, so the reason follows as a steered text. And in a git repository it would write into
-the user's config.toml that the place is trusted, unless it is told that it isn't.
+and forgotten, so ours wait for that. A steer cuts the words that are being spoken, and an
+interrupt leaves open whatever was under way: words, tools and questions are closed here. A
+request to the model that was cut so is in no figure. A thread that goes on begins with the
+usage of its past, which was paid for. A refusal has no place for a reason, so the reason
+follows as a steered text. And in a git repository it would write into the user's config.toml
+that the place is trusted, unless it is told that it isn't.
 
 In its figures input includes what was read from and written to the cache, and output includes
 reasoning; in ours `input_tokens` is what the cache did not give or take, output the same.
@@ -109,6 +111,8 @@ UNHEARD = (
     "turn/diff/updated",
 )
 """Notifications that nobody reads here, or that say again what comes whole at the end."""
+
+INSTEAD = "From here on, these instructions take the place of those that this conversation began with."
 
 SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 WIDEST = {"deny": "read-only", "ask": "read-only", "edits": "workspace-write", "all": "danger-full-access"}
@@ -196,6 +200,8 @@ class Codex(Harness):
         self._sent: dict[int, tuple[str, str]] = {}
         """Our requests that were not answered yet: id → (method, what it was about)."""
         self._asked: dict[str, Json] = {}
+        self._untold = bool(brief.resume and brief.instructions)
+        """Its thread remembers other instructions than ours."""
         self._noticed: set[str] = set()
 
     # what to run
@@ -243,7 +249,15 @@ class Codex(Harness):
 
     def prompt(self, turn: str, text: str) -> Iterable[str]:
         self.turn, self._now = turn, _Turn()
-        return [self._request("turn/start", turn, threadId=self.thread, input=_input(text))]
+        untold, self._untold = self._untold, False
+        anew = [self._tell_anew()] if untold else []
+        return [*anew, self._request("turn/start", turn, threadId=self.thread, input=_input(text))]
+
+    def _tell_anew(self) -> str:
+        """A thread that goes on keeps the instructions it began with, so ours come as a message."""
+        said = {"type": "input_text", "text": f"{INSTEAD}\n\n{self.brief.instructions}"}
+        item = {"type": "message", "role": "developer", "content": [said]}
+        return self._request("thread/inject_items", threadId=self.thread, items=[item])
 
     def interrupt(self) -> Iterable[str]:
         if not self.turn:
@@ -260,15 +274,15 @@ class Codex(Harness):
     def answer(self, request: str, decision: Verdict, why: str = "") -> Iterable[str]:
         asked = self._asked.pop(request, None)
         if asked is None:  # withdrawn
-            return
+            return ()
         allowed = decision == "allow"
         if asked["method"] == ELICIT:
             answer = {"action": "accept", "content": {}} if allowed else {"action": "decline"}
         else:
             answer = {"decision": "accept" if allowed else "decline"}
-        yield _line(id=asked["id"], result=answer)
-        if why and not allowed:
-            yield self._steer("", f"Your request was refused: {why}")
+        explained = why and not allowed
+        because = [self._steer("", f"Your request was refused: {why}")] if explained else []
+        return [_line(id=asked["id"], result=answer), *because]
 
     def _interrupt(self) -> str:
         return self._request("turn/interrupt", threadId=self.thread, turnId=self._now.id)
@@ -313,15 +327,16 @@ class Codex(Harness):
             case "initialize":
                 self._version = _version(message["result"]["userAgent"])
                 yield Write(line=_line(method="initialized"))
+                yield Write(line=self._open())
+            case "thread/start" | "thread/resume" | "thread/fork":
+                self.thread, self.model = message["result"]["thread"]["id"], message["result"]["model"]
                 yield Write(line=self._request("account/read", refreshToken=False))
             case "account/read":
                 account = message["result"]
                 if account.get("account") is None and account.get("requiresOpenaiAuth"):
                     yield self._stopped(f"codex is not logged in: {LOG_IN}")
                 else:
-                    yield self._open()
-            case "thread/start" | "thread/resume" | "thread/fork":
-                yield self._ready(message["result"])
+                    yield self._ready()
             case "turn/start" if about == self.turn:
                 self._now.id = message["result"]["turn"]["id"]
             case "turn/steer" if about:
@@ -331,8 +346,8 @@ class Codex(Harness):
         match method:
             case "initialize":
                 yield self._stopped(f"refused the handshake: {error}")
-            case "account/read":
-                yield self._open()
+            case "account/read":  # it can't say: the first turn will
+                yield self._ready()
             case "thread/start" | "thread/resume" | "thread/fork":
                 yield self._stopped(self._no_thread(error), error)
             case "turn/start" if about == self.turn:
@@ -340,9 +355,9 @@ class Codex(Harness):
             case "turn/steer" if about:
                 yield Steered(steer=about, joined=False)
 
-    def _open(self) -> Write:
+    def _open(self) -> str:
         verb = "start" if not self.brief.resume else "fork" if self.brief.fork else "resume"
-        return Write(line=self._request(f"thread/{verb}", **self._thread()))
+        return self._request(f"thread/{verb}", **self._thread())
 
     def _no_thread(self, error: str) -> str:
         if f"failed to initialize: {SERVER}:" in error:
@@ -351,11 +366,9 @@ class Codex(Harness):
             return f"codex can't go on with session {self.brief.resume}: {error}"
         return f"codex could not begin: {error}"
 
-    def _ready(self, opened: Json) -> AgentReady:
-        self.thread, self.model = opened["thread"]["id"], opened["model"]
-        return AgentReady(
-            agent=self.brief.agent, session=self.thread, model=self.model, version=self._version
-        )
+    def _ready(self) -> AgentReady:
+        agent, thread = self.brief.agent, self.thread
+        return AgentReady(agent=agent, session=thread, model=self.model, version=self._version)
 
     def _stopped(self, reason: str, evidence: str = "") -> AgentStopped:
         return AgentStopped(agent=self.brief.agent, reason=reason, failed=True, evidence=evidence)
@@ -387,6 +400,7 @@ class Codex(Harness):
             case "item/started" if self._mine(params):
                 yield from self._started(params["item"])
             case "item/completed" if self._mine(params):
+                self._changed(method, params)
                 yield from self._completed(params["item"])
             case "thread/tokenUsage/updated" if params["threadId"] == self.thread:
                 self._counted(params["turnId"], params["tokenUsage"])
@@ -409,6 +423,8 @@ class Codex(Harness):
             self.model = params["toModel"]
         elif method == "error" and params["willRetry"] and self._mine(params):
             self._now.speaking.clear()  # it will be said again
+        elif method == "item/completed" and params["item"]["type"] == "contextCompaction":
+            self._untold = bool(self.brief.resume and self.brief.instructions)
 
     def _picked_up(self) -> Iterator[Item]:
         now = self._now
@@ -423,6 +439,8 @@ class Codex(Harness):
         return TextDelta(agent=self.brief.agent, turn=self.turn, text=text)
 
     def _started(self, item: Json) -> Iterator[Item]:
+        if item["type"] in ("agentMessage", "userMessage"):  # a steer cuts what is being said
+            yield from self._cut_short()
         if (used := used_tool(item)) is not None and item["id"] not in self._now.tools:
             self._now.worked = True
             self._now.tools[item["id"]] = item
@@ -444,6 +462,12 @@ class Codex(Harness):
             self._now.said = text
             yield TurnSaid(agent=self.brief.agent, turn=self.turn, text=text)
 
+    def _cut_short(self) -> Iterator[TurnSaid]:
+        """Say what never became whole."""
+        speaking, self._now.speaking = self._now.speaking, {}
+        for text in speaking.values():
+            yield from self._said(text)
+
     def _returned(self, call: str, ok: bool, output: str) -> ToolReturned:
         return ToolReturned(agent=self.brief.agent, turn=self.turn, call=call, ok=ok, output=shown(output))
 
@@ -463,8 +487,7 @@ class Codex(Harness):
     def _ended(self, outcome: Outcome, error: str = "") -> Iterator[Item]:
         """Close what was left open, say what the turn used, and end it."""
         now, agent = self._now, self.brief.agent
-        for text in now.speaking.values():
-            yield from self._said(text)
+        yield from self._cut_short()
         yield from (Withdraw(request=request) for request in self._asked)
         self._asked.clear()
         for call in now.tools:

@@ -43,7 +43,7 @@ AROUND = frozenset({"-A", "-B", "-C", "-m"})
 TESTS = frozenset({"-name", "-iname", "-path", "-type", "-maxdepth", "-mindepth"})
 READERS = {
     "cat": Reader(r"-[AbeEnstTuv]+"),
-    "echo": Reader(paths=False),
+    "echo": Reader(r"-.*", paths=False),
     "find": Reader(r"-print|-empty", TESTS, here=True),
     "grep": Reader(r"-[acEFhHilnorsvwxABC\d]+", AROUND, first=ANYTHING, here=True),
     "head": Reader(r"-[nc]?\d+|-q", COUNT),
