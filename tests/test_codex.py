@@ -664,6 +664,44 @@ def test_a_tool_left_open_by_an_interrupt_is_closed_before_the_turn():
     assert items.index(returned) < items.index(of(items, TurnEnded)[0])
 
 
+COMMAND = {"type": "commandExecution", "command": "sleep 600", "cwd": "/w"}
+
+
+def test_a_command_that_an_interrupt_left_running_is_ended_and_no_other():
+    harness = mid_turn()
+    begin(harness, **COMMAND)
+    (listed,) = of(end(harness, "interrupted"), Write)
+    running = [{"itemId": "i", "processId": "77"}, {"itemId": "older", "processId": "8"}]
+    (ended,) = answer(harness, written(listed.line)["id"], {"data": running})
+
+    assert ("thread/backgroundTerminals/list", {"threadId": "T"}) == (
+        written(listed.line)["method"],
+        written(listed.line)["params"],
+    )
+    assert ("thread/backgroundTerminals/terminate", {"threadId": "T", "processId": "77"}) == (
+        written(ended.line)["method"],
+        written(ended.line)["params"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "item"), [("completed", COMMAND), ("interrupted", {"type": "webSearch", "query": "why"})]
+)
+def test_nothing_is_ended_of_a_turn_that_left_no_command_or_was_not_interrupted(status, item):
+    harness = mid_turn()
+    begin(harness, **item)
+
+    assert [] == of(end(harness, status), Write)
+
+
+def test_a_command_that_outlives_its_turn_is_closed_as_running():
+    harness = mid_turn()
+    begin(harness, **COMMAND)
+    (returned,) = of(end(harness), ToolReturned)
+
+    assert (True, "it still ran when the turn ended") == (returned.ok, returned.output)
+
+
 def test_an_interrupt_waits_until_the_turn_is_picked_up():
     harness = sent()
 

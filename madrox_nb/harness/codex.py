@@ -9,6 +9,7 @@ What we ask of it, and when:
     turn/start                a prompt
     turn/steer                a text into the turn under way
     turn/interrupt            its end
+    thread/backgroundTerminals/list, /terminate   commands that outlive it
 
 What it tells, and what of it we use:
 
@@ -26,8 +27,9 @@ refused, so that nobody waits. Seen with 0.169.0, which prints its own schema:
 
 Habits of it that shape this file. An interrupt or a steer before `turn/started` is refused
 and forgotten, so ours wait for that. A steer cuts the words that are being spoken, and an
-interrupt leaves open whatever was under way: words, tools and questions are closed here. A
-request to the model that was cut so is in no figure. A thread that goes on begins with the
+interrupt leaves open whatever was under way: words, tools and questions are closed here, and
+commands, which it would let run, are ended. A request to the model that was cut so is in no
+figure. A thread that goes on begins with the
 usage of its past, which was paid for. A refusal has no place for a reason, so the reason
 follows as a steered text. And in a git repository it would write into the user's config.toml
 that the place is trusted, unless it is told that it isn't.
@@ -118,6 +120,7 @@ SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 WIDEST = {"deny": "read-only", "ask": "read-only", "edits": "workspace-write", "all": "danger-full-access"}
 """The widest sandbox that each permission may be given."""
 
+TERMINALS = "thread/backgroundTerminals/"
 ELICIT = "mcpServer/elicitation/request"
 
 TARGETS = {
@@ -341,6 +344,8 @@ class Codex(Harness):
                 self._now.id = message["result"]["turn"]["id"]
             case "turn/steer" if about:
                 yield Steered(steer=about, joined=True)
+            case "thread/backgroundTerminals/list":
+                yield from self._end_commands(about, message["result"]["data"])
 
     def _failed(self, method: str, about: str, error: str) -> Iterator[Item]:
         match method:
@@ -490,8 +495,7 @@ class Codex(Harness):
         yield from self._cut_short()
         yield from (Withdraw(request=request) for request in self._asked)
         self._asked.clear()
-        for call in now.tools:
-            yield self._returned(call, False, f"the turn was {outcome} before it returned")
+        yield from self._left_open(outcome)
         steers = [steer for method, steer in self._sent.values() if method == "turn/steer" and steer]
         self._sent = {id_: sent for id_, sent in self._sent.items() if sent[0] != "turn/steer"}
         yield from (Steered(steer=steer, joined=False) for steer in (*steers, *(s for s, _ in now.waiting)))
@@ -506,6 +510,25 @@ class Codex(Harness):
             session=self.thread,
             anchor=now.id,
         )
+
+    def _left_open(self, outcome: Outcome) -> Iterator[Item]:
+        """Close the tools that have not returned. A command that an interrupt left running is ended."""
+        tools = self._now.tools
+        for call in tools:
+            if outcome == "ok":
+                yield self._returned(call, True, "it still ran when the turn ended")
+            else:
+                yield self._returned(call, False, f"the turn was {outcome} before it returned")
+        commands = [call for call, item in tools.items() if item["type"] == "commandExecution"]
+        if commands and outcome == "interrupted":
+            about = json.dumps(commands)
+            yield Write(line=self._request(TERMINALS + "list", about, threadId=self.thread))
+
+    def _end_commands(self, commands: str, running: Iterable[Json]) -> Iterator[Write]:
+        for each in running:
+            if each["itemId"] in json.loads(commands):
+                params = {"threadId": self.thread, "processId": each["processId"]}
+                yield Write(line=self._request(TERMINALS + "terminate", **params))
 
     # usage
 

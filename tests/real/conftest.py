@@ -12,7 +12,7 @@ import pytest
 from driver import Driver
 from mcp_server import TOKEN, TinyServer
 from model import Model
-from record import codex_config
+from record import codex_environ
 
 from madrox_nb.harness import Brief, Harness
 from madrox_nb.harness.claude import Claude
@@ -84,14 +84,12 @@ def codex() -> str:
 def codex_env(model: Model, tmp_path: Path) -> dict[str, str]:
     """All that codex gets to know: a home of its own, whose settings name the stub."""
     home = tmp_path / "home"
-    (home / "codex").mkdir(parents=True)
-    (home / "codex" / "config.toml").write_text(codex_config(model.url))
+    home.mkdir()
     return {
         "PATH": os.environ["PATH"],
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "HOME": str(home),
-        "CODEX_HOME": str(home / "codex"),
-        "STUB_KEY": "dummy",
+        **codex_environ(home, model),
     }
 
 

@@ -272,7 +272,8 @@ class Anthropic(Api):
 class Responses(Api):
     """OpenAI's POST /v1/responses, streaming. The last event carries the usage; without it the answer is cut.
 
-    `CALL mcp__server__tool` calls a function in a namespace, `CALL apply_patch {"input": …}` a custom tool.
+    `CALL mcp__server__tool` calls a function in a namespace; with a lone `{"input": …}` a tool
+    that takes a text.
     """
 
     ITS_OWN = ("<environment_context", "<turn_aborted", "<user_instructions", "# AGENTS.md", "<permissions")
@@ -335,7 +336,7 @@ class Responses(Api):
 
     def _call(self, call: Call) -> Body:
         item = {"id": f"fc_{call.id}", "call_id": call.id, "status": "completed"}
-        if call.tool == "apply_patch":
+        if call.input.keys() == {"input"}:
             return {**item, "type": "custom_tool_call", "name": call.tool, "input": call.input["input"]}
         namespace, _, name = call.tool.rpartition("__")
         where = {"namespace": namespace} if namespace else {}

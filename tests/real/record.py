@@ -206,9 +206,11 @@ def codex() -> Cli:
 
 
 def codex_environ(home: Path, model: Model) -> dict[str, str]:
-    (home / "codex").mkdir(exist_ok=True)
+    for name in ("codex", "tmp"):
+        (home / name).mkdir(exist_ok=True)
     (home / "codex" / "config.toml").write_text(codex_config(model.url))
-    return {"CODEX_HOME": f"{home}/codex", "STUB_KEY": "dummy"}
+    # its sandbox needs links that it does not put below the place for temporary files
+    return {"CODEX_HOME": f"{home}/codex", "TMPDIR": f"{home}/tmp", "STUB_KEY": "dummy"}
 
 
 def codex_config(url: str) -> str:

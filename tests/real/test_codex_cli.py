@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def config(env):
 
 def files(folder):
     return [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+def runs(pid):
+    return Path("/proc", str(pid)).exists()
+
+
+async def pid_in(path):
+    """The process id that a command writes there, as soon as it has."""
+    async with asyncio.timeout(10):
+        while not path.exists() or not path.read_text().endswith("\n"):
+            await asyncio.sleep(0.01)
+    return int(path.read_text())
 
 
 async def ask(driver, prompt):
@@ -245,6 +258,22 @@ async def test_an_interrupt_ends_a_tool_that_waits(codex_agent, mcp_server):
     assert [False] == [returned.ok for returned in lead.of(ToolReturned)]
 
 
+async def test_an_interrupt_ends_the_command_that_runs_and_no_earlier_one(codex_agent, tmp_path):
+    async with codex_agent(permissions="all") as lead:
+        await lead.turn(shell("echo $$ > earlier; exec sleep 600", yield_time_ms=300))
+        lead.begin(shell("echo $$ > now; exec sleep 600"))
+        await lead.until(ToolCalled)
+        pids = [await pid_in(tmp_path / "workspace" / name) for name in ("earlier", "now")]
+        lead.write(lead.harness.interrupt())
+        ended = await lead.until(TurnEnded)
+        after = await lead.turn("still there?")  # answered behind what ends the command
+        alive = [runs(pid) for pid in pids]
+
+    assert ("interrupted", "ok") == (ended.outcome, after.outcome)
+    assert [True, False] == alive
+    assert [True, False] == [returned.ok for returned in lead.of(ToolReturned)]
+
+
 async def test_a_steer_joins_the_turn_that_runs(codex_agent, model):
     async with codex_agent() as lead:
         lead.begin("SLOW 200 0.05")
@@ -352,6 +381,28 @@ async def test_an_allowed_command_runs_though_the_sandbox_would_not_let_it_and_j
     assert [True] == [returned.ok for returned in lead.of(ToolReturned)]
 
 
+async def test_a_command_that_wants_out_of_the_sandbox_says_why(codex_agent, tmp_path):
+    wider = {"sandbox_permissions": "require_escalated", "justification": "it writes"}
+    async with codex_agent(permissions="ask") as lead:
+        asked = await ask(lead, shell(f"touch {tmp_path}/outside; true", **wider))
+        await decide(lead, asked, "allow")
+
+    assert "it writes" == asked.input["reason"]
+    assert (tmp_path / "outside").exists()
+
+
+async def test_what_is_said_to_a_running_program_stays_in_the_sandbox(codex_agent, model, tmp_path):
+    """Codex does not ask about it: this is why an allowed command begins in one."""
+    async with codex_agent(permissions="ask") as lead:
+        await decide(lead, await ask(lead, shell("bash --norc", tty=True, yield_time_ms=300)), "allow")
+        session = int(re.search(r"session ID (\d+)", text_of(model.requests[-1].results[-1]))[1])
+        said = {"session_id": session, "chars": f"touch {tmp_path}/outside; echo done $?\n"}
+        ended = await lead.turn(f"CALL write_stdin {json.dumps(said)}")
+
+    assert "done 1" in ended.text
+    assert not (tmp_path / "outside").exists()
+
+
 @pytest.mark.parametrize("permissions", ["deny", "ask", "edits"])
 async def test_an_edit_is_asked_about_with_its_path(codex_agent, tmp_path, permissions):
     workspace = tmp_path / "workspace"
@@ -415,6 +466,23 @@ async def test_a_question_open_at_the_interrupt_is_withdrawn(codex_agent, tmp_pa
         assert [asked.request] == [withdrawn.request for withdrawn in lead.of(Withdraw)]
         assert "interrupted" == ended.outcome
         assert [] == list(lead.harness.answer(asked.request, "allow"))
+    assert not (tmp_path / "workspace" / "made").exists()
+
+
+async def test_a_model_that_writes_programs_is_asked_about_each_tool_in_them(
+    codex_agent, mcp_server, tmp_path
+):
+    """The models of OpenAI's own catalogue have one tool, `exec`, which takes JavaScript ("code mode")."""
+    add = "text(JSON.stringify(await tools.mcp__madrox__add({a: 40, b: 2})))"
+    touch = "text(JSON.stringify(await tools.exec_command({cmd: 'touch made'})))"
+    async with codex_agent(mcp_server, model="gpt-6.1-sol") as lead:
+        await lead.turn(f"CALL exec {json.dumps({'input': add})}")
+        asked = await ask(lead, f"CALL exec {json.dumps({'input': touch})}")
+        await decide(lead, asked, "deny")
+
+    assert ["mcp__madrox__add", "shell"] == [called.tool for called in lead.of(ToolCalled)]
+    assert [(True, "42"), (False, "declined")] == [(r.ok, r.output) for r in lead.of(ToolReturned)]
+    assert "shell" == asked.tool
     assert not (tmp_path / "workspace" / "made").exists()
 
 
