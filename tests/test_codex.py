@@ -308,6 +308,10 @@ def opened():
     return harness
 
 
+def test_the_past_is_not_sent_along():
+    assert thread_of(resume="S")["excludeTurns"] is True
+
+
 def test_who_is_not_logged_in_is_told_how():
     (stopped,) = answer(opened(), 3, {"account": None, "requiresOpenaiAuth": True})
 
@@ -714,6 +718,24 @@ def test_an_interrupt_waits_until_the_turn_is_picked_up():
     )
 
 
+def test_a_turn_that_begins_before_its_id_is_told_is_picked_up_all_the_same():
+    harness = sent()
+    list(harness.interrupt())
+    tell(harness, "turn/started", turn={"id": "U"})
+    (item,) = answer(harness, 4, {"turn": {"id": "U"}})
+
+    assert "U" == written(item.line)["params"]["turnId"]
+
+
+def test_a_turn_that_nobody_sent_is_not_ours():
+    harness = greeted()
+
+    assert [] == tell(harness, "turn/started", turn={"id": "V"})
+    list(harness.prompt("lead.t1", "go"))
+    list(harness.interrupt())
+    assert [] == answer(harness, 4, {"turn": {"id": "U"}})
+
+
 def test_an_interrupt_in_the_middle_is_written_at_once():
     (line,) = mid_turn().interrupt()
 
@@ -853,7 +875,9 @@ def test_an_answer_that_is_begun_again_was_said_once():
     ],
 )
 def test_a_failed_turn_tells_its_error_and_its_status(error, told):
-    *_, ended = end(mid_turn(), "failed", error=error)
+    harness = mid_turn()
+    say(harness, "half")
+    *_, ended = end(harness, "failed", error=error)
 
     assert ("failed", told, "") == (ended.outcome, ended.error, ended.text)
 
@@ -863,6 +887,15 @@ def test_a_prompt_that_is_refused_is_a_failed_turn():
 
     assert isinstance(used, UsageReported)
     assert ("lead.t1", "failed", "thread not found") == (ended.turn, ended.outcome, ended.error)
+
+
+def test_each_retry_is_told():
+    harness = mid_turn()
+    error = {"message": "Reconnecting... 1/5", "additionalDetails": "cut"}
+
+    for _ in range(2):
+        (notice,) = in_turn(harness, "error", willRetry=True, error=error)
+        assert "Reconnecting... 1/5: cut" == notice.text
 
 
 def test_an_error_that_ends_the_turn_is_told_by_its_end_alone():
@@ -1048,6 +1081,21 @@ def test_a_question_outside_the_turn_is_denied_without_asking_anyone(harness, tu
 )
 def test_a_request_that_is_not_for_us_is_refused_so_that_nobody_waits(method):
     (item,) = ask(mid_turn(), 7, method, serverName="s", message="your name?")
+
+    assert (7, -32601) == (written(item.line)["id"], written(item.line)["error"]["code"])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": 7, "method": "item/commandExecution/requestApproval", "params": {"command": 3, "cwd": []}},
+        {"id": 7, "method": "item/fileChange/requestApproval", "params": {"itemId": []}},
+        {"id": 7, "method": "mcpServer/elicitation/request", "params": {"_meta": "odd"}},
+        {"id": 7, "method": "time/of/day"},
+    ],
+)
+def test_a_request_in_an_unknown_shape_is_refused_too(message):
+    (item,) = read(mid_turn(), **message)
 
     assert (7, -32601) == (written(item.line)["id"], written(item.line)["error"]["code"])
 

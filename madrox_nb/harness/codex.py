@@ -29,17 +29,12 @@ Habits of it that shape this file. An interrupt or a steer before `turn/started`
 and forgotten, so ours wait for that. A steer cuts the words that are being spoken, and an
 interrupt leaves open whatever was under way: words, tools and questions are closed here, and
 commands, which it would let run, are ended. A request to the model that was cut so is in no
-figure. A thread that goes on begins with the
-usage of its past, which was paid for. A refusal has no place for a reason, so the reason
-follows as a steered text. And in a git repository it would write into the user's config.toml
-that the place is trusted, unless it is told that it isn't.
+figure. A thread that goes on begins with the usage of its past, which was paid for, and with
+the instructions of its past, so ours are told anew. A refusal has no place for a reason, so
+the reason follows as a steered text.
 
 In its figures input includes what was read from and written to the cache, and output includes
 reasoning; in ours `input_tokens` is what the cache did not give or take, output the same.
-
-Permissions: `untrusted` makes it ask about every command and every edit. What was allowed runs
-in a read-only sandbox first and, when that stops it, again without: with a writable one its
-effects could happen twice.
 """
 
 from __future__ import annotations
@@ -49,10 +44,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from ..errors import BadInput
 from ..events import (
     NAN,
     AgentReady,
@@ -68,7 +61,7 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw, Write
+from . import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw, Write
 from .codex_items import (
     LOG_IN,
     error_text,
@@ -76,31 +69,15 @@ from .codex_items import (
     output,
     question,
     remark,
+    retry,
     shown,
     tokens,
     used_tool,
     went_well,
 )
+from .codex_start import SERVER, argv, native, opening
 
 Json = Mapping[str, Any]
-
-SERVER = "madrox"
-"""Our name as an MCP server; its tools are called `mcp__madrox__…`."""
-
-A_DAY = 24 * 60 * 60
-"""In seconds: how long one of our tools may take, waiting for other agents."""
-
-QUIET = (
-    # they load what is not on this machine
-    *("--disable", "apps", "--disable", "plugins", "--disable", "remote_plugin"),
-    *("-c", "check_for_update_on_startup=false", "-c", "analytics.enabled=false"),
-    # they start turns that nobody sent
-    *("--disable", "goals"),
-    # they talk to agents of its own, past the ledger
-    *("--disable", "multi_agent", "-c", "agents.enabled=false"),
-)
-UNASKED = ("--disable", "view_image", "-c", 'web_search="disabled"')
-"""Tools about which it never asks: a picture from anywhere on the disk, and the web."""
 
 UNHEARD = (
     "account/updated",
@@ -116,20 +93,8 @@ UNHEARD = (
 
 INSTEAD = "From here on, these instructions take the place of those that this conversation began with."
 
-SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
-WIDEST = {"deny": "read-only", "ask": "read-only", "edits": "workspace-write", "all": "danger-full-access"}
-"""The widest sandbox that each permission may be given."""
-
 TERMINALS = "thread/backgroundTerminals/"
 ELICIT = "mcpServer/elicitation/request"
-
-TARGETS = {
-    "codex-linux-x64": "x86_64-unknown-linux-musl",
-    "codex-linux-arm64": "aarch64-unknown-linux-musl",
-    "codex-darwin-x64": "x86_64-apple-darwin",
-    "codex-darwin-arm64": "aarch64-apple-darwin",
-}
-"""npm's package for a platform → the folder in it that holds the native binary."""
 
 
 @dataclass
@@ -173,29 +138,17 @@ class Codex(Harness):
     }
     tested: ClassVar[tuple[str, ...]] = ("0.169.0",)
 
-    @staticmethod
-    def native(path: str) -> tuple[str, ...]:
-        """Where the native binary may lie, when `path` (links resolved) is npm's launcher in Node.
-
-        Without Node it takes 35 MiB less and starts faster.
-        """
-        launcher = PurePosixPath(path)
-        if launcher.name != "codex.js":
-            return ()
-        package = launcher.parent.parent
-        return tuple(
-            str(place / name / "vendor" / target / "bin" / "codex")
-            for place in (package.parent, package / "node_modules" / "@openai")
-            for name, target in TARGETS.items()
-        )
+    native = staticmethod(native)
 
     def __init__(self, brief: Brief) -> None:
         super().__init__(brief)
-        self.sandbox = _sandbox(brief)
+        self._opening = opening(brief)
         self.thread = ""
         self.model = brief.model
         self._version: str | None = None
         self._now = _Turn()
+        self._begun = ""
+        """The turn that it began last."""
         self._total: Counter[str] = Counter()
         self._paid: Counter[str] | None = None if brief.resume else Counter()
         """Usage that was reported; None until a thread that goes on tells its past."""
@@ -210,38 +163,7 @@ class Codex(Harness):
     # what to run
 
     def launch(self) -> Launch:
-        brief = self.brief
-        unasked = () if brief.permissions == "all" else UNASKED
-        return Launch(argv=(*brief.command, "app-server", *QUIET, *unasked, *brief.extra_args))
-
-    def _thread(self) -> Json:
-        """What a thread is begun or gone on with. It goes over stdin: the token is in it."""
-        brief, config = self.brief, dict(self._config())
-        named = {"model": brief.model, "developerInstructions": brief.instructions, "threadId": brief.resume}
-        return {
-            "cwd": brief.workspace,
-            "sandbox": self.sandbox,
-            "approvalPolicy": "never" if brief.permissions == "all" else "untrusted",
-            "config": config,
-            **({"excludeTurns": True} if brief.resume else {}),
-            **{name: value for name, value in named.items() if value},
-        }
-
-    def _config(self) -> Iterator[tuple[str, Any]]:
-        brief = self.brief
-        yield "projects", {brief.workspace: {"trust_level": "untrusted"}}
-        if effort := brief.options.get("reasoning_effort"):
-            yield "model_reasoning_effort", effort
-        if brief.mcp_url:
-            server = {
-                "url": brief.mcp_url,
-                "http_headers": {"Authorization": f"Bearer {brief.mcp_token}"},
-                "required": True,  # else the first turn may run without our tools
-                "startup_timeout_sec": 30,
-                "tool_timeout_sec": A_DAY,
-                "default_tools_approval_mode": "approve",
-            }
-            yield "mcp_servers", {SERVER: server}
+        return Launch(argv=tuple(argv(self.brief)))
 
     # what to write
 
@@ -342,6 +264,7 @@ class Codex(Harness):
                     yield self._ready()
             case "turn/start" if about == self.turn:
                 self._now.id = message["result"]["turn"]["id"]
+                yield from self._picked_up()
             case "turn/steer" if about:
                 yield Steered(steer=about, joined=True)
             case "thread/backgroundTerminals/list":
@@ -362,7 +285,7 @@ class Codex(Harness):
 
     def _open(self) -> str:
         verb = "start" if not self.brief.resume else "fork" if self.brief.fork else "resume"
-        return self._request(f"thread/{verb}", **self._thread())
+        return self._request(f"thread/{verb}", **self._opening)
 
     def _no_thread(self, error: str) -> str:
         if f"failed to initialize: {SERVER}:" in error:
@@ -381,9 +304,8 @@ class Codex(Harness):
     # … as a request of its own
 
     def _requested(self, message: Json) -> Iterator[Item]:
-        method, params = message["method"], message["params"]
-        changes = self._now.tools.get(params.get("itemId"), {}).get("changes", ())
-        ask = question(str(message["id"]), method, params, changes)
+        method, params = message["method"], message.get("params") or {}
+        ask = self._question(str(message["id"]), method, params)
         if ask is None:
             error = {"code": -32601, "message": f"{method} is not for us"}
             yield Write(line=_line(id=message["id"], error=error))
@@ -394,11 +316,19 @@ class Codex(Harness):
         else:  # nobody could say in which turn it is
             yield from (Write(line=line) for line in self.answer(ask.request, "deny"))
 
+    def _question(self, request: str, method: str, params: Json) -> Ask | None:
+        try:
+            changes = self._now.tools.get(params.get("itemId", ""), {}).get("changes", ())
+            return question(request, method, params, changes)
+        except (AttributeError, KeyError, TypeError):  # in a shape of its own
+            return None
+
     # … as something that happened
 
     def _told(self, method: str, params: Json) -> Iterator[Item]:
         match method:
-            case "turn/started" if self._mine({**params, "turnId": params["turn"]["id"]}):
+            case "turn/started" if params["threadId"] == self.thread:
+                self._begun = params["turn"]["id"]
                 yield from self._picked_up()
             case "item/agentMessage/delta" if self._mine(params):
                 yield self._streamed(params["itemId"], params["delta"])
@@ -414,6 +344,9 @@ class Codex(Harness):
                     yield Withdraw(request=str(params["requestId"]))
             case "turn/completed" if self._mine({**params, "turnId": params["turn"]["id"]}):
                 yield from self._finished(params["turn"])
+            case "error" if params["willRetry"] and self._mine(params):
+                self._now.speaking.clear()  # it will be said again
+                yield Notice(agent=self.brief.agent, text=retry(params["error"]))
             case _:
                 yield from self._noticed_once(remark(method, params))
                 self._changed(method, params)
@@ -426,13 +359,14 @@ class Codex(Harness):
     def _changed(self, method: str, params: Json) -> None:
         if method == "model/rerouted" and params["threadId"] == self.thread:
             self.model = params["toModel"]
-        elif method == "error" and params["willRetry"] and self._mine(params):
-            self._now.speaking.clear()  # it will be said again
         elif method == "item/completed" and params["item"]["type"] == "contextCompaction":
             self._untold = bool(self.brief.resume and self.brief.instructions)
 
     def _picked_up(self) -> Iterator[Item]:
+        """Once it has both told the turn's id and begun it, in whichever order."""
         now = self._now
+        if not now.id or now.id != self._begun:
+            return
         now.begun = True
         waiting, now.waiting = now.waiting, []
         yield from (Write(line=self._steer(steer, text)) for steer, text in waiting)
@@ -561,22 +495,6 @@ class Codex(Harness):
         if text and text not in self._noticed:
             self._noticed.add(text)
             yield Notice(agent=self.brief.agent, text=text)
-
-
-def _sandbox(brief: Brief) -> str:
-    """The sandbox of the commands. Raises `BadInput` for one that the permissions don't give."""
-    widest = WIDEST[brief.permissions]
-    chosen = brief.options.get("sandbox_mode")
-    if chosen is None:
-        return widest if brief.permissions == "all" else "read-only"
-    if chosen not in SANDBOXES:
-        raise BadInput(f"sandbox_mode={chosen!r} is not known. Known: {', '.join(SANDBOXES)}")
-    if SANDBOXES.index(chosen) > SANDBOXES.index(widest):
-        raise BadInput(
-            f"sandbox_mode={chosen!r} gives more than permissions={brief.permissions!r}, "
-            f"which go as far as {widest!r}. Give it permissions='all', or leave sandbox_mode out"
-        )
-    return chosen
 
 
 def _line(**message: object) -> str:

@@ -150,12 +150,13 @@ def _unwrapped(message: str) -> str:
         return message
 
 
+def retry(error: Json) -> str:
+    return f"{error['message']}: {error.get('additionalDetails') or 'trying again'}"
+
+
 def remark(method: str, params: Json) -> str:
     """What a watcher would like to know of it; empty for nothing."""
     match method:
-        case "error" if params["willRetry"]:
-            error = params["error"]
-            return f"{error['message']}: {error.get('additionalDetails') or 'trying again'}"
         case "warning":
             return str(params["message"])
         case "configWarning":

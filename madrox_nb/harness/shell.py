@@ -104,8 +104,6 @@ def _commands(script: str) -> list[list[str]] | None:
         at = gap.end()
         if gap[1]:
             commands.append([])
-        elif at == word.end() < len(script):
-            return None
     return commands if all(commands) else None
 
 

@@ -185,6 +185,22 @@ async def test_a_fork_leaves_the_original_as_it_is(codex_agent, model):
     assert 'echo: two | seen=["one"]' == original.text
 
 
+async def test_a_session_whose_process_was_killed_in_mid_turn_goes_on(codex_agent, model):
+    async with codex_agent() as first:
+        await first.turn("one")
+        first.begin("SLOW 200 0.05")
+        await first.until(TextDelta)
+        first.kill()
+        with pytest.raises(EOFError, match="exited with -9"):
+            await first.until(TurnEnded)
+    paid = len(model.requests)
+    async with codex_agent(resume=first.ready.session) as lead:
+        ended = await lead.turn("two")
+
+    assert 'echo: two | seen=["one", "SLOW 200 0.05"]' == ended.text
+    assert spent(model.requests[paid:]) == tokens(lead)
+
+
 async def test_a_session_can_be_forked_while_the_original_runs(codex_agent):
     async with codex_agent() as first:
         await first.turn("one")

@@ -18,7 +18,15 @@ import pytest
 from model import Model
 
 from madrox_nb.errors import HarnessNotReady
-from madrox_nb.events import AgentReady, AgentStopped, ApprovalAnswered, ToolReturned, TurnEnded, TurnStarted
+from madrox_nb.events import (
+    AgentReady,
+    AgentStopped,
+    ApprovalAnswered,
+    HarnessNoise,
+    ToolReturned,
+    TurnEnded,
+    TurnStarted,
+)
 from madrox_nb.notebook import Madrox
 from madrox_nb.tree import Tree
 
@@ -71,6 +79,7 @@ def test_it_remembers_in_one_process(madrox: Madrox) -> None:
     [ready] = events(madrox, AgentReady)
 
     assert 'echo: three | seen=["one", "two"]' == replies[-1].text
+    assert [] == events(madrox, HarnessNoise)
     assert 1 == len(pids)
     assert all(reply.ok for reply in replies)
     assert ("0.169.0", "stub-model") == (ready.version, ready.model)
@@ -266,5 +275,6 @@ def test_the_ledger_replays_to_the_live_tree(madrox: Madrox) -> None:
     madrox.wait()
     madrox.stop("lead", tree=True)
 
+    assert [] == events(madrox, HarnessNoise)
     assert Tree.replay(madrox.manager.ledger) == madrox.manager.tree
     assert {"stopped"} == {agent.state for agent in madrox.tree}
