@@ -630,6 +630,24 @@ async def test_no_token_stands_in_arguments_environment_or_its_home(codex_agent,
     assert TOKEN not in "".join(lead.wire)
 
 
+async def test_it_speaks_to_nobody_but_its_model_and_us(codex_agent, codex_env, mcp_server):
+    strangers = []
+
+    async def refuse(reader, writer):
+        strangers.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        outside = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), f"http://127.0.0.1:{port}")
+        codex_env.update(outside, NO_PROXY="127.0.0.1")
+        async with codex_agent(mcp_server) as lead:
+            ended = await lead.turn('CALL mcp__madrox__add {"a": 40, "b": 2}')
+
+    assert "ok" == ended.outcome
+    assert [] == strangers
+
+
 @pytest.mark.parametrize("permissions", ["edits", "all"])
 @pytest.mark.parametrize("repository", [False, True])
 async def test_the_persons_config_stays_as_it_was(codex_agent, codex_env, tmp_path, permissions, repository):
