@@ -13,8 +13,8 @@ and anything else is echoed, with the earlier prompts of the conversation, which
 the program still remembers. Usage figures differ from request to request, so a sum that
 counts one twice or leaves one out comes out wrong.
 
-One class per API: it reads a conversation out of a request and writes an answer. Only
-Anthropic's so far; another one is a subclass of `Api` and a line in `APIS`.
+One class per API: it reads a conversation out of a request and writes an answer. Another
+one is a subclass of `Api` and a line in `APIS`.
 """
 
 from __future__ import annotations
@@ -269,7 +269,96 @@ class Anthropic(Api):
                 raise ConnectionAbortedError("the stub closes")
 
 
-APIS: dict[str, Api] = {"/v1/messages": Anthropic()}
+class Responses(Api):
+    """OpenAI's POST /v1/responses, streaming. The last event carries the usage; without it the answer is cut.
+
+    `CALL mcp__server__tool` calls a function in a namespace; with a lone `{"input": …}` a tool
+    that takes a text.
+    """
+
+    ITS_OWN = ("<environment_context", "<turn_aborted", "<user_instructions", "# AGENTS.md", "<permissions")
+    """What the program says in the person's place."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for item in body.get("input", []):
+            if item.get("type", "message").endswith("_output"):
+                results.append(item["output"])
+            elif item.get("role") == "user":
+                said = [block.get("text", "") for block in item["content"]]
+                texts = [text for text in said if text and not text.startswith(self.ITS_OWN)]
+                if texts:
+                    prompts += texts
+                    results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def refusal(self, status: int) -> Body:
+        return {"error": {"message": f"the stub says {status}", "type": "stub_error", "code": None}}
+
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        return self._response(body, usage, "completed", self._output(answer, usage))
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        emit({"type": "response.created", "response": self._response(body, usage, "in_progress", [])})
+        output = self._output(answer, usage)
+        for item in output:
+            begun = {**item, "status": "in_progress", **({"content": []} if "content" in item else {})}
+            emit({"type": "response.output_item.added", "output_index": 0, "item": begun})
+            self._pieces(item["id"], answer, emit)
+            emit({"type": "response.output_item.done", "output_index": 0, "item": item})
+        emit({"type": "response.completed", "response": self._response(body, usage, "completed", output)})
+
+    def _response(self, body: Body, usage: Usage, status: str, output: list[Body]) -> Body:
+        base = {"id": f"resp_{usage.n:04}", "object": "response", "created_at": 0, "status": status}
+        read = usage.input + usage.cache_read + usage.cache_write
+        counted = {
+            "input_tokens": read,
+            "input_tokens_details": {
+                "cached_tokens": usage.cache_read,
+                "cache_write_tokens": usage.cache_write,
+            },
+            "output_tokens": usage.output,
+            "output_tokens_details": {"reasoning_tokens": usage.n},
+            "total_tokens": read + usage.output,
+        }
+        more = {"usage": counted} if status == "completed" else {}
+        return {**base, "model": body.get("model"), "output": output, **more}
+
+    def _output(self, answer: Say | Call, usage: Usage) -> list[Body]:
+        if isinstance(answer, Call):
+            return [self._call(answer)]
+        if not answer.pieces:
+            return []
+        part = {"type": "output_text", "text": "".join(answer.pieces), "annotations": []}
+        message = {"type": "message", "id": f"msg_{usage.n:04}", "role": "assistant"}
+        return [{**message, "status": "completed", "content": [part]}]
+
+    def _call(self, call: Call) -> Body:
+        item = {"id": f"fc_{call.id}", "call_id": call.id, "status": "completed"}
+        if call.input.keys() == {"input"}:
+            return {**item, "type": "custom_tool_call", "name": call.tool, "input": call.input["input"]}
+        namespace, _, name = call.tool.rpartition("__")
+        where = {"namespace": namespace} if namespace else {}
+        arguments = json.dumps(call.input)
+        return {**item, "type": "function_call", "name": name, "arguments": arguments, **where}
+
+    def _pieces(self, item: str, answer: Say | Call, emit: Emit) -> None:
+        if isinstance(answer, Call):
+            return
+        for piece in answer.pieces:
+            delta = {"item_id": item, "output_index": 0, "content_index": 0, "delta": piece}
+            emit({"type": "response.output_text.delta", **delta})
+            if answer.drop:
+                raise ConnectionAbortedError("the prompt says DROP")
+            if answer.delay and emit.pause(answer.delay):
+                raise ConnectionAbortedError("the stub closes")
+
+
+APIS: dict[str, Api] = {
+    "/v1/messages": Anthropic(),
+    "/v1/responses": Responses(),
+}
 
 
 class Model:
