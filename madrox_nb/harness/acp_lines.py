@@ -92,10 +92,9 @@ _KNOWN = (
         files={"opencode.json": json.dumps({"experimental": {"continue_loop_on_deny": True}})},
         login="run `opencode auth login` there once, or set the key of a provider that it knows",
         mode="build",
-        # no usage: the tokens it reports are those of a turn's last request, its cost is that of all
-        features=Features(
-            interrupt=True, approvals=True, cost=True, mcp=True, resume=True, fork=True, structured=True
-        ),
+        # no usage: the tokens it reports are those of a turn's last request, its cost is that of all.
+        # no fork: in another workspace than the original's, the answers to its questions are lost
+        features=Features(interrupt=True, approvals=True, cost=True, mcp=True, resume=True, structured=True),
         tested=("1.18.33",),
     ),
     Line(

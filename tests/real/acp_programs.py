@@ -38,12 +38,14 @@ class Program:
     write: str
     """How it calls its tool that writes a file, and the parameter that names the file."""
     path: str
+    settings: str
+    """Where in its workspace it looks for settings of the project's."""
 
     @property
     def harness(self) -> type[Acp]:
         return Acp.of(KNOWN[self.name])
 
-    def tool(self, name: str, **arguments: object) -> str:
+    def tool(self, name: str, /, **arguments: object) -> str:
         """A prompt that has it call one of our tools."""
         return call(f"{self.prefix}{name}", **arguments)
 
@@ -56,7 +58,7 @@ class Program:
         return call(self.write, **{self.path: str(path), "content": "written"})
 
 
-def call(tool: str, **arguments: object) -> str:
+def call(tool: str, /, **arguments: object) -> str:
     return f"CALL {tool} {json.dumps(arguments)}"
 
 
@@ -118,6 +120,7 @@ PROGRAMS: Mapping[str, Program] = {
         shell="bash",
         write="write",
         path="filePath",
+        settings="opencode.json",
     ),
     "gemini": Program(
         name="gemini",
@@ -128,6 +131,7 @@ PROGRAMS: Mapping[str, Program] = {
         shell="run_shell_command",
         write="write_file",
         path="file_path",
+        settings=".gemini/settings.json",
     ),
 }
 
