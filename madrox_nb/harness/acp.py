@@ -100,7 +100,7 @@ class _Turn:
     """Of the message being spoken."""
     said: str = ""
     refused: str = ""
-    """What it was not allowed, while it has said nothing to it."""
+    """What it was not allowed, while it has said and done nothing since."""
     calls: dict[str, Call] = field(default_factory=dict)
 
 
@@ -350,8 +350,10 @@ class Acp(Harness):
         if params["sessionId"] != self.session:  # a sub-agent's
             return
         kind = update["sessionUpdate"]
-        if kind == "usage_update":
-            self._bill = dollars(update.get("cost")) if update.get("cost") else self._bill
+        if kind == "usage_update" and update.get("cost"):
+            self._bill = dollars(update["cost"])
+            if self._billed is None and not self.turn:  # what the session had cost before
+                self._billed = self._bill
         if not self.turn:  # history, or nobody listens
             return
         match kind:
@@ -394,7 +396,9 @@ class Acp(Harness):
             yield from self._spoke()
             yield self._called(call)
         if call.done and not call.over:
-            yield self._returned(call, ok=call.status == "completed")
+            ok = call.status == "completed"
+            self._now.refused = "" if ok else self._now.refused
+            yield self._returned(call, ok=ok)
 
     def _call(self, update: Json) -> Call:
         return self._now.calls.setdefault(update["toolCallId"], Call(update["toolCallId"]))
