@@ -21,9 +21,16 @@ import pytest
 from acp_programs import PROGRAMS, Program, call, program
 from model import Model
 
-from madrox_nb import library
-from madrox_nb.errors import HarnessNotReady
-from madrox_nb.events import AgentStopped, ApprovalAnswered, ToolCalled, ToolReturned, TurnStarted
+from madrox_nb.errors import BadInput, HarnessNotReady
+from madrox_nb.events import (
+    AgentStopped,
+    ApprovalAnswered,
+    ApprovalAsked,
+    ToolCalled,
+    ToolReturned,
+    TurnStarted,
+)
+from madrox_nb.library import variable_for
 from madrox_nb.notebook import Madrox
 from madrox_nb.tree import Tree
 
@@ -31,9 +38,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture
-def make(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Program]]:
-    """Makes a real agent of the family known to the run, in an environment that holds only what it needs."""
-    lent = dict(library._lent)
+def make(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Program]:
+    """Points the run at a real agent of the family, in an environment that holds only what that one needs."""
 
     def known(name: str) -> Program:
         agent = program(name)
@@ -42,17 +48,14 @@ def make(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         launcher = tmp_path / name
         launcher.write_text(f'#!/bin/sh\nexec {shlex.join(agent.command)} "$@"\n')
         launcher.chmod(0o755)
-        env = {**agent.env(home, model.url), library.binary_variable(name): str(launcher)}
+        env = {**agent.env(home, model.url), variable_for(name, "MADROX_{}_BIN"): str(launcher)}
         for variable in tuple(os.environ):
             monkeypatch.delenv(variable)
         for variable, value in env.items():
             monkeypatch.setenv(variable, value)
-        library.lend(agent.harness)
         return agent
 
-    yield known
-    library._lent.clear()
-    library._lent.update(lent)
+    return known
 
 
 @pytest.fixture(params=list(PROGRAMS))
@@ -66,8 +69,8 @@ def opencode(make: Callable[[str], Program]) -> Program:
 
 
 @contextmanager
-def opened(tmp_path: Path) -> Iterator[Madrox]:
-    with Madrox(home=tmp_path / "madrox", port=0) as madrox:
+def opened(tmp_path: Path, **settings: Any) -> Iterator[Madrox]:
+    with Madrox(home=tmp_path / "madrox", port=0, **settings) as madrox:
         yield madrox
 
 
@@ -199,20 +202,77 @@ def test_one_that_ignores_the_end_of_its_input_is_ended_all_the_same(agent: Prog
 def test_it_may_edit_in_its_workspace_and_nothing_else_unless_told(agent: Program, tmp_path: Path) -> None:
     outside = tmp_path / "out.txt"
     with opened(tmp_path) as madrox:
-        lead = madrox.spawn("lead", harness=agent.name)
+        lead = madrox.spawn("lead", harness=agent.name, permissions="edits")
         inside = lead.workspace / "in.txt"
         sensitive = lead.workspace / agent.settings
         for prompt in (agent.writes(inside), agent.writes(sensitive), agent.touch(str(outside))):
             assert lead.send(prompt).ok
-        answered = [(event.decision, event.by) for event in events(madrox, ApprovalAnswered)]
+        decisions = [event.decision for event in events(madrox, ApprovalAnswered)]
         free = madrox.spawn("free", harness=agent.name, permissions="all")
         assert free.send(agent.touch(str(tmp_path / "free.txt"))).ok
 
     assert "written" == inside.read_text()
     assert not sensitive.exists()
     assert not outside.exists()
-    assert [("allow", "policy"), ("deny", "policy"), ("deny", "policy")] == answered
+    assert ["allow", "deny", "deny"] == decisions
     assert (tmp_path / "free.txt").exists()
+
+
+def test_a_person_allows_what_it_asks_and_an_interrupt_withdraws_the_question(
+    agent: Program, tmp_path: Path
+) -> None:
+    with opened(tmp_path, attended="yes") as madrox:
+        lead = madrox.spawn("lead", harness=agent.name, permissions="ask")
+        pending = lead.send(agent.touch("allowed"), wait=False)
+        madrox.approve(asked(madrox, 1))
+        assert pending.wait().ok
+        pending = lead.send(agent.touch("overtaken"), wait=False)
+        asked(madrox, 2)
+        lead.interrupt()
+        overtaken = pending.wait()
+        decisions = [(event.decision, event.by) for event in events(madrox, ApprovalAnswered)]
+
+        assert "interrupted" == overtaken.outcome
+        assert (lead.workspace / "allowed").exists()
+        assert not (lead.workspace / "overtaken").exists()
+        assert [("allow", "you"), ("withdrawn", "lead")] == decisions
+        assert "idle" == lead.state
+
+
+def asked(madrox: Madrox, count: int) -> str:
+    """Wait for the nth question of the run; returns its id."""
+    came = threading.Event()
+    stop = madrox.manager.ledger.listen(lambda entry: came.set())
+    try:
+        while len(found := events(madrox, ApprovalAsked)) < count:
+            assert came.wait(30)
+            came.clear()
+    finally:
+        stop()
+    return str(found[-1].approval)
+
+
+def test_a_suspended_opencode_wakes_for_a_message_where_it_was(opencode: Program, tmp_path: Path) -> None:
+    with opened(tmp_path) as madrox:
+        lead = madrox.spawn("lead", harness="opencode")
+        lead.send("remember mango")
+        lead.suspend()
+        assert 0 == len(madrox.manager.processes)
+
+        assert "remember mango" in lead.send("what was it?").text
+
+
+def test_what_it_can_not_do_is_refused_with_words(agent: Program, tmp_path: Path) -> None:
+    with opened(tmp_path) as madrox:
+        lead = madrox.spawn("lead", harness=agent.name)
+        lead.send("one")
+        with pytest.raises(BadInput, match="can't be forked"):
+            lead.fork()
+        if not agent.harness.features.resume:
+            with pytest.raises(BadInput, match="can't be suspended"):
+                lead.suspend()
+
+        assert "idle" == lead.state
 
 
 def test_what_opencode_reads_and_searches_in_its_workspace_needs_no_person(
