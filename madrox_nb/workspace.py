@@ -18,7 +18,9 @@ from pathlib import Path
 from .errors import BadInput
 
 IGNORE_ALL = "*\n"
-SENSITIVE = frozenset({".git", ".claude", ".mcp.json"})
+SENSITIVE = frozenset(
+    {".git", ".claude", ".mcp.json", ".gemini", ".opencode", "opencode.json", "opencode.jsonc"}
+)
 """What is written there is carried out by git or a CLI the next time somebody runs it."""
 
 
