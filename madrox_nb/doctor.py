@@ -118,7 +118,7 @@ def _versions() -> dict[str, str | None]:
     here = {
         "madrox_nb": __version__,
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": platform.platform(terse=True),
     }
     return {**here, **{name: _installed(name) for name in JUPYTER}}
 
