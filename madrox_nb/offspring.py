@@ -102,13 +102,13 @@ def _lineage(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
 
 def _look(process: psutil.Process, agent: str, is_agent: bool, redacted: Callable[[str], str]) -> Offspring:
     with process.oneshot():
-        cpu, command = process.cpu_times(), redacted(shlex.join(process.cmdline()) or process.name())
+        cpu, command = sum(process.cpu_times()[:2]), redacted(shlex.join(process.cmdline()) or process.name())
         return Offspring(
             pid=process.pid,
             agent=agent,
             command=command if len(command) <= LONGEST else f"{command[: LONGEST - 1]}…",
             started=datetime.fromtimestamp(process.create_time(), UTC),
-            cpu_s=round(cpu.user + cpu.system, 2),
+            cpu_s=round(cpu, 2),
             rss_mb=round(process.memory_info().rss / 1e6, 1),
             is_agent=is_agent,
         )
