@@ -24,6 +24,7 @@ import orjson
 
 from . import config, views
 from .display import Live, Waiting, attended
+from .errands import Errands
 from .errors import NotRunning
 from .events import (
     ApprovalAnswered,
@@ -227,6 +228,7 @@ class Run:
         self.token_file = chosen.home / "token"
         self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
         self.manager.ledger.listen(self._apply)
+        self.manager.ledger.listen(Errands(self.manager).heard)
         self.manager.watch(self._hear)
         self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
 
