@@ -65,7 +65,9 @@ def test_what_an_agent_left_in_the_background_is_listed_and_ends_with_it(madrox:
     assert ["api"] == list(madrox.processes()["agent"])
 
 
-@pytest.mark.parametrize("hides", ["env -i sleep 600", "setsid sleep 600", "setsid env -i sleep 600"])
+@pytest.mark.parametrize(
+    "hides", ["env -i sleep 600", "setsid sleep 600", "setsid env -i sleep 600", "(env -i sleep 600 &)"]
+)
 def test_who_leaves_its_group_or_clears_its_environment_still_belongs_to_its_agent(
     madrox: Madrox, hides: str
 ) -> None:
