@@ -526,16 +526,19 @@ def _tokens(usage: UsageReported) -> int:
 
 def _check_strangers(cls: type[Harness], story: _Story, told: _Told) -> None:
     """Messages of a later version, and garbage, in between: they give nothing and change nothing."""
-    player = _Player(cls, story)
+    player, expected, given = _Player(cls, story), list[Item](), list[Item]()
     for (number, items), text, message in zip(told, story.lines, story.messages, strict=True):
         if message is not None and (stranger := _stranger(message)) is not None:
-            _pass_over(player, stranger, number)
+            given += _passed_over(player, stranger, number)
         if all(story.messages):
             _check_lines(player.codec, GARBAGE[number % len(GARBAGE) :][:1] + NOT_OBJECTS[:1], number, True)
-        if repr(items) != repr(player.try_read(text, number)):
+        given += player.try_read(text, number)
+        expected += items
+        if repr(expected) != repr(given):
+            new = [item for item in given[len(expected) - len(items) :] if item not in items]
             raise Broken(
                 "what can't be read changes nothing",
-                f"after unknown messages and garbage, not {items}",
+                f"after unknown messages and garbage {new or 'less'} instead of {items}",
                 number,
             )
 
@@ -550,14 +553,16 @@ def _stranger(message: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _pass_over(player: _Player, stranger: str, number: int) -> None:
+def _passed_over(player: _Player, stranger: str, number: int) -> list[Item]:
+    """What an unknown message gave. It may be refused, and it may bring to light what we did before it."""
     rule = "unknown messages give nothing"
     try:
         items = list(player.codec.read(stranger))
     except Exception as exc:
         raise Broken(rule, f"{exc!r} on {stranger[:200]}", number) from exc
-    if more := [item for item in items if not isinstance(item, Write)]:  # a request may be refused
+    if more := [item for item in items if not isinstance(item, Write | Withdraw)]:
         raise Broken(rule, f"{more} out of {stranger[:200]}", number)
+    return [item for item in items if isinstance(item, Withdraw)]
 
 
 def _check_garbage(cls: type[Harness], story: _Story, lines: Sequence[str]) -> None:

@@ -194,6 +194,17 @@ def test_a_question_of_an_interrupted_turn_is_not_answered_but_may_be_withdrawn(
     assert Withdraw(request="r1") in replay(Good, wire("ready", "ask r1", "cancel r1", "end cut"))
 
 
+def test_what_an_interrupt_withdraws_may_be_told_with_the_next_line_whatever_it_is() -> None:
+    class Late(Good):
+        def items(self, kind: str, text: str) -> Iterable[Any]:
+            if self.stopping:
+                yield from (Withdraw(request=request) for request in sorted(self.asked))
+                self.asked.clear()
+            yield from super().items(kind, text)
+
+    check_harness(Late, wire("ready", "ask r1", "end cut"))
+
+
 def test_a_cli_that_takes_one_turn_is_prompted_once() -> None:
     once = wicked(features=Features(usage=True, cost=True, structured=True))
     check_harness(once, wire("ready", "said a", "end done"))
@@ -500,7 +511,7 @@ class Trusting(Good):
     [
         (
             Counting,
-            "what can't be read changes nothing: line 4: after unknown messages and garbage, not [TurnSaid",
+            "what can't be read changes nothing: line 4: after unknown messages and garbage [TurnSaid",
         ),
         (Forgetful, "a codec raises nothing but Unreadable: line 7: KeyError('c1') on a line read twice: {"),
         (Unprompted, "a codec raises nothing but Unreadable: line 9: AttributeError"),
