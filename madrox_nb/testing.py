@@ -21,16 +21,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from .errors import MadroxError
 from .events import (
-    AgentReady,
     AgentSpawned,
     AgentStopped,
     ApprovalAnswered,
@@ -47,15 +45,23 @@ from .events import (
     UsageReported,
 )
 from .harness import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw, Write
+from .replays import (
+    Broken,
+    Moves,
+    Player,
+    Story,
+    Told,
+    Transcript,
+    Watch,
+    nothing_but_unreadable,
+    replayed,
+    story_of,
+    with_interrupts,
+)
 from .tree import Tree
 
-Move = Literal["interrupt", "steer"]
-Moves = Mapping[int, Move]
-"""Number of a turn → what is done at its first word."""
-Transcript = Path | str | Iterable[str]
-"""A file of lines, or the lines."""
+__all__ = ["Broken", "check_harness", "replay"]
 
-CANARY: Final = "canary-T0ken-that-must-not-be-seen"
 NOON: Final = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KINDS: Final = ("type", "method", "kind", "event", "subtype", "sessionUpdate")
 """Where a message of a JSON protocol says what it is."""
@@ -82,15 +88,6 @@ DEEPEST: Final = 5
 _OF_THE_TURN: Final = (TurnSaid, ToolCalled, ToolReturned, TurnEnded, UsageReported, TextDelta)
 
 
-class Broken(AssertionError):
-    """A rule of the contract that a harness breaks."""
-
-    def __init__(self, rule: str, saw: str, line: int = 0) -> None:
-        self.rule, self.saw, self.line = rule, saw, line
-        where = f"line {line}: " if line else ""
-        super().__init__(f"{rule}: {where}{saw}")
-
-
 # what there is to call
 
 
@@ -103,14 +100,14 @@ def check_harness(
     are fields of `Brief`. Raises `Broken`, an AssertionError that names the rule, the
     transcript's line and what was seen there.
     """
-    story = _story(transcript, moves, brief)
+    story = story_of(transcript, moves, brief)
     _check_class(cls)
     _check_launch(cls, story.brief)
     if not story.lines:
         _check_garbage(cls, story, GARBAGE)
         return
-    story = _with_interrupts(cls, story)
-    told = _replayed(cls, story, watch=_Contract(cls, story.brief))
+    story = with_interrupts(cls, story)
+    told = replayed(cls, story, watch=_Contract(cls, story.brief))
     _check_same(cls, story, told)
     _check_features(cls, told)
     _check_strangers(cls, story, told)
@@ -125,213 +122,17 @@ def replay(
 ) -> list[Item]:
     """What a recorded wire means: every item that the codec gives, in order.
 
-    A line that it can't read gives none. Raises whatever else the codec raises.
+    A line that it can't read gives none. Raises `Broken` for whatever else the codec raises.
     """
-    story = _with_interrupts(cls, _story(transcript, moves, brief))
-    return [item for _, items in _replayed(cls, story) for item in items]
-
-
-# a story
-
-
-@dataclass(frozen=True)
-class _Story:
-    """What the CLI wrote, and what we did."""
-
-    lines: tuple[str, ...]
-    brief: Brief
-    moves: Moves
-    concluded: bool = False
-    """The moves were not said."""
-
-    @property
-    def messages(self) -> list[dict[str, Any] | None]:
-        """The lines as JSON objects; None for one that is none."""
-        return [_object(line) for line in self.lines]
-
-
-def _story(transcript: Transcript, moves: Moves | None, brief: Mapping[str, Any]) -> _Story:
-    beside: Mapping[str, Any] = {}
-    if isinstance(transcript, str | Path):
-        path = Path(transcript)
-        transcript = path.read_text(encoding="utf-8").split("\n")
-        if path.with_suffix(".json").exists() and path.suffix != ".json":
-            beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    lines = tuple(line.removesuffix("\n") for line in transcript)
-    while lines and not lines[-1]:
-        lines = lines[:-1]
-    if moves is None and "moves" in beside:
-        moves = {int(number): move for number, move in beside["moves"].items()}
-    for move in (moves or {}).values():
-        if move not in get_args(Move):
-            raise ValueError(f"{move!r} is no move; known: {', '.join(get_args(Move))}")
-    return _Story(lines, _brief({**beside.get("brief", {}), **brief}), moves or {}, moves is None)
-
-
-def _brief(given: Mapping[str, Any]) -> Brief:
-    known: dict[str, Any] = {
-        "agent": "lead",
-        "command": ("/bin/the-cli", "--first"),
-        "workspace": "/home/me/work/lead",
-        "files": "/home/me/private/lead",
-        "sessions": "/home/me/sessions",
-        "instructions": "You are lead.",
-        "session": "11111111-2222-4333-8444-555555555555",
-        "mcp_url": "http://127.0.0.1:8001/mcp",
-        "mcp_token": CANARY,
-    }
-    for name in ("command", "extra_args"):
-        if name in given:
-            given = {**given, name: tuple(given[name])}
-    return Brief(**{**known, **given})
-
-
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _with_interrupts(cls: type[Harness], story: _Story) -> _Story:
-    """Conclude which turns were interrupted: those that so end interrupted and else failed."""
-    if not story.concluded or not cls.features.interrupt:
-        return story
-    ends = _ends(_replayed(cls, story))
-    tried: dict[int, Move] = {
-        number: "interrupt" for number, end in enumerate(ends, 1) if end.outcome == "failed"
-    }
-    moved = _ends(_replayed(cls, replace(story, moves=tried)))
-    kept = {n: m for n, m in tried.items() if n <= len(moved) and moved[n - 1].outcome == "interrupted"}
-    return replace(story, moves=kept, concluded=False)
-
-
-def _ends(told: _Told) -> list[TurnEnded]:
-    return [item for _, items in told for item in items if isinstance(item, TurnEnded)]
-
-
-# the replay
-
-
-_Told = list[tuple[int, list[Item]]]
-"""Number of each line, from 1, and its items."""
-
-
-class _Watch:
-    """Looks on while a story is replayed. This one sees nothing amiss."""
-
-    def prompted(self, codec: Harness, turn: str, lines: list[str], line: int) -> None:
-        """`turn` was begun, after that line was read."""
-
-    def read(self, codec: Harness, item: Item, line: int) -> None:
-        """An item of that line."""
-
-    def wrote(self, lines: list[str], line: int) -> None:
-        """The codec wants these written."""
-
-    def ended(self, codec: Harness, line: int) -> None:
-        """That was the last line."""
-
-
-@dataclass
-class _Player:
-    """One codec, and the part of the manager: it prompts, answers and makes the moves."""
-
-    cls: type[Harness]
-    story: _Story
-    watch: _Watch = field(default_factory=_Watch)
-    interrupts_between: bool = False
-    """Interrupt wherever no turn is under way."""
-    idle_writes: int = 0
-    """Lines that those interrupts wanted written."""
-
-    def __post_init__(self) -> None:
-        self.codec = self.cls(self.story.brief)
-        self.codec.launch()
-        self.turns, self.moved, self.ready = 0, False, False
-        self.watch.wrote(list(self.codec.greet()), 0)
-
-    def read(self, text: str, line: int) -> list[Item]:
-        """Feed one line. Raises what the codec raises."""
-        items = list(self.codec.read(text))
-        for item in items:
-            self.watch.read(self.codec, item, line)
-            self._react(item, line)
-        return items
-
-    def try_read(self, text: str, line: int) -> list[Item]:
-        """The same; a line that it can't read gives nothing."""
-        try:
-            return self.read(text, line)
-        except Unreadable:
-            return []
-
-    def _react(self, item: Item, line: int) -> None:
-        if isinstance(item, Write):
-            self.watch.wrote([item.line], line)
-        elif isinstance(item, AgentReady | TurnEnded):
-            self.begin(isinstance(item, AgentReady), line)
-        elif isinstance(item, TextDelta | TurnSaid | ToolCalled | Ask):
-            moved = self._move(line)
-            if isinstance(item, Ask) and not moved:
-                verdict = "allow" if self.codec.turn else "deny"
-                self.watch.wrote(list(self.codec.answer(item.request, verdict)), line)  # type: ignore[arg-type]
-
-    def begin(self, by_ready: bool, line: int) -> None:
-        """Give the next prompt, when it is time for one."""
-        if self.interrupts_between and not self.codec.turn:
-            self.idle_writes += len(list(self.codec.interrupt()))
-        if (by_ready and self.ready) or (self.turns and not self.cls.features.multi_turn):
-            self.ready = True
-            return
-        self.ready = True
-        self.turns, self.moved = self.turns + 1, False
-        turn = f"{self.story.brief.agent}.t{self.turns}"
-        lines = list(self.codec.prompt(turn, f"prompt {self.turns}\nof two lines"))
-        self.watch.prompted(self.codec, turn, lines, line)
-
-    def _move(self, line: int) -> bool:
-        """Whether this turn is interrupted; makes its move the first time."""
-        move = self.story.moves.get(self.turns)
-        if move is None or not self.codec.turn:
-            return False
-        if not self.moved:
-            self.moved = True
-            steer = f"{self.story.brief.agent}.s{self.turns}"
-            wrote = self.codec.interrupt() if move == "interrupt" else self.codec.steer(steer, "also this")
-            self.watch.wrote(list(wrote), line)
-        return move == "interrupt"
-
-
-def _replayed(cls: type[Harness], story: _Story, watch: _Watch | None = None, **how: bool) -> _Told:
-    """Raises `Broken` for whatever the codec raises besides `Unreadable`."""
-    told: _Told = []
-    with _nothing_but_unreadable(0, "before the first line"):
-        player = _Player(cls, story, watch or _Watch(), **how)
-    for number, text in enumerate(story.lines, 1):
-        with _nothing_but_unreadable(number, f": {text[:200]}"):
-            told.append((number, player.try_read(text, number)))
-    player.watch.ended(player.codec, len(story.lines))
-    return told
-
-
-@contextmanager
-def _nothing_but_unreadable(line: int, how: str) -> Iterator[None]:
-    """Whatever else is raised in here is a rule broken."""
-    try:
-        yield
-    except (Unreadable, Broken):
-        raise
-    except Exception as exc:
-        raise Broken("a codec raises nothing but Unreadable", f"{exc!r} {how}", line) from exc
+    story = with_interrupts(cls, story_of(transcript, moves, brief))
+    return [item for _, items in replayed(cls, story) for item in items]
 
 
 # the rules that one replay shows
 
 
 @dataclass
-class _Contract(_Watch):
+class _Contract(Watch):
     """Watches a replay for what the contract forbids."""
 
     cls: type[Harness]
@@ -405,9 +206,11 @@ class _Contract(_Watch):
                 if self.open.pop(item.call, None) is None:
                     raise Broken("only calls under way return", f"{item.call} is not", line)
             case TurnEnded():
-                self._end(item, now, line)
+                self._end(codec, item, now, line)
 
-    def _end(self, ended: TurnEnded, now: str, line: int) -> None:
+    def _end(self, codec: Harness, ended: TurnEnded, now: str, line: int) -> None:
+        if codec.turn:
+            raise Broken("a turn's end empties turn", f"after the end of {now} it is {codec.turn!r}", line)
         if now not in self.reports:
             raise Broken("usage is reported before a turn ends", f"{now} ended {ended.outcome} without", line)
         if self.open and ended.outcome == "ok":
@@ -482,13 +285,13 @@ def _check_launch(cls: type[Harness], brief: Brief) -> None:
 # the rules that a disturbed replay shows
 
 
-def _check_same(cls: type[Harness], story: _Story, told: _Told) -> None:
-    for (number, items), (_, again) in zip(told, _replayed(cls, story), strict=True):
+def _check_same(cls: type[Harness], story: Story, told: Told) -> None:
+    for (number, items), (_, again) in zip(told, replayed(cls, story), strict=True):
         if repr(items) != repr(again):  # NaN is never equal to itself, but is spelled the same
             raise Broken("reading is deterministic", f"{items} and then {again}", number)
 
 
-def _check_features(cls: type[Harness], told: _Told) -> None:
+def _check_features(cls: type[Harness], told: Told) -> None:
     """What the transcript shows and what is declared are the same, as far as it shows it."""
     reported = spoken = 0
     for number, items in told:
@@ -524,9 +327,9 @@ def _tokens(usage: UsageReported) -> int:
     return usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens
 
 
-def _check_strangers(cls: type[Harness], story: _Story, told: _Told) -> None:
+def _check_strangers(cls: type[Harness], story: Story, told: Told) -> None:
     """Messages of a later version, and garbage, in between: they give nothing and change nothing."""
-    player, expected, given = _Player(cls, story), list[Item](), list[Item]()
+    player, expected, given = Player(cls, story), list[Item](), list[Item]()
     for (number, items), text, message in zip(told, story.lines, story.messages, strict=True):
         if message is not None and (stranger := _stranger(message)) is not None:
             given += _passed_over(player, stranger, number)
@@ -553,7 +356,7 @@ def _stranger(message: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _passed_over(player: _Player, stranger: str, number: int) -> list[Item]:
+def _passed_over(player: Player, stranger: str, number: int) -> list[Item]:
     """What an unknown message gave. It may be refused, and it may bring to light what we did before it."""
     rule = "unknown messages give nothing"
     try:
@@ -565,8 +368,8 @@ def _passed_over(player: _Player, stranger: str, number: int) -> list[Item]:
     return [item for item in items if isinstance(item, Withdraw)]
 
 
-def _check_garbage(cls: type[Harness], story: _Story, lines: Sequence[str]) -> None:
-    player = _Player(cls, story)
+def _check_garbage(cls: type[Harness], story: Story, lines: Sequence[str]) -> None:
+    player = Player(cls, story)
     _check_lines(player.codec, lines, 0, False)
 
 
@@ -583,23 +386,23 @@ def _check_lines(codec: Harness, lines: Iterable[str], number: int, must: bool) 
             raise Broken("garbage raises Unreadable", f"{line[:80]!r} gave {items}", number)
 
 
-def _check_quiet_interrupts(cls: type[Harness], story: _Story, told: _Told) -> None:
+def _check_quiet_interrupts(cls: type[Harness], story: Story, told: Told) -> None:
     """An interrupt between turns comes too late, and that is all.
 
     Where the codec writes a line for it, the recorded CLI did not answer that line, so
     only that nothing is raised can be seen.
     """
-    player = _Player(cls, story, interrupts_between=True)
+    player = Player(cls, story, interrupts_between=True)
     for (number, items), text in zip(told, story.lines, strict=True):
-        with _nothing_but_unreadable(number, "after an interrupt between turns"):
+        with nothing_but_unreadable(number, "after an interrupt between turns"):
             again = player.try_read(text, number)
         if not player.idle_writes and repr(items) != repr(again):
             raise Broken("an interrupt between turns is harmless", f"{again} instead of {items}", number)
 
 
-def _check_disorder(cls: type[Harness], story: _Story) -> None:
+def _check_disorder(cls: type[Harness], story: Story) -> None:
     """Lines twice, backwards, and before they were asked for."""
-    twice, backwards, asleep = _Player(cls, story), _Player(cls, story), cls(story.brief)
+    twice, backwards, asleep = Player(cls, story), Player(cls, story), cls(story.brief)
     numbered = list(enumerate(story.lines, 1))
     for line, text in numbered:
         for _ in range(2):
@@ -607,13 +410,13 @@ def _check_disorder(cls: type[Harness], story: _Story) -> None:
     for line, text in reversed(numbered):
         _survives(backwards, text, line, "read backwards")
     for line, text in numbered:
-        with _nothing_but_unreadable(line, "on a line read before greet()"), suppress(Unreadable):
+        with nothing_but_unreadable(line, "on a line read before greet()"), suppress(Unreadable):
             list(asleep.read(text))
 
 
-def _check_damage(cls: type[Harness], story: _Story) -> None:
+def _check_damage(cls: type[Harness], story: Story) -> None:
     """Each kind of message with each of its fields missing, or holding something else."""
-    player, known = _Player(cls, story), set[str]()
+    player, known = Player(cls, story), set[str]()
     for number, (text, message) in enumerate(zip(story.lines, story.messages, strict=True), 1):
         if message is not None and (shape := _shape(message)) not in known:
             known.add(shape)
@@ -625,8 +428,8 @@ def _check_damage(cls: type[Harness], story: _Story) -> None:
     _check_lines(player.codec, (*GARBAGE, *NOT_OBJECTS), len(story.lines), False)
 
 
-def _survives(player: _Player, text: str, line: int, how: str) -> None:
-    with _nothing_but_unreadable(line, f"on a line {how}: {text[:200]}"), suppress(Unreadable):
+def _survives(player: Player, text: str, line: int, how: str) -> None:
+    with nothing_but_unreadable(line, f"on a line {how}: {text[:200]}"), suppress(Unreadable):
         player.read(text, line)
 
 
@@ -650,10 +453,10 @@ def _damaged(message: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, A
             yield from ({**message, name: [inner, *value[1:]]} for inner in _damaged(value[0], depth + 1))
 
 
-def _check_lost(cls: type[Harness], story: _Story) -> None:
+def _check_lost(cls: type[Harness], story: Story) -> None:
     """At whatever line the CLI goes away: what is known then is usage of the turn under way."""
     rule = "lost tells the usage of the turn under way"
-    player = _Player(cls, story)
+    player = Player(cls, story)
     for number, text in enumerate(story.lines, 1):
         player.try_read(text, number)
         try:

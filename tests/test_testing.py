@@ -316,6 +316,11 @@ WICKED: list[tuple[str, str, dict[str, Any]]] = [
         {"items": on("ping", lambda self, told: [TurnSaid(agent="lead", turn="", text="early")])},
     ),
     (
+        "a turn's end empties turn",
+        "line 8: after the end of lead.t1 it is 'lead.t1'",
+        {"items": on("end", lambda self, told: setattr(self, "turn", told[1].turn) or told)},
+    ),
+    (
         "usage is reported before a turn ends",
         "line 8: lead.t1 ended ok without",
         {"items": on("end", lambda self, told: told[1:])},
@@ -438,7 +443,9 @@ WICKED: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "saw", "attributes"), WICKED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("rule", "saw", "attributes"), WICKED, ids=[f"{n}-{rule}" for n, (rule, _, _) in enumerate(WICKED)]
+)
 def test_a_wicked_codec_is_found_out(rule: str, saw: str, attributes: dict[str, Any]) -> None:
     with pytest.raises(Broken) as raised:
         check_harness(wicked(**attributes), STORY)
