@@ -74,6 +74,7 @@ def test_a_block_spawns_a_child_whose_answer_comes_like_any_message(madrox: Madr
     assert "1. spawn name=scout role=debugger harness=rehearsal: spawned scout (debugger, rehearsal, " in note
     assert "The answer comes as your next prompt" in note
     assert "get_pending_replies" not in note
+    assert errands.SENDER in set(madrox.messages()["sender"])
     handed = of(madrox, TurnStarted, "lead")[-1]
     assert "scout" == handed.sender
     assert "[madrox.m1] madrox writes:\nWhat came of the blocks in your turn lead.t1:\n1. " in handed.text
