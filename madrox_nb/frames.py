@@ -25,6 +25,7 @@ import pandas as pd
 from .errors import BadInput
 from .events import KINDS, NAN, AgentSpawned, Entry, TurnStarted, Unknown
 from .folds import Approvals, Costs, Inboxes, Usage, turns
+from .harness import Features
 from .tree import Tree
 
 TEXT: Final = "string"
@@ -110,6 +111,27 @@ COSTS: Final[Columns] = {
     "subtree_tokens": COUNT,
     "subtree_usd": AMOUNT,
     "subtree_exact": FLAG,
+}
+
+HARNESSES: Final[Columns] = {
+    "harness": TEXT,
+    "installed": FLAG,
+    "command": TEXT,
+    "version": TEXT,
+    "tested": TEXT,
+    "note": TEXT,
+    **{f.name: FLAG for f in fields(Features)},
+    "provides": TEXT,
+}
+
+PROCESSES: Final[Columns] = {
+    "pid": COUNT,
+    "agent": TEXT,
+    "command": TEXT,
+    "started": TIME,
+    "cpu_s": AMOUNT,
+    "rss_mb": AMOUNT,
+    "is_agent": FLAG,
 }
 
 log = logging.getLogger(__name__)
@@ -273,6 +295,16 @@ class Frames:
 def texts(found: Iterable[Mapping[str, object]], *columns: str) -> pd.DataFrame:
     """A small table of texts, indexed by the first column."""
     return _frame(dict.fromkeys(columns, TEXT), found)
+
+
+def harnesses(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """One row a harness, as `inventory` found them."""
+    return _frame(HARNESSES, found)
+
+
+def processes(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """One row a process, as `offspring` found them."""
+    return _frame(PROCESSES, found)
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -224,6 +224,14 @@ def _roles(call: Use) -> Any:
     return roles()
 
 
+def _harness_table(call: Use) -> Any:
+    return call.madrox.harnesses()
+
+
+def _processes(call: Use) -> Any:
+    return call.madrox.processes(call.agent)
+
+
 def _help(call: Use) -> None:
     if call.about is None:
         sys.stdout.write(overview())
@@ -326,6 +334,9 @@ def _grammar() -> dict[str, _Command]:
     new("config", "the settings in force, and where each comes from", _config)
     new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
     new("roles", "the roles that spawn knows", _roles)
+    new("harnesses", "one row a harness: is its CLI here, which version, what it can do", _harness_table)
+    c = new("processes", "one row a process of the system that belongs to a living agent", _processes)
+    c.add("agent", nargs="?", completes=AGENT, help="of this one alone")
     c = new("help", "this, or all about one command", _help)
     c.add("about", nargs="?", metavar="COMMAND", completes="command")
     new("close", "end every agent and the run", _close)

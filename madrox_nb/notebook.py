@@ -119,6 +119,19 @@ class _Face:
         """The roles that `spawn` knows."""
         return roles()
 
+    def harnesses(self) -> pd.DataFrame:
+        """One row a harness: where its CLI is, its version, what it can do. Asks each CLI once."""
+        from .frames import harnesses
+        from .inventory import inventory
+
+        return harnesses(found.row() for found in inventory(self.manager.harnesses))
+
+    def processes(self, agent: str | None = None) -> pd.DataFrame:
+        """One row a process of the operating system that belongs to a living agent, or to `agent`."""
+        from .frames import processes
+
+        return processes(map(vars, self._run.offspring(agent)))
+
     def secret(self, name: str, value: str) -> None:
         """Show `{secret:name}` instead of `value` from now on, in the ledger and in cells.
 

@@ -163,7 +163,7 @@ class Processes:
         fork_of: str,
     ) -> None:
         try:
-            brief = await self._brief(agent, command, body)
+            brief = await self._brief(agent, cls, command, body)
             brief = replace(brief, resume=session, fork=bool(fork_of), fork_of=fork_of)
             codec = cls(brief)
             launch = codec.launch()
@@ -192,9 +192,10 @@ class Processes:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("%s did not start: %s", name, error)
 
-    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
+    async def _brief(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> Brief:
         token = self._tokens.issue(agent.name)
-        url = await self._mcp_url() if self._mcp_url else ""
+        mcp = cls.features.mcp
+        url = await self._mcp_url() if self._mcp_url and mcp else ""
         said = instructions(
             agent=agent.name,
             role=agent.role,
@@ -202,6 +203,7 @@ class Processes:
             workspace=agent.workspace,
             permissions=agent.permissions,
             body=body,
+            mcp=mcp,
         )
         return Brief(
             agent=agent.name,

@@ -24,6 +24,7 @@ import orjson
 
 from . import config, views
 from .display import Live, Waiting, attended
+from .errands import Errands
 from .errors import NotRunning
 from .events import (
     ApprovalAnswered,
@@ -42,6 +43,7 @@ from .folds import Usage, usage_of
 from .ledger import utc_now
 from .mail import Ticket
 from .manager import Manager
+from .offspring import Offspring, offspring
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
@@ -226,6 +228,7 @@ class Run:
         self.token_file = chosen.home / "token"
         self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
         self.manager.ledger.listen(self._apply)
+        self.manager.ledger.listen(Errands(self.manager).heard)
         self.manager.watch(self._hear)
         self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
 
@@ -305,6 +308,13 @@ class Run:
         """Where agents find their tools. The server starts when somebody asks."""
         await asyncio.shield(self._imported)
         return await self.server.start()
+
+    def offspring(self, name: str | None = None) -> list[Offspring]:
+        """The system's processes of every living agent, or of one. Raises `UnknownAgent`."""
+        tree, running = self.manager.tree, self.manager.processes
+        agents = [tree[name]] if name is not None else tree.alive()
+        pids = {a.name: runner.pid for a in agents if (runner := running.get(a.name)) and runner.pid}
+        return offspring(self.manager.run, pids, self.manager.redactor.text)
 
     # what is shown
 

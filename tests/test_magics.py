@@ -76,6 +76,9 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert ["lead", "api"] == list(line(crew, "costs").index)
     assert "max_instances" in line(crew, "config").index
     assert "architect" in line(crew, "roles").index
+    assert line(crew, "harnesses").loc["rehearsal", "installed"]
+    assert {"lead", "api"} == set(line(crew, "processes")["agent"])
+    assert {"api"} == set(line(crew, "processes api")["agent"])
     assert ["api", "lead"] == line(crew, "stop lead --tree --force")
     assert line(crew, "close") is None
     assert current() is None
@@ -437,6 +440,7 @@ def test_loading_the_extension_loads_next_to_nothing() -> None:
 def test_every_verb_of_the_face_is_a_command() -> None:
     verbs = {name for name in vars(Madrox) if not name.startswith("_")}
     views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles", "approvals"}
+    views |= {"harnesses", "processes"}
 
     assert verbs - {"agent", "terminate"} | views | {"help"} == set(COMMANDS)
     assert magics.MadroxMagics.madrox.__doc__ == overview()

@@ -29,6 +29,9 @@ else:  # started by its path: find the siblings without importing madrox_nb
 
 
 def main() -> int:
+    if sys.argv[1:] == ["--version"]:
+        os.write(1, f"rehearsal {VERSION}\n".encode())
+        return 0
     todo: Todo = SimpleQueue()
     agent = Agent(tell)
     threading.Thread(target=listen, args=(agent, todo), daemon=True).start()
