@@ -39,7 +39,6 @@ from ..events import (
     NAN,
     AgentReady,
     AgentStopped,
-    Verdict,
     Event,
     Notice,
     Outcome,
@@ -49,6 +48,7 @@ from ..events import (
     TurnEnded,
     TurnSaid,
     UsageReported,
+    Verdict,
 )
 from . import Ask, Brief, Harness, Item, Launch, Unreadable, Withdraw, Write
 

@@ -31,7 +31,6 @@ from typing import Any, ClassVar, cast
 
 from ..events import (
     AgentReady,
-    Verdict,
     Outcome,
     TextDelta,
     ToolCalled,
@@ -39,6 +38,7 @@ from ..events import (
     TurnEnded,
     TurnSaid,
     UsageReported,
+    Verdict,
 )
 from . import Ask, Brief, Harness, Item, Launch, Unreadable, Withdraw
 
