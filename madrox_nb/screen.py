@@ -10,12 +10,13 @@ JSON like any other, and a codec speaks it with the terminal instead of the prog
     from the terminal  saw     name, before, match, missing
                        quiet   text                        nothing changed for so many seconds
 
-`see` is name → {pattern, stays, always}. A pattern is a regular expression in MULTILINE mode
+`see` is name → {pattern, stays, always, more}. A pattern is a regular expression in MULTILINE mode
 that is looked for in what was printed since the last `saw` or `type`, or, when the program
 `paints`, on the whole screen. With `stays` it counts only when it is the last that was
 printed (on a screen: when nothing changes) for so many seconds, so that an answer that
 quotes a prompt is no prompt. While something is being typed only those count that are
-`always`. The first that is found ends the expectation.
+`always`. With `more` it has to be on the screen more often than when typing began. The first
+that is found ends the expectation.
 
 `before` is what was printed before the match, without control sequences, at most `KEPT`
 characters; `missing` counts those that came before them and stand in the wire log alone.
@@ -62,8 +63,8 @@ PAINTED = 4096
 """Bytes painted before the loop is left to others."""
 UNPAINTED = 256 * 1024
 """Bytes that may wait to be painted before the program has to wait."""
-SCROLLED = 5000
-"""Lines kept of what scrolled off a screen."""
+SCROLLED = 50_000
+"""Lines kept of what scrolled off a screen, as text."""
 
 Order = Mapping[str, Any]
 
@@ -248,6 +249,8 @@ class Pattern:
     """Seconds that it has to stay the last that was printed."""
     always: bool = False
     """Also while something is being typed."""
+    more: bool = False
+    """On a screen: more often than when typing began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +264,7 @@ class Expected:
     @classmethod
     def of(cls, order: Order) -> Expected:
         see = {
-            name: Pattern(each["pattern"], each.get("stays", 0.0), each.get("always", False))
+            name: Pattern(each["pattern"], each.get("stays", 0.0), each.get("always", False), each.get("more", False))
             for name, each in order["see"].items()
         }
         return cls(see, order.get("quiet", 0.0))
@@ -509,8 +512,8 @@ class Screen:
         import pyte
 
         self._loop = asyncio.get_running_loop()
-        self._screen = pyte.HistoryScreen(size[1], size[0], history=SCROLLED, ratio=0.5)
-        self._screen.write_process_input = lambda said: put(said.encode())
+        self._scrolled: deque[str] = deque(maxlen=SCROLLED)
+        self._screen = _screen(size, put, self._scrolled.append)
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._begun = ""
@@ -519,7 +522,9 @@ class Screen:
         self._held = False
         """The program waits until we have painted."""
         self._painting = self._frame = False
-        self._sought: dict[str, re.Pattern[str]] = {}
+        self._sought: dict[str, tuple[re.Pattern[str], bool]] = {}
+        self._then = ""
+        """What was there when typing began."""
         self._lines = [""] * size[0]
         self._shown = ""
         self.found: Found | None = None
@@ -560,22 +565,24 @@ class Screen:
 
     def _drawn(self) -> str:
         """The screen as lines. Only those that changed are put together again."""
-        screen = self._screen
-        for y in screen.dirty:
-            line = screen.buffer[y]
-            self._lines[y] = "".join(line[x].data for x in range(screen.columns)).rstrip()
-        screen.dirty.clear()
+        for y in self._screen.dirty:
+            self._lines[y] = _row(self._screen, y)
+        self._screen.dirty.clear()
         return "\n".join(self._lines)
 
     def _find(self) -> None:
         self.found = None
-        for name, pattern in self._sought.items():
-            if match := pattern.search(self._shown):
-                self.found = Found(name, self.text(), match.group())
+        for name, (pattern, more) in self._sought.items():
+            match = pattern.search(self._shown)
+            if match and (not more or _count(pattern, self.text()) > _count(pattern, self._then)):
+                text = self.text()
+                self.found = Found(name, text[-KEPT:], match.group(), max(0, len(text) - KEPT))
                 return
 
     def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        self._sought = {name: compiled(each, at_end=False) for name, each in patterns.items()}
+        self._sought = {
+            name: (compiled(each, at_end=False), each.more) for name, each in patterns.items()
+        }
         self._shown = self._drawn()
         self._find()
 
@@ -585,11 +592,35 @@ class Screen:
 
     def forget(self) -> None:
         self.take()
+        self._drawn()
+        self._then = self.text()
 
     def text(self) -> str:
         """What has scrolled off the top, and what is there."""
-        return "\n".join([*self._scrolled(), *self._lines]).rstrip()
+        return "\n".join([*self._scrolled, *self._lines]).rstrip()
 
-    def _scrolled(self) -> Iterator[str]:
-        for line in self._screen.history.top:
-            yield "".join(line[x].data for x in range(self._screen.columns)).rstrip()
+
+def _screen(size: tuple[int, int], put: Callable[[bytes], None], scrolled: Callable[[str], None]) -> Any:
+    """A screen of pyte's that answers its program, and says what scrolls off its top."""
+    import pyte
+
+    class Paper(pyte.Screen):
+        def index(self) -> None:
+            top, bottom = self.margins or (0, self.lines - 1)
+            if top == 0 and self.cursor.y == bottom:
+                scrolled(_row(self, 0))
+            super().index()
+
+        def write_process_input(self, data: str) -> None:
+            put(data.encode())
+
+    return Paper(size[1], size[0])
+
+
+def _row(screen: Any, y: int) -> str:
+    line = screen.buffer[y]
+    return "".join(line[x].data for x in range(screen.columns)).rstrip()
+
+
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    return sum(1 for _ in pattern.finditer(text))

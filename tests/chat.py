@@ -55,6 +55,10 @@ class Chat:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 stub.requests.append(body)
+                if self.path.endswith("/responses"):
+                    self._begin(200, "text/event-stream")
+                    self._respond(pieces(asked(body["input"]), stub.closing))
+                    return
                 prompts = [text(m["content"]) for m in body["messages"] if m["role"] == "user"]
                 if prompts[-1].startswith("ERR"):
                     self._begin(400, "application/json")
@@ -73,6 +77,23 @@ class Chat:
                         self._emit(chunk("delta", {"role": "assistant", "content": piece}, None))
                     self._emit(chunk("delta", {}, "stop"))
                     self.wfile.write(b"data: [DONE]\n\n")
+                except ConnectionError:  # the program hung up
+                    pass
+
+            def _respond(self, said: Iterator[str]) -> None:
+                """OpenAI's newer API: what Codex speaks."""
+                try:
+                    self._emit({"type": "response.created", "response": {"id": "r1"}})
+                    item = {"type": "message", "role": "assistant", "id": "m1", "content": []}
+                    self._emit({"type": "response.output_item.added", "output_index": 0, "item": item})
+                    whole = ""
+                    for piece in said:
+                        whole += piece
+                        self._emit({"type": "response.output_text.delta", "item_id": "m1", "delta": piece})
+                    item = {**item, "content": [{"type": "output_text", "text": whole}]}
+                    self._emit({"type": "response.output_item.done", "output_index": 0, "item": item})
+                    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+                    self._emit({"type": "response.completed", "response": {"id": "r1", "usage": usage}})
                 except ConnectionError:  # the program hung up
                     pass
 
@@ -97,6 +118,12 @@ def chunk(part: str, said: dict[str, str], finish: str | None) -> dict[str, Any]
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     kind = "chat.completion" + (".chunk" if part == "delta" else "")
     return {"id": "c1", "object": kind, "created": 1, "model": "stub", "choices": [choice], "usage": usage}
+
+
+def asked(items: list[dict[str, Any]]) -> list[str]:
+    """The prompts in a request to the newer API, without what the program says in their place."""
+    said = [text(item["content"]) for item in items if item.get("role") == "user"]
+    return [each for each in said if not each.startswith(("<", "# AGENTS.md"))]
 
 
 def text(content: Any) -> str:

@@ -82,7 +82,7 @@ class Profile:
     busy: str = ""
     """It works. Needed where the prompt can be seen meanwhile."""
     began: str = ""
-    """It has taken the text up, for a screen on which `busy` may be gone before it is seen."""
+    """Is on the screen once more for each text that was taken up. `busy` may be gone before it is seen."""
     shell: str = SHELL
     """The program is gone, and somebody else's prompt is there. Empty: never."""
     errors: Keys = ()

@@ -167,8 +167,10 @@ class Terminal(Harness):
         if self._state == "starting":
             yield "prompt", {"pattern": made.ready or made.prompt, "stays": max(made.stays, least)}
         elif self._state == "sent":
-            for sign in filter(None, (made.busy, made.began)):
-                yield f"began {sign}", {"pattern": sign}
+            if made.busy:
+                yield "began busy", {"pattern": made.busy}
+            if made.began:
+                yield "began", {"pattern": made.began, "more": True}
         elif self._state == "working":
             yield "prompt", {"pattern": self._done(), "stays": max(made.stays, least)}
         if made.shell:
@@ -177,7 +179,8 @@ class Terminal(Harness):
     def _done(self) -> str:
         made = self.profile
         if not made.paints:
-            return made.prompt
+            # prompts for further lines of our text stand in one line; its own comes after an answer
+            return made.prompt if made.silent or self._interrupted else rf"(?<=\n)(?:{made.prompt})"
         idle = rf"(?!(?s:.*)(?:{made.busy}))" if made.busy else ""
         return rf"\A{idle}(?=(?s:.*)(?:{made.prompt}))(?s:.)"
 
@@ -312,9 +315,7 @@ def _overwritten(line: str) -> str:
     """What is left of a line that was written anew: the last time counts."""
     line = line.rstrip("\r").rpartition("\r")[2]
     while "\b" in line:
-        line, before = re.sub(r"[^\b]\b|^\b+", "", line), line
-        if line == before:
-            return line.replace("\b", "")
+        line = re.sub("[^\b]\b|^\b+", "", line)
     return line
 
 
