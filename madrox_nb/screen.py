@@ -417,8 +417,11 @@ class Stream(SpawnBase):  # type: ignore[misc]
     def seek(self, patterns: Mapping[str, Pattern]) -> None:
         self._put_back()
         self._sought = dict(patterns)
-        self._expecter = Expecter(self, Searcher(patterns.values())) if patterns else None
-        self._see(self._expecter.existing_data() if self._expecter else None)
+        self._expecter = None
+        if patterns:
+            searcher = Searcher(patterns.values())
+            self._expecter = Expecter(self, searcher)
+            self._see(Expecter(self, searcher, None).existing_data())  # in all that is there, once
 
     def take(self) -> None:
         self.found = self._expecter = None
