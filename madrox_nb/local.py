@@ -380,7 +380,7 @@ def _open_ends(spec: AgentSpec) -> _Ends:
 
 
 def _for_people(terminal: int, size: tuple[int, int]) -> None:
-    """What a program finds that expects a person: a size, line ends, Ctrl-C. No echo, and lines of any length."""
+    """What a program finds that expects a person: a size, line ends, Ctrl-C; no echo, lines of any length."""
     modes = termios.tcgetattr(terminal)
     modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
     modes[tty.LFLAG] |= termios.ISIG

@@ -169,7 +169,7 @@ class Runner:
             self._pipe.resume()
 
     def evidence(self) -> str:
-        """Its last words: on stderr or its terminal, else what it said instead of its protocol. Without secrets."""
+        """Its last words: on stderr or its terminal, else instead of its protocol. Without secrets."""
         words = tail(self._words_log, since=self._words_from) or "\n".join(self._said[-5:])[-2000:]
         return self._core.redacted(words)
 

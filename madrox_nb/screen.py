@@ -36,12 +36,12 @@ import codecs
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pexpect.expect import Expecter, searcher_re
-from pexpect.spawnbase import SpawnBase
+import pexpect.expect
+import pexpect.spawnbase
 
 from .nodes import AgentSpec, NodeLink
 from .transport import Line, Pipe, Reader
@@ -67,6 +67,11 @@ SCROLLED = 50_000
 """Lines kept of what scrolled off a screen, as text."""
 
 Order = Mapping[str, Any]
+
+# their stubs describe more than the classes are
+_SpawnBase: Any = pexpect.spawnbase.SpawnBase
+_Expecter: Any = pexpect.expect.Expecter
+_searcher_re: Any = pexpect.expect.searcher_re
 
 
 class Pty(Pipe):
@@ -264,7 +269,9 @@ class Expected:
     @classmethod
     def of(cls, order: Order) -> Expected:
         see = {
-            name: Pattern(each["pattern"], each.get("stays", 0.0), each.get("always", False), each.get("more", False))
+            name: Pattern(
+                each["pattern"], each.get("stays", 0.0), each.get("always", False), each.get("more", False)
+            )
             for name, each in order["see"].items()
         }
         return cls(see, order.get("quiet", 0.0))
@@ -392,7 +399,7 @@ def answers(csi: str, args: str) -> str:
     return ""
 
 
-class Stream(SpawnBase):  # type: ignore[misc]
+class Stream(_SpawnBase):  # type: ignore[misc]
     """Output as one long text, in which pexpect finds patterns.
 
     Lines that a program writes anew (spinners, bars) stay in it with their carriage
@@ -402,7 +409,7 @@ class Stream(SpawnBase):  # type: ignore[misc]
     def __init__(self, put: Callable[[bytes], None], changed: Callable[[], None]) -> None:
         super().__init__(timeout=None, searchwindowsize=WINDOW, encoding="utf-8", codec_errors="replace")
         self._put, self._changed = put, changed
-        self._expecter: Expecter | None = None
+        self._expecter: Any = None
         self._sought: dict[str, Pattern] = {}
         self._begun = ""
         self._dropped = 0
@@ -420,8 +427,8 @@ class Stream(SpawnBase):  # type: ignore[misc]
         self._expecter = None
         if patterns:
             searcher = Searcher(patterns.values())
-            self._expecter = Expecter(self, searcher)
-            self._see(Expecter(self, searcher, None).existing_data())  # in all that is there, once
+            self._expecter = _Expecter(self, searcher)
+            self._see(_Expecter(self, searcher, None).existing_data())  # in all that is there, once
 
     def take(self) -> None:
         self.found = self._expecter = None
@@ -483,10 +490,10 @@ class Stream(SpawnBase):  # type: ignore[misc]
         self._buffer.write(whole[-WINDOW:])
 
 
-class Searcher(searcher_re):  # type: ignore[misc]
+class Searcher(_searcher_re):  # type: ignore[misc]
     """pexpect's, for patterns of ours: `^` is the beginning of a line, never that of a cut window."""
 
-    def __init__(self, patterns: Sequence[Pattern] | Any) -> None:
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
         super().__init__([compiled(each, at_end=bool(each.stays)) for each in patterns])
 
     def search(self, buffer: str, freshlen: int, searchwindowsize: int | None = None) -> int:
@@ -583,9 +590,7 @@ class Screen:
                 return
 
     def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        self._sought = {
-            name: (compiled(each, at_end=False), each.more) for name, each in patterns.items()
-        }
+        self._sought = {name: (compiled(each, at_end=False), each.more) for name, each in patterns.items()}
         self._shown = self._drawn()
         self._find()
 

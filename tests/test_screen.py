@@ -304,7 +304,9 @@ async def test_enter_comes_a_while_after_all_was_read() -> None:
 async def test_a_screen_is_seen_as_a_person_sees_it() -> None:
     terminal = Terminal(paints=True)
     terminal.expect(box=r"^\| hello$")
-    terminal.prints(b"\x1b[2J\x1b[H-----\r\n| he", b"lla\bo\r\n-----\x1b[5;1Hfooter", b"\x1b[>1u\x1b[?4m\x1b[?u\x1b[>0q")
+    terminal.prints(
+        b"\x1b[2J\x1b[H-----\r\n| he", b"lla\bo\r\n-----\x1b[5;1Hfooter", b"\x1b[>1u\x1b[?4m\x1b[?u\x1b[>0q"
+    )
 
     assert "-----\n| hello\n-----\n\nfooter" == (await terminal.facts.next())["before"]
 

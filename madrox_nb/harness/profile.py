@@ -26,7 +26,7 @@ from typing import Any
 
 from ..errors import nearest
 
-SHELL = r"^(?:[\w.-]*sh-\d[\d.]*|\(?[\w.-]+@[\w.-]+[^\n]{0,200})[ ]?[$#%] $"
+SHELL = r"^(?:[\w.-]*sh-\d[\d.]*|(?:\([\w.-]+\) )?\[?[\w.-]+@[\w.-]+[^\n]{0,200}?) ?[$#%] $"
 """The prompt of a shell where the program should be: `bash-5.2$ `, `ann@host:~$ `."""
 
 Keys = tuple[str, ...]

@@ -302,7 +302,7 @@ def printed(text: str) -> str:
 
 
 def without_echo(text: str, echo: Iterable[str]) -> str:
-    """`text` without the lines at its beginning that are those of `echo`, whatever prompts stand before them."""
+    """`text` without its first lines that are those of `echo`, whatever prompts stand before them."""
     for line in echo:
         first, _, rest = text.partition("\n")
         if not first.rstrip().endswith(line.rstrip()):
@@ -320,10 +320,8 @@ def _overwritten(line: str) -> str:
 
 
 def _after_last(pattern: str, text: str) -> str | None:
-    found = None
-    for found in re.finditer(pattern, text, re.MULTILINE):
-        pass
-    return text[found.end() :] if found else None
+    ends = [found.end() for found in re.finditer(pattern, text, re.MULTILINE)]
+    return text[ends[-1] :] if ends else None
 
 
 def _line_of(text: str, place: int) -> str:

@@ -5,6 +5,7 @@ lines between `\"\"\"` with `... `, spins until the first word comes, and stops 
 """
 
 import os
+import select
 import sys
 import time
 import tty
@@ -51,24 +52,18 @@ def answer(text: str) -> None:
         say(f"\x1b[?25l{sign} \x1b[?25h")
         time.sleep(0.01)
         say("\x1b[?25l\x1b[2K\x1b[1G\x1b[?25h")
-    os.set_blocking(0, False)
     slow = text.startswith("SLOW")
     words = ("word " * 1000 if slow else f"echo: {text}").split(" ")
-    try:
-        for word in words:
-            say(word.replace("\n", "\r\n") + " ")
-            if slow:
-                time.sleep(0.01)
-            if b"\x03" in (os.read(0, 100) if ready() else b""):
-                break
-    finally:
-        os.set_blocking(0, True)
+    for word in words:
+        say(word.replace("\n", "\r\n") + " ")
+        if slow:
+            time.sleep(0.01)
+        if ready() and b"\x03" in os.read(0, 100):
+            break
     say("\r\n\r\n")
 
 
 def ready() -> bool:
-    import select
-
     return bool(select.select([0], [], [], 0)[0])
 
 

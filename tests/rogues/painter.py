@@ -6,6 +6,7 @@ Enter is pressed again; `deaf` never does; `dies` in the middle of its work.
 """
 
 import os
+import select
 import sys
 import time
 
@@ -21,14 +22,8 @@ def works(seconds: float) -> bool:
     """False: Escape was pressed."""
     for step in range(int(seconds * 20)):
         paint("", "working - esc to stop", f"* thinking {step}")
-        os.set_blocking(0, False)
-        try:
-            if b"\x1b" in os.read(0, 100):
-                return False
-        except BlockingIOError:
-            pass
-        finally:
-            os.set_blocking(0, True)
+        if select.select([0], [], [], 0)[0] and b"\x1b" in os.read(0, 100):
+            return False
         time.sleep(0.05)
     return True
 
@@ -37,6 +32,7 @@ def take(text: str) -> None:
     said.append(f"you: {text}")
     word, _, rest = text.partition(" ")
     if word == "freezes":
+        works(0.3)
         os.write(1, b"\x1b[2J\x1b[HSegmentation fault")
         time.sleep(600)
     if word == "works" and not works(float(rest)):
