@@ -11,7 +11,6 @@ import logging
 import os
 import shlex
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
@@ -19,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from . import profiles
 from .config import user_dir
 from .errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole, nearest
 from .harness import Harness, Tables
@@ -89,7 +89,10 @@ class Harnesses:
     @cached_property
     def _found(self) -> dict[str, type[Harness] | Exception]:
         """By name; in place of a class, why it can't be had."""
-        tables = {**self._tables, "terminal": {**profiles(), **self._tables.get("terminal", {})}}
+        tables = {
+            **self._tables,
+            "terminal": {**profiles.read(profile_directories()), **self._tables.get("terminal", {})},
+        }
         found: dict[str, type[Harness] | Exception] = {}
         for name, entry in _registered().items():
             try:
@@ -199,19 +202,9 @@ def variable_for(harness: str, pattern: str) -> str:
     return pattern.format(harness.upper().replace("-", "_"))
 
 
-def profiles(cwd: Path | None = None) -> dict[str, Mapping[str, Any]]:
-    """How terminal programs are spoken to: every `profiles/*.toml`, the user's own before ours.
-
-    A file that can't be read is passed over with a warning.
-    """
-    found: dict[str, Mapping[str, Any]] = {}
-    for directory in ((cwd or Path.cwd()) / "profiles", user_dir() / "profiles", HERE / "profiles"):
-        for path in sorted(directory.glob("*.toml")):
-            try:
-                found.setdefault(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError) as exc:
-                log.warning("cannot read the profile %s: %s; it is passed over", path, exc)
-    return found
+def profile_directories(cwd: Path | None = None) -> list[Path]:
+    """Where profiles of terminal programs are looked for, nearest first."""
+    return [(cwd or Path.cwd()) / "profiles", user_dir() / "profiles", profiles.SHIPPED]
 
 
 # roles

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import tty
 import weakref
@@ -111,6 +113,10 @@ class LocalNode:
     def write(self, handle: Handle, data: bytes) -> None:
         if wire := self._wires.get(handle.key):
             wire.write(data)
+
+    def unread(self, handle: Handle) -> int:
+        wire = self._wires.get(handle.key)
+        return wire.unread() if wire else 0
 
     def close_input(self, handle: Handle) -> None:
         if wire := self._wires.get(handle.key):
@@ -341,6 +347,8 @@ class _Ends:
     """Where in the log its output begins."""
     theirs: list[int]
     pty: bool
+    terminal: str = ""
+    """Path of the agent's side of its terminal."""
 
 
 def _open_ends(spec: AgentSpec) -> _Ends:
@@ -356,6 +364,8 @@ def _open_ends(spec: AgentSpec) -> _Ends:
                 out, slave = ours(*os.openpty())
                 [inp] = ours(os.dup(out))
                 tty.setraw(slave)
+                if spec.screen:
+                    _for_people(slave, spec.screen)
                 theirs = [slave]
             else:
                 their_in, inp = ours(*os.pipe())
@@ -370,8 +380,18 @@ def _open_ends(spec: AgentSpec) -> _Ends:
             raise _no_descriptors(spec)
         os.set_blocking(inp, False)
         os.set_blocking(out, False)
+        terminal = os.ttyname(theirs[0]) if spec.pty else ""
         undo.pop_all()
-        return _Ends(inp, out, log, os.fstat(log).st_size, theirs, spec.pty)
+        return _Ends(inp, out, log, os.fstat(log).st_size, theirs, spec.pty, terminal)
+
+
+def _for_people(terminal: int, size: tuple[int, int]) -> None:
+    """What a program finds that expects a person: a size, line ends, Ctrl-C; no echo, lines of any length."""
+    modes = termios.tcgetattr(terminal)
+    modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
+    modes[tty.LFLAG] |= termios.ISIG
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
+    termios.tcsetwinsize(terminal, size)
 
 
 def _no_descriptors(spec: AgentSpec) -> HarnessError:
@@ -494,6 +514,20 @@ class _Wire:
             data = data[sent:]
             self._loop.add_writer(self._ends.inp, self._write)
         self._pending += data
+
+    def unread(self) -> int:
+        """What waits here and in the terminal. Opened for the look alone: held open, it would never end."""
+        if not self._open or not self._ends.terminal:
+            return 0
+        try:
+            theirs = os.open(self._ends.terminal, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:  # it is gone; its end will be told
+            return 0
+        try:
+            waiting = fcntl.ioctl(theirs, termios.FIONREAD, bytes(4))
+        finally:
+            _close(theirs)
+        return len(self._pending) + int.from_bytes(waiting, sys.byteorder)
 
     def close_input(self) -> None:
         if self._ends.pty:

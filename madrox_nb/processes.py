@@ -17,7 +17,7 @@ from typing import cast
 from .config import Settings
 from .errors import HarnessError
 from .events import AgentStopped
-from .harness import Brief, Harness, Permissions
+from .harness import Brief, Harness, Launch, Permissions
 from .local import LocalLauncher
 from .nodes import AgentSpec, NodeLink
 from .runner import Core, Runner
@@ -171,7 +171,7 @@ class Processes:
             if launch.copies:
                 await asyncio.to_thread(copy_sessions, launch.copies)
             runner = self._runners[agent.name] = Runner(self._core, brief, codec)
-            spec = self._spec(brief, launch.argv, launch.env, pty=launch.wire == "pty")
+            spec = self._spec(brief, launch)
             await runner.start(await self._local_node(), spec, self._settings.start_timeout)
             if self._paused:
                 runner.pause()
@@ -229,18 +229,19 @@ class Processes:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         return place
 
-    def _spec(self, brief: Brief, argv: tuple[str, ...], added: Mapping[str, str], pty: bool) -> AgentSpec:
+    def _spec(self, brief: Brief, launch: Launch) -> AgentSpec:
         ours = {"MADROX_RUN": self._run, "MADROX_AGENT": f"{self._run}/{brief.agent}"}
-        env = {**self._environ, **added, **ours}
+        env = {**self._environ, **launch.env, **ours}
         files = Path(brief.files)
         return AgentSpec(
             id=brief.agent,
-            argv=argv,
+            argv=launch.argv,
             env={key: value for key, value in env.items() if value != ""},
             cwd=brief.workspace,
             wire_log=files / "wire.log",
             stderr_log=files / "stderr.log",
-            pty=pty,
+            pty=launch.wire == "pty",
+            screen=launch.screen,
         )
 
     async def _local_node(self) -> NodeLink:

@@ -28,6 +28,7 @@ from .events import (
 )
 from .harness import Ask, Brief, Harness, Item, Steered, Unreadable, Withdraw, Write
 from .nodes import AgentSpec, NodeLink
+from .screen import Pty
 from .transport import Line, Pipe, size, tail
 
 NOISE_SHOWN = 500
@@ -90,7 +91,7 @@ class Runner:
         self._ready: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self._said: list[str] = []
-        self._stderr_from = 0
+        self._words_log, self._words_from = self.stderr_log, 0
         self._given_up = False
         self._early: list[str] = []
         """Answers to what the CLI said before its start was confirmed."""
@@ -113,8 +114,9 @@ class Runner:
         Raises `HarnessNotFound`, `HarnessNotReady` (after `timeout` seconds, with what
         it said instead) or `HarnessExited`. On any of them the process is gone.
         """
-        self._stderr_from = size(self.stderr_log)
-        self._pipe = await Pipe.open(node, spec, self)
+        self._words_log = spec.wire_log if spec.pty else spec.stderr_log
+        self._words_from = size(self._words_log)
+        self._pipe = await (Pty if spec.screen else Pipe).open(node, spec, self)
         self._write((*self._early, *self.harness.greet()))
         try:
             async with asyncio.timeout(timeout):
@@ -177,8 +179,8 @@ class Runner:
             self._pipe.resume()
 
     def evidence(self) -> str:
-        """Its last words: on stderr, else what it said instead of its protocol. Without secrets."""
-        words = tail(self.stderr_log, since=self._stderr_from) or "\n".join(self._said[-5:])[-2000:]
+        """Its last words: on stderr or its terminal, else instead of its protocol. Without secrets."""
+        words = tail(self._words_log, since=self._words_from) or "\n".join(self._said[-5:])[-2000:]
         return self._core.redacted(words)
 
     # Reader: called by the wire, on the loop
