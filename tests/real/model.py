@@ -110,6 +110,9 @@ class Refuse:
 
 Answer = Say | Call | Refuse
 
+NOBODYS = "no-such-model"
+"""The one model that the stub does not have."""
+
 DIRECTIVE = re.compile(r"^(SLOW|CALL|ERR|EMPTY|DROP)\b *(.*)$", re.MULTILINE)
 
 
@@ -146,6 +149,11 @@ def text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "".join(block.get("text", f"<{block.get('type')}>") for block in content)
+
+
+def said(status: int) -> str:
+    """The words of a refusal."""
+    return f"the stub says {status}" + (f": there is no model {NOBODYS}" if status == 404 else "")
 
 
 class Api(ABC):
@@ -225,7 +233,7 @@ class Anthropic(Api):
         kinds = {400: "invalid_request_error", 429: "rate_limit_error", 529: "overloaded_error"}
         return {
             "type": "error",
-            "error": {"type": kinds.get(status, "api_error"), "message": f"the stub says {status}"},
+            "error": {"type": kinds.get(status, "api_error"), "message": said(status)},
         }
 
     def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
@@ -310,7 +318,7 @@ class Responses(Api):
         return Conversation(tuple(prompts), tuple(results))
 
     def refusal(self, status: int) -> Body:
-        return {"error": {"message": f"the stub says {status}", "type": "stub_error", "code": None}}
+        return {"error": {"message": said(status), "type": "stub_error", "code": None}}
 
     def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
         return self._response(body, usage, "completed", self._output(answer, usage))
@@ -389,7 +397,7 @@ class Chat(Api):
         return Conversation(tuple(prompts), tuple(results))
 
     def refusal(self, status: int) -> Body:
-        return {"error": {"message": f"the stub says {status}", "type": "stub_error", "code": None}}
+        return {"error": {"message": said(status), "type": "stub_error", "code": None}}
 
     def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
         calls = isinstance(answer, Call)
@@ -463,7 +471,7 @@ class Gemini(Api):
         return path.endswith(":streamGenerateContent")
 
     def refusal(self, status: int) -> Body:
-        return {"error": {"code": status, "message": f"the stub says {status}", "status": "STUB"}}
+        return {"error": {"code": status, "message": said(status), "status": "STUB"}}
 
     def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
         text = "" if isinstance(answer, Call) else "".join(answer.pieces)
@@ -546,7 +554,8 @@ class Model:
         with self._lock:
             n = len(self.requests) + 1
             conversation = api.conversation(body)
-            answer = script(conversation, self.refused, n)
+            unknown = NOBODYS in (body.get("model"), *re.split(r"[/:]", path))
+            answer = Refuse(404) if unknown else script(conversation, self.refused, n)
             request = Request(path, headers, body, conversation, Usage(n), answer)
             self.requests.append(request)
             return request

@@ -48,10 +48,10 @@ def madrox(
     kind: Kind, model: Model, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Madrox]:
     """A madrox that somebody attends, and whose environment holds nothing of this machine's but PATH."""
-    path = os.environ["PATH"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), **kind.environ(home, model)}
     for name in tuple(os.environ):
         monkeypatch.delenv(name)
-    for name, value in {"PATH": path, "HOME": str(home), **kind.environ(home, model)}.items():
+    for name, value in environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     if kind.name != "rehearsal":
@@ -298,6 +298,9 @@ def test_what_its_shell_left_behind_is_listed_and_ends_with_it(
     pending.wait()
     left = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "3217"]]
 
+    if kind.name == "codex":  # its sandbox has processes of its own, and ends them with the command
+        assert [] == left
+        return
     assert 1 == len(left)
     assert left[0].pid in madrox.processes("lead").index
     lead.stop()
