@@ -31,6 +31,8 @@ class AgentSpec:
     """Its stderr goes straight there (0600)."""
     pty: bool = False
     """A raw terminal for stdin, stdout and stderr instead of two pipes and a file."""
+    screen: tuple[int, int] | None = None
+    """Rows and columns of that terminal, for a program that people type to: its keys send signals."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,9 @@ class NodeLink(Protocol):
 
     def write(self, handle: Handle, data: bytes) -> None:
         """Write to its stdin. Never blocks; what the pipe won't take yet waits here."""
+
+    def unread(self, handle: Handle) -> int:
+        """Bytes that were written to its terminal and that it has not read, as far as can be seen."""
 
     def close_input(self, handle: Handle) -> None:
         """End its stdin, after what waits to be written."""

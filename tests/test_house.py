@@ -20,11 +20,12 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "folds harness prices redact tree views wording",
-    2: "config guard ledger library local nodes orphans portal tokens transport workspace",
-    3: "mail manager processes runner teams",
-    4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
-    "widgets",
+    1: "fences folds harness prices redact rules tree views wording",
+    2: "config guard inventory ledger library local nodes offspring orphans portal profiles screen tokens "
+    "transport workspace",
+    3: "approvals idleness mail manager processes revival runner signals teams",
+    4: "bridge calls cli demo display doctor errands frames magics notebook rehearse replays run server "
+    "testing tools values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
@@ -44,7 +45,7 @@ OUTSIDE_OF_THOUGHT = words(
     "IPython anywidget asyncio concurrent fcntl ipywidgets multiprocessing os pexpect pty select"
     " selectors shutil signal socket subprocess tempfile threading time"
 )
-HEAVY = words("anywidget genai_prices ipywidgets mcp pandas playwright traitlets")
+HEAVY = words("anywidget genai_prices ipywidgets mcp pandas playwright pyte traitlets")
 MAY_BE_HEAVY = {"frames": {"pandas"}, "widgets": {"anywidget", "traitlets"}}
 PROCESS_MODULES = words("multiprocessing pty subprocess")
 PROCESS_STARTERS = words(

@@ -114,6 +114,9 @@ class Launch:
     copies: Mapping[str, str] = field(default_factory=dict)
     """Absolute path to be made → absolute path of the file it is a copy of, if that exists."""
     wire: Literal["pipe", "pty"] = "pipe"
+    screen: tuple[int, int] | None = None
+    """Rows and columns of a "pty" at which a program expects a person. The codec then speaks with
+    the terminal instead of the program: `screen.py` says how."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

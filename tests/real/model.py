@@ -13,8 +13,8 @@ and anything else is echoed, with the earlier prompts of the conversation, which
 the program still remembers. Usage figures differ from request to request, so a sum that
 counts one twice or leaves one out comes out wrong.
 
-One class per API: it reads a conversation out of a request and writes an answer. Another
-one is a subclass of `Api` and a line in `APIS`.
+One class per API: it reads a conversation out of a request and writes an answer. Another one
+is a subclass of `Api` and a line in `APIS`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -154,6 +155,10 @@ class Api(ABC):
     def conversation(self, body: Body) -> Conversation:
         """What the request says."""
 
+    def streams(self, path: str, body: Body) -> bool:
+        """Whether the request wants its answer in pieces."""
+        return bool(body.get("stream"))
+
     @abstractmethod
     def refusal(self, status: int) -> Body:
         """The body of an error."""
@@ -174,7 +179,18 @@ class Emit:
         self.handler, self.pause = handler, closing.wait
 
     def __call__(self, event: Body) -> None:
-        self.handler.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        self._send(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n")
+
+    def data(self, event: Body) -> None:
+        """Send one of an API that gives its events no names."""
+        self._send(f"data: {json.dumps(event)}\n\n")
+
+    def done(self) -> None:
+        """Send what ends a stream of OpenAI's."""
+        self._send("data: [DONE]\n\n")
+
+    def _send(self, text: str) -> None:
+        self.handler.wfile.write(text.encode())
         self.handler.wfile.flush()
 
 
@@ -355,10 +371,151 @@ class Responses(Api):
                 raise ConnectionAbortedError("the stub closes")
 
 
+class Chat(Api):
+    """POST /v1/chat/completions of OpenAI's older API, which most providers speak."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for message in body.get("messages", []):
+            if message["role"] == "tool":
+                results.append(text_of(message["content"]))
+            elif message["role"] == "user":
+                content = message["content"]
+                blocks = [{"text": content}] if isinstance(content, str) else content
+                if texts := [block["text"] for block in blocks if block.get("text", "").strip()]:
+                    prompts.append(texts[-1])
+                    results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def refusal(self, status: int) -> Body:
+        return {"error": {"message": f"the stub says {status}", "type": "stub_error", "code": None}}
+
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        calls = isinstance(answer, Call)
+        message = {
+            "role": "assistant",
+            **(self._call(answer) if calls else {"content": "".join(answer.pieces)}),
+        }
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+        return {
+            **self._head(body, usage, "chat.completion"),
+            "choices": [choice],
+            "usage": self._usage(usage),
+        }
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        head = self._head(body, usage, "chat.completion.chunk")
+
+        def piece(delta: Body, end: str | None = None) -> None:
+            emit.data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})
+
+        piece({"role": "assistant", "content": ""})
+        if isinstance(answer, Call):
+            piece(self._call(answer))
+        else:
+            speak(answer, emit, lambda text: piece({"content": text}))
+        piece({}, self._end(answer))
+        emit.data({**head, "choices": [], "usage": self._usage(usage)})
+        emit.done()
+
+    def _head(self, body: Body, usage: Usage, kind: str) -> Body:
+        return {"id": f"chat-{usage.n:04}", "object": kind, "created": 0, "model": body.get("model")}
+
+    def _end(self, answer: Say | Call) -> str:
+        return "tool_calls" if isinstance(answer, Call) else "stop"
+
+    def _call(self, call: Call) -> Body:
+        function = {"name": call.tool, "arguments": json.dumps(call.input)}
+        return {"tool_calls": [{"index": 0, "id": call.id, "type": "function", "function": function}]}
+
+    def _usage(self, usage: Usage) -> Body:
+        """Theirs counts what was cached as input too."""
+        given = usage.input + usage.cache_read
+        return {
+            "prompt_tokens": given,
+            "completion_tokens": usage.output,
+            "total_tokens": given + usage.output,
+            "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        }
+
+
+class Gemini(Api):
+    """POST …:generateContent and …:streamGenerateContent."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for content in body.get("contents", []):
+            if content.get("role") != "user":
+                continue
+            for part in content["parts"]:
+                if "functionResponse" in part:
+                    response = part["functionResponse"]["response"]
+                    results.append(response.get("output") or json.dumps(response))
+            texts = [part["text"] for part in content["parts"] if part.get("text", "").strip()]
+            if texts and not texts[-1].startswith("<session_context>"):
+                prompts.append(texts[-1])
+                results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def streams(self, path: str, body: Body) -> bool:
+        return path.endswith(":streamGenerateContent")
+
+    def refusal(self, status: int) -> Body:
+        return {"error": {"code": status, "message": f"the stub says {status}", "status": "STUB"}}
+
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        text = "" if isinstance(answer, Call) else "".join(answer.pieces)
+        return self._piece(self._call(answer) if isinstance(answer, Call) else {"text": text}, usage, "STOP")
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        if isinstance(answer, Call):
+            emit.data(self._piece(self._call(answer), usage, "STOP"))
+            return
+        speak(answer, emit, lambda text: emit.data(self._piece({"text": text}, usage)))
+        emit.data(self._piece({"text": ""}, usage, "STOP"))
+
+    def _call(self, call: Call) -> Body:
+        return {"functionCall": {"name": call.tool, "args": call.input}}
+
+    def _piece(self, part: Body, usage: Usage, end: str = "") -> Body:
+        """Theirs counts what was cached as input too."""
+        given = usage.input + usage.cache_read
+        counts = {
+            "promptTokenCount": given,
+            "cachedContentTokenCount": usage.cache_read,
+            "candidatesTokenCount": usage.output,
+            "totalTokenCount": given + usage.output,
+        }
+        candidate = {"index": 0, "content": {"role": "model", "parts": [part]}}
+        if end:
+            candidate["finishReason"] = end
+        return {"candidates": [candidate], "usageMetadata": counts, "modelVersion": "stub"}
+
+
+def speak(answer: Say, emit: Emit, piece: Callable[[str], None]) -> None:
+    """Send the pieces of an answer, with its pauses and its accidents."""
+    for text in answer.pieces:
+        piece(text)
+        if answer.drop:
+            raise ConnectionAbortedError("the prompt says DROP")
+        if answer.delay and emit.pause(answer.delay):
+            raise ConnectionAbortedError("the stub closes")
+
+
 APIS: dict[str, Api] = {
     "/v1/messages": Anthropic(),
     "/v1/responses": Responses(),
+    "/v1/chat/completions": Chat(),
+    ":generateContent": Gemini(),
+    ":streamGenerateContent": Gemini(),
 }
+
+
+def api_of(path: str) -> Api | None:
+    """By the whole path, or by the verb behind it: `/v1beta/models/some:generateContent`."""
+    return APIS.get(path) or APIS.get(f":{path.rpartition(':')[2]}")
 
 
 class Model:
@@ -407,7 +564,7 @@ class Model:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
                 path = self.path.partition("?")[0]
-                if (api := APIS.get(path)) is None:
+                if (api := api_of(path)) is None:
                     self._reply(404, {})
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -425,7 +582,7 @@ class Model:
                     self._reply(answer.status, api.refusal(answer.status))
                     return
                 self.close_connection = True
-                if not request.body.get("stream"):
+                if not api.streams(request.path, request.body):
                     if isinstance(answer, Say) and answer.drop:
                         raise ConnectionAbortedError("the prompt says DROP")
                     self._reply(200, api.whole(request.body, answer, request.usage))

@@ -1,0 +1,69 @@
+"""A program that paints its screen, like the agents' own: a transcript, a box, a footer.
+
+The first word of what is sent says what it does; anything else is said back after a moment
+of work. `freezes` shows neither work nor prompt for good; `swallows` takes the text up only when
+Enter is pressed again; `deaf` never does; `dies` in the middle of its work.
+"""
+
+import os
+import select
+import sys
+import time
+
+said: list[str] = []
+
+
+def paint(box: str, footer: str, work: str = "") -> None:
+    lines = [*said, *([work] if work else []), "-" * 40, f"| {box}", "-" * 40, footer]
+    os.write(1, ("\x1b[?25l\x1b[2J\x1b[H" + "\r\n".join(lines)).encode())
+
+
+def works(seconds: float) -> bool:
+    """False: Escape was pressed."""
+    for step in range(int(seconds * 20)):
+        paint("", "working - esc to stop", f"* thinking {step}")
+        if select.select([0], [], [], 0)[0] and b"\x1b" in os.read(0, 100):
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def take(text: str) -> None:
+    said.append(f"you: {text}")
+    word, _, rest = text.partition(" ")
+    if word == "freezes":
+        works(0.3)
+        os.write(1, b"\x1b[2J\x1b[HSegmentation fault")
+        time.sleep(600)
+    if word == "works" and not works(float(rest)):
+        said.append("= stopped")
+        return
+    works(0.3)
+    if word == "dies":
+        os._exit(9)
+    if word == "footer":
+        paint("", "a new version is there! restart")
+        time.sleep(0.5)
+    said.extend(f"= {text} {number}" for number in range(int(rest) if word == "lines" else 1))
+
+
+def main() -> None:
+    box, swallowed = "", False
+    paint(box, "? for help")
+    while key := os.read(0, 1000).decode():
+        for c in key:
+            if c != "\r":
+                box += c
+            elif box.startswith("deaf") or (box.startswith("swallows") and not swallowed):
+                swallowed = True
+            elif box:
+                text, box = box, ""
+                take(text)
+        paint(box, "? for help")
+
+
+if sys.stdin.isatty():
+    import tty
+
+    tty.setraw(0)
+    main()
