@@ -195,16 +195,15 @@ def test_what_leaves_the_machine_or_the_ledger_is_switched_off():
     argv = codec().launch().argv
 
     assert ("/bin/codex", "app-server") == argv[:2]
-    assert {"apps", "plugins", "remote_plugin", "goals", "multi_agent", "view_image"} == {
-        argv[i + 1] for i, word in enumerate(argv) if word == "--disable"
-    }
+    features = "apps plugins remote_plugin goals multi_agent view_image instant_interrupt"
+    assert {f"features.{name}=false" for name in features.split()} <= set(argv)
     assert {"agents.enabled=false", "analytics.enabled=false", 'web_search="disabled"'} <= set(argv)
 
 
 def test_who_may_do_everything_may_look_at_pictures_and_the_web():
     argv = codec(permissions="all").launch().argv
 
-    assert not {"view_image", 'web_search="disabled"'} & set(argv)
+    assert not {"features.view_image=false", 'web_search="disabled"'} & set(argv)
 
 
 def test_model_instructions_effort_and_extra_arguments_are_passed_through():
@@ -775,7 +774,21 @@ def test_a_recorded_text_joined_the_turn():
     assert Steered(steer="lead.m1", joined=True) == steered
     assert items.index(steered) < items.index(ended)
     assert 'echo: also this | seen=["SLOW 20 0.05"]' == ended.text
-    assert ["word0 ", ended.text] == [said.text for said in of(items, TurnSaid)]
+    before, after = of(items, TurnSaid)
+    assert before.text.endswith("word19 ")
+    assert ended.text == after.text
+
+
+def test_words_that_a_steer_cut_are_said_before_what_follows():
+    harness = mid_turn()
+    begin(harness, type="agentMessage", text="")
+    in_turn(harness, "item/agentMessage/delta", itemId="i", delta="half")
+
+    assert ["half"] == [said.text for said in begin(harness, type="userMessage", content=[])]
+    assert ["whole"] == [said.text for said in say(harness, "whole")]
+    *rest, ended = end(harness)
+    assert "whole" == ended.text
+    assert [] == of(rest, TurnSaid)
 
 
 def test_a_steer_names_the_turn_that_it_means():

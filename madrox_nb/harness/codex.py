@@ -26,12 +26,11 @@ refused, so that nobody waits. Seen with 0.169.0, which prints its own schema:
 `codex app-server generate-json-schema --out DIR`.
 
 Habits of it that shape this file. An interrupt or a steer before `turn/started` is refused
-and forgotten, so ours wait for that. A steer cuts the words that are being spoken, and an
-interrupt leaves open whatever was under way: words, tools and questions are closed here, and
-commands, which it would let run, are ended. A request to the model that was cut so is in no
-figure. A thread that goes on begins with the usage of its past, which was paid for, and with
-the instructions of its past, so ours are told anew. A refusal has no place for a reason, so
-the reason follows as a steered text.
+and forgotten, so ours wait for that. An interrupt leaves open whatever was under way: words,
+tools and questions are closed here, and commands, which it would let run, are ended. A
+request to the model that was cut so is in no figure. A thread that goes on begins with the
+usage of its past, which was paid for, and with the instructions of its past, so ours are told
+anew. A refusal has no place for a reason, so the reason follows as a steered text.
 
 In its figures input includes what was read from and written to the cache, and output includes
 reasoning; in ours `input_tokens` is what the cache did not give or take, output the same.

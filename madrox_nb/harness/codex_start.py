@@ -6,6 +6,9 @@ without. So the sandbox is read-only where anybody is asked: in a writable one t
 such a command would happen twice. It also confines what is said to a running program, about
 which Codex does not ask. What a command needs beyond it (the net, errors that it hides) its
 model requests by name, and that is asked about too.
+
+What the person's own rules allow (`rules/` beside config.toml) passes unasked, as everywhere
+in Codex: its server has no switch for that.
 """
 
 from __future__ import annotations
@@ -25,16 +28,19 @@ SERVER = "madrox"
 A_DAY = 24 * 60 * 60
 """In seconds: how long one of our tools may take, waiting for other agents."""
 
-QUIET = (
+OFF = (
     # they load what is not on this machine
-    *("--disable", "apps", "--disable", "plugins", "--disable", "remote_plugin"),
-    *("-c", "check_for_update_on_startup=false", "-c", "analytics.enabled=false"),
+    *("features.apps", "features.plugins", "features.remote_plugin"),
+    *("check_for_update_on_startup", "analytics.enabled"),
     # they start turns that nobody sent
-    *("--disable", "goals"),
+    "features.goals",
     # they talk to agents of its own, past the ledger
-    *("--disable", "multi_agent", "-c", "agents.enabled=false"),
+    *("features.multi_agent", "agents.enabled"),
+    # a steer would cut the words that are being spoken, and what they cost would be in no figure
+    "features.instant_interrupt",
 )
-UNASKED = ("--disable", "view_image", "-c", 'web_search="disabled"')
+"""Settings that are switched off. Named so, a version that doesn't know one goes on without."""
+UNASKED = ("-c", "features.view_image=false", "-c", 'web_search="disabled"')
 """Tools about which it never asks: a picture from anywhere on the disk, and the web."""
 
 SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
@@ -51,7 +57,9 @@ TARGETS = {
 
 
 def argv(brief: Brief) -> Iterator[str]:
-    yield from (*brief.command, "app-server", *QUIET)
+    yield from (*brief.command, "app-server")
+    for setting in OFF:
+        yield from ("-c", f"{setting}=false")
     if brief.permissions != "all":
         yield from UNASKED
     yield from brief.extra_args

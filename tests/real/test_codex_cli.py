@@ -49,6 +49,12 @@ def config(env):
     return Path(env["CODEX_HOME"], "config.toml")
 
 
+def rules(folder):
+    folder = Path(folder, "rules")
+    folder.mkdir(parents=True)
+    return folder / "default.rules"
+
+
 def files(folder):
     return [path for path in Path(folder).rglob("*") if path.is_file()]
 
@@ -292,14 +298,27 @@ async def test_an_interrupt_ends_the_command_that_runs_and_no_earlier_one(codex_
 
 async def test_a_steer_joins_the_turn_that_runs(codex_agent, model):
     async with codex_agent() as lead:
-        lead.begin("SLOW 200 0.05")
+        lead.begin("SLOW 20 0.05")
         await lead.until(TextDelta)
         lead.write(lead.harness.steer("lead.m1", "also this"))
         ended = await lead.until(TurnEnded)
 
     assert [Steered(steer="lead.m1", joined=True)] == lead.of(Steered)
-    assert ("ok", 'echo: also this | seen=["SLOW 200 0.05"]') == (ended.outcome, ended.text)
+    assert ("ok", 'echo: also this | seen=["SLOW 20 0.05"]') == (ended.outcome, ended.text)
     assert 1 == len(lead.of(TurnEnded))
+    assert lead.of(TurnSaid)[0].text.endswith("word19 ")
+    assert spent(model.requests) == tokens(lead)
+
+
+async def test_a_steer_joins_a_turn_that_waits_for_a_tool(codex_agent):
+    async with codex_agent(permissions="all") as lead:
+        lead.begin(shell("sleep 1; echo slept"))
+        await lead.until(ToolCalled)
+        lead.write(lead.harness.steer("lead.m1", "also this"))
+        ended = await lead.until(TurnEnded)
+
+    assert [(True, "slept\n")] == [(returned.ok, returned.output) for returned in lead.of(ToolReturned)]
+    assert ended.text.startswith("echo: also this")
 
 
 async def test_a_steer_right_behind_the_prompt_joins_too(codex_agent):
@@ -671,6 +690,23 @@ async def test_what_an_agent_leaves_in_its_workspace_does_not_configure_the_next
 
     assert "stub-model" == model.requests[0].body["model"]
     assert "planted" not in json.dumps(model.requests[0].body)
+
+
+async def test_the_persons_own_rules_are_followed_and_those_of_a_workspace_are_not(
+    codex_agent, codex_env, tmp_path
+):
+    rule = 'prefix_rule(pattern=["{}"], decision="allow")\n'
+    for folder, command in ((codex_env["CODEX_HOME"], "touch"), (tmp_path / "workspace" / ".codex", "mkdir")):
+        rules(folder).write_text(rule.format(command))
+    async with codex_agent() as lead:
+        ended = await lead.turn(shell("touch made"))
+        asked = await ask(lead, shell("mkdir made-too"))
+        await decide(lead, asked, "deny")
+
+    assert "ok" == ended.outcome
+    assert [asked] == lead.of(Ask)
+    assert (tmp_path / "workspace" / "made").exists()
+    assert not (tmp_path / "workspace" / "made-too").exists()
 
 
 async def test_a_prompt_arrives_whole_whatever_it_holds(codex_agent, model):

@@ -174,7 +174,7 @@ def test_an_interrupt_ends_a_call_that_waits(madrox: Madrox) -> None:
 def test_it_may_read_and_edit_in_its_workspace_and_nothing_else_unless_told(
     madrox: Madrox, model: Model, tmp_path: Path
 ) -> None:
-    lead = madrox.spawn("lead", harness="codex")
+    lead = madrox.spawn("lead", harness="codex", permissions="edits")
     (tmp_path / "secret.txt").write_text("the canary sings")
     (lead.workspace / "link").symlink_to(tmp_path)
     patch = "apply_patch <<EOF\n*** Begin Patch\n*** Add File: {}\n+hello\n*** End Patch\nEOF"
@@ -193,12 +193,24 @@ def test_it_may_read_and_edit_in_its_workspace_and_nothing_else_unless_told(
     decisions = [(e.decision, e.by) for e in events(madrox, ApprovalAnswered)]
 
     assert "hello\n" == (lead.workspace / "in.txt").read_text()
-    assert [("allow", "policy")] * 3 + [("deny", "policy")] * 8 == decisions
+    assert [("allow", "policy")] * 3 + [("deny", "nobody")] * 8 == decisions
     assert not (tmp_path / "out.txt").exists()
     assert not (lead.workspace / "copy.txt").exists()
     assert "canary" not in "".join(reply.text for reply in replies)
     assert all(reply.text.startswith("echo: Your request was refused: ") for reply in replies[3:])
     assert "%madrox spawn lead --permissions all" in model.requests[-1].prompt
+
+
+def test_by_itself_it_may_read_in_its_workspace_and_no_more(madrox: Madrox) -> None:
+    lead = madrox.spawn("lead", harness="codex")
+    (lead.workspace / "notes.txt").write_text("remember mango")
+    read = lead.send(shell("sed -n '1,20p' notes.txt"))
+    lead.send(shell("apply_patch <<EOF\n*** Begin Patch\n*** Delete File: notes.txt\n*** End Patch\nEOF"))
+    lead.send(shell("rm notes.txt"))
+
+    assert "remember mango" in read.text
+    assert ["allow", "deny", "deny"] == [e.decision for e in events(madrox, ApprovalAnswered)]
+    assert "remember mango" == (lead.workspace / "notes.txt").read_text()
 
 
 def test_all_permissions_are_all(madrox: Madrox, tmp_path: Path) -> None:
