@@ -1083,6 +1083,11 @@ def test_what_is_not_of_the_protocol_is_unreadable(line):
             "params": {"sessionId": "s-1", "update": {"sessionUpdate": "tool_call"}},
         },
         {"method": "session/request_permission", "id": 1, "params": {"sessionId": "s-1"}},
+        {
+            "method": "session/request_permission",
+            "id": 1,
+            "params": {"sessionId": "s-1", "toolCall": {"toolCallId": "c1"}, "options": "x"},
+        },
     ],
 )
 def test_a_known_message_in_an_unknown_shape_is_unreadable(message):

@@ -53,12 +53,14 @@ from .acp_shapes import (
     Call,
     Choice,
     Json,
+    Options,
     choice,
     dollars,
     in_words,
     line_of,
     message_of,
     option,
+    options_of,
     outcome_of,
     quota,
     shown,
@@ -130,7 +132,7 @@ class _Waiting:
 @dataclass(frozen=True)
 class _Asked:
     id: int | str
-    options: tuple[Json, ...]
+    options: Options
     call: Call
 
 
@@ -229,7 +231,7 @@ class Acp(Harness):
             asked.call.output = self._now.refused
         return [outcome_of(asked.id, self._option(asked.options, decision))]
 
-    def _option(self, options: Iterable[Json], decision: Verdict) -> str:
+    def _option(self, options: Options, decision: Verdict) -> str:
         """The option that says it once: `always` would take the next question away from us."""
         if decision == "deny":
             return option(options, ("reject_once", "reject_always"))
@@ -434,7 +436,7 @@ class Acp(Harness):
             yield Write(line=outcome_of(request))
             return
         yield from self._picked_up()
-        options, call = tuple(params["options"]), self._call(params["toolCall"])
+        options, call = options_of(params), self._call(params["toolCall"])
         yield from self._calls(params["toolCall"], asks=True)
         if call.ours:
             yield Write(line=outcome_of(request, self._option(options, "allow")))

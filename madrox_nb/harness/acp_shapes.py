@@ -227,10 +227,18 @@ def unasked(mode: str) -> bool:
     return mode.rpartition("#")[2].lower() in UNASKED
 
 
-def option(options: Iterable[Json], kinds: Iterable[str]) -> str:
+Options = tuple[tuple[str, str], ...]
+"""The kind and the id of each way to answer a question."""
+
+
+def options_of(asked: Json) -> Options:
+    return tuple((str(option["kind"]), str(option["optionId"])) for option in asked["options"])
+
+
+def option(options: Options, kinds: Iterable[str]) -> str:
     """The first option of the first of `kinds` that there is; empty when there is none."""
-    ids = {each["kind"]: each["optionId"] for each in reversed(tuple(options))}
-    return next((str(ids[kind]) for kind in kinds if kind in ids), "")
+    ids = dict(reversed(options))
+    return next((ids[kind] for kind in kinds if kind in ids), "")
 
 
 # what it counts, and how it says what went wrong
