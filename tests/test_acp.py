@@ -855,7 +855,8 @@ def test_a_turn_that_worked_and_says_nothing_is_no_empty_answer():
 
 def test_a_turn_that_gives_up_when_it_hears_no_failed_and_says_what_was_refused():
     harness = mid_turn()
-    ask(harness, title="bash", kind="execute")
+    update(harness, "tool_call", toolCallId="c1", title="bash", kind="execute")
+    ask(harness, title="rm x")
     list(harness.answer("7", "deny", "not in this house"))
     *_, ended = ends(harness)
 
@@ -909,7 +910,7 @@ def test_what_we_do_not_offer_is_refused_so_that_nobody_waits():
         ({"kind": "execute", "locations": [{"path": "/w/a"}]}, None, False),
         ({"kind": "search", "rawInput": {"pattern": "x"}}, ("/lead/workspace",), True),
         ({"kind": "search", "rawInput": {"pattern": "x", "path": "/etc"}}, ("/etc",), True),
-        ({"kind": "search", "rawInput": {"query": "the web"}}, None, True),
+        ({"kind": "search", "rawInput": {"query": "the web"}}, None, False),
         ({"locations": [{"path": "/w/a"}]}, None, False),
     ],
 )
@@ -920,20 +921,24 @@ def test_a_question_names_the_paths_when_it_is_about_nothing_else(call, touches,
 
 
 def test_what_a_question_leaves_out_is_taken_from_what_was_said_of_the_call_before():
-    harness = mid_turn()
-    place = [{"path": "/w/a"}]
-    update(
-        harness,
-        "tool_call",
-        toolCallId="c1",
-        title="read",
-        kind="read",
-        status="in_progress",
-        locations=place,
-    )
+    harness, place = mid_turn(), [{"path": "/w/a"}]
+    known = {"kind": "read", "locations": place, "rawInput": {"filePath": "/w/a"}}
+    update(harness, "tool_call", toolCallId="c1", title="read", status="in_progress", **known)
     [asked] = of(ask(harness, title="a", locations=[], rawInput={}), Ask)
 
-    assert ("read", ("/w/a",), True) == (asked.tool, asked.touches, asked.reads)
+    assert ("read", {"filePath": "/w/a"}, ("/w/a",), True) == (
+        asked.tool,
+        asked.input,
+        asked.touches,
+        asked.reads,
+    )
+
+
+def test_of_two_ways_to_say_it_once_the_first_is_taken():
+    harness = mid_turn()
+    ask(harness, options=[{"optionId": name, "kind": "allow_once"} for name in ("plain", "other")])
+
+    assert {"outcome": "selected", "optionId": "plain"} == chosen(*harness.answer("7", "allow"))
 
 
 def test_yes_and_no_are_said_once_and_never_for_always():
@@ -968,6 +973,12 @@ def test_a_tool_of_ours_is_known_by_its_name(call):
     assert [] == of(items, Ask)
     assert {"outcome": "selected", "optionId": "yes"} == chosen(of(items, Write)[0].line)
     assert ["mcp__madrox__add"] == [called.tool for called in of(items, ToolCalled)]
+
+
+def test_a_tool_without_a_name_goes_by_its_kind_and_its_title_is_what_it_is_about():
+    [asked] = of(ask(mid_turn("goose"), title="rm -rf /", kind="execute", rawInput={"command": "rm"}), Ask)
+
+    assert ("execute", {"title": "rm -rf /", "command": "rm"}) == (asked.tool, asked.input)
 
 
 def test_a_title_makes_no_tool_ours_for_the_model_may_have_written_it():
@@ -1072,6 +1083,11 @@ def test_what_is_not_of_the_protocol_is_unreadable(line):
             "params": {"sessionId": "s-1", "update": {"sessionUpdate": "tool_call"}},
         },
         {"method": "session/request_permission", "id": 1, "params": {"sessionId": "s-1"}},
+        {
+            "method": "session/request_permission",
+            "id": 1,
+            "params": {"sessionId": "s-1", "toolCall": {"toolCallId": "c1"}, "options": "x"},
+        },
     ],
 )
 def test_a_known_message_in_an_unknown_shape_is_unreadable(message):

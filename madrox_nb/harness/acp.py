@@ -48,7 +48,26 @@ from ..events import (
 )
 from . import Ask, Brief, Harness, Item, Launch, Tables, Unreadable, Withdraw, Write
 from .acp_lines import FILES, Line, lines
-from .acp_shapes import READING, Call, Choice, Json, choice, dollars, in_words, option, quota, unasked
+from .acp_shapes import (
+    READING,
+    Call,
+    Choice,
+    Json,
+    Options,
+    choice,
+    dollars,
+    in_words,
+    line_of,
+    message_of,
+    option,
+    options_of,
+    outcome_of,
+    quota,
+    shown,
+    takes_http,
+    unasked,
+    way,
+)
 
 SPOKEN = 1
 """The version of the protocol."""
@@ -83,8 +102,6 @@ FIGURES = {
     "cache_write_tokens": "cachedWriteTokens",
 }
 
-OUTPUT_SHOWN = 20_000
-
 
 @dataclass
 class _Turn:
@@ -115,7 +132,7 @@ class _Waiting:
 @dataclass(frozen=True)
 class _Asked:
     id: int | str
-    options: tuple[Json, ...]
+    options: Options
     call: Call
 
 
@@ -153,7 +170,6 @@ class Acp(Harness):
         self.session = ""
         self.model = brief.model
         self._version: str | None = None
-        self._login = self.line.login
         self._untold = ""
         """Instructions that the session has not heard."""
         self._now = _Turn()
@@ -198,13 +214,13 @@ class Acp(Harness):
         return [self._cancel(), *self._withdraw()]
 
     def _cancel(self) -> str:
-        return _line(method="session/cancel", params={"sessionId": self.session})
+        return line_of(method="session/cancel", params={"sessionId": self.session})
 
     def _withdraw(self) -> list[str]:
         """The answers that the protocol wants to questions which an end of the turn overtook."""
         left, self._asked = self._asked, {}
         self._withdrawn += left
-        return [_outcome(asked.id) for asked in left.values()]
+        return [outcome_of(asked.id) for asked in left.values()]
 
     def answer(self, request: str, decision: Verdict, why: str = "") -> Iterable[str]:
         asked = self._asked.pop(request, None)
@@ -213,9 +229,9 @@ class Acp(Harness):
         if decision == "deny":
             self._now.refused = f"{asked.call.tool} was not allowed" + (f": {why}" if why else "")
             asked.call.output = self._now.refused
-        return [_outcome(asked.id, self._option(asked.options, decision))]
+        return [outcome_of(asked.id, self._option(asked.options, decision))]
 
-    def _option(self, options: Iterable[Json], decision: Verdict) -> str:
+    def _option(self, options: Options, decision: Verdict) -> str:
         """The option that says it once: `always` would take the next question away from us."""
         if decision == "deny":
             return option(options, ("reject_once", "reject_always"))
@@ -230,12 +246,12 @@ class Acp(Harness):
     ) -> str:
         self._requests += 1
         self._waiting[self._requests] = _Waiting(answered, refused)
-        return _line(id=self._requests, method=method, params=params)
+        return line_of(id=self._requests, method=method, params=params)
 
     # what a line means
 
     def read(self, line: str) -> Iterable[Item]:
-        message = _message(line)
+        message = message_of(line)
         try:
             return list(self._items(message))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
@@ -252,7 +268,7 @@ class Acp(Harness):
                 yield from self._asks(request, params)
             case {"method": method, "id": request}:
                 unknown = {"code": METHOD_NOT_FOUND, "message": f"{method} is not for us"}
-                yield Write(line=_line(id=request, error=unknown))
+                yield Write(line=line_of(id=request, error=unknown))
             case {"id": request} if waiting := self._waiting.pop(request, None):
                 if (error := message.get("error")) is not None:
                     yield from waiting.refused(error)
@@ -270,13 +286,13 @@ class Acp(Harness):
             return
         self._version = (agent.get("agentInfo") or {}).get("version")
         can = agent.get("agentCapabilities") or {}
-        if self.brief.mcp_url and not _takes_http(can):
+        if self.brief.mcp_url and not takes_http(can):
             yield self._notice(f"{self.name} takes no MCP server over HTTP: it has no madrox tools")
         yield self._open(can)
 
     def _open(self, can: Json) -> Item:
         brief, may = self.brief, can.get("sessionCapabilities") or {}
-        method = _way(brief, bool(can.get("loadSession")), may)
+        method = way(brief, bool(can.get("loadSession")), may)
         if not method:
             verb = "fork" if brief.fork else "go on with"
             return self._stop(f"can't {verb} a session: leave that out, and begin a new one")
@@ -294,7 +310,7 @@ class Acp(Harness):
 
     def _servers(self, can: Json) -> list[Json]:
         brief = self.brief
-        if not brief.mcp_url or not _takes_http(can):
+        if not brief.mcp_url or not takes_http(can):
             return []
         header = {"name": "Authorization", "value": f"Bearer {brief.mcp_token}"}
         return [{"type": "http", "name": SERVER, "url": brief.mcp_url, "headers": [header]}]
@@ -341,7 +357,9 @@ class Acp(Harness):
 
     def _words(self, error: Json) -> str:
         said = in_words(error)
-        return f"{said}. It is not logged in: {self._login}" if error.get("code") == AUTH_REQUIRED else said
+        return (
+            f"{said}. It is not logged in: {self.line.login}" if error.get("code") == AUTH_REQUIRED else said
+        )
 
     # the turn
 
@@ -390,7 +408,7 @@ class Acp(Harness):
     def _calls(self, update: Json, *, asks: bool = False) -> Iterator[Item]:
         """A call is told when it begins, for its arguments may come after its name."""
         call = self._call(update)
-        call.learn(update, self.line.tool_in_id, asks=asks)
+        call.learn(update, self.line, asks=asks)
         if not call.told and (asks or call.done or call.status == "in_progress"):
             call.told = True
             yield from self._spoke()
@@ -410,28 +428,24 @@ class Acp(Harness):
     def _returned(self, call: Call, *, ok: bool) -> ToolReturned:
         call.over = True
         return ToolReturned(
-            agent=self.brief.agent, turn=self.turn, call=call.id, ok=ok, output=_shown(call.output)
+            agent=self.brief.agent, turn=self.turn, call=call.id, ok=ok, output=shown(call.output)
         )
 
     def _asks(self, request: int | str, params: Json) -> Iterator[Item]:
         if not self.turn or params["sessionId"] != self.session or self._now.interrupted:
-            yield Write(line=_outcome(request))
+            yield Write(line=outcome_of(request))
             return
         yield from self._picked_up()
-        options, call = tuple(params["options"]), self._call(params["toolCall"])
+        options, call = options_of(params), self._call(params["toolCall"])
         yield from self._calls(params["toolCall"], asks=True)
         if call.ours:
-            yield Write(line=_outcome(request, self._option(options, "allow")))
+            yield Write(line=outcome_of(request, self._option(options, "allow")))
             return
         key = json.dumps(request)
         self._asked[key] = _Asked(request, options, call)
-        yield Ask(
-            request=key,
-            tool=call.tool,
-            input=call.input,
-            touches=call.touches(self.brief.workspace),
-            reads=call.kind in READING,
-        )
+        touches = call.touches(self.brief.workspace)
+        reads = touches is not None and call.kind in READING
+        yield Ask(request=key, tool=call.tool, input=call.input, touches=touches, reads=reads)
 
     # its end
 
@@ -527,53 +541,3 @@ class Acp(Harness):
 
     def _notice(self, text: str) -> Notice:
         return Notice(agent=self.brief.agent, text=text)
-
-
-# how a message looks
-
-
-def _line(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps({"jsonrpc": "2.0", **message}) + "\n"
-
-
-def _outcome(request: int | str, option: str = "") -> str:
-    """The answer to a question; without an option, that nobody will choose any more."""
-    chosen = {"outcome": "selected", "optionId": option} if option else {"outcome": "cancelled"}
-    return _line(id=request, result={"outcome": chosen})
-
-
-def _message(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not {"method", "result", "error"} & message.keys():
-        raise Unreadable("neither a request nor an answer")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
-    return message
-
-
-def _shown(text: str) -> str:
-    left = len(text) - OUTPUT_SHOWN
-    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
-
-
-# what an agent offers
-
-
-def _takes_http(can: Json) -> bool:
-    return bool((can.get("mcpCapabilities") or {}).get("http"))
-
-
-def _way(brief: Brief, loads: bool, may: Json) -> str:
-    """The method that gives us the session we want; empty when there is none."""
-    if not brief.resume:
-        return "session/new"
-    if brief.fork:
-        return "session/fork" if may.get("fork") is not None else ""
-    if may.get("resume") is not None:  # it replays no history
-        return "session/resume"
-    return "session/load" if loads else ""

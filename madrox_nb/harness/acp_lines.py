@@ -49,7 +49,9 @@ class Line:
     mode: str = "default"
     """Its session mode in which it asks before it uses a tool."""
     tool_in_id: str = ""
-    """Finds the tool's name in the id of a call, as the group `tool`, where no other member tells it."""
+    """Finds the tool's name in the id of a call, as the group `tool`."""
+    tool_in_title: bool = False
+    """The title with which a call begins is the tool's name."""
     counts_answers: bool = False
     """It counts the tokens of every whole answer: words without any were cut off."""
     features: Features = Features(interrupt=True, approvals=True, mcp=True, structured=True)
@@ -92,6 +94,7 @@ _KNOWN = (
         files={"opencode.json": json.dumps({"experimental": {"continue_loop_on_deny": True}})},
         login="run `opencode auth login` there once, or set the key of a provider that it knows",
         mode="build",
+        tool_in_title=True,
         # no usage: the tokens it reports are those of a turn's last request, its cost is that of all.
         # no fork: in another workspace than the original's, the answers to its questions are lost
         features=Features(interrupt=True, approvals=True, cost=True, mcp=True, resume=True, structured=True),

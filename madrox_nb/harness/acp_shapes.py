@@ -1,4 +1,4 @@
-"""The shapes in which agents say things in the Agent Client Protocol: tool calls, choices, counts, errors.
+"""How agents say things in the Agent Client Protocol: messages, tool calls, choices, counts, errors.
 
 The protocol leaves much of it open, and each agent fills it in its own way. What one of them
 says in a place of its own is read here, so that `acp.py` has one kind of everything.
@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from . import Brief, Unreadable
+from .acp_lines import Line
 
 Json = Mapping[str, Any]
 
@@ -36,6 +39,44 @@ UNASKED = {
 """Session modes in which an agent acts without asking, in lower case, without the address before a `#`."""
 
 
+OUTPUT_SHOWN = 20_000
+
+
+# how a message looks
+
+
+def line_of(**message: object) -> str:
+    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
+    return json.dumps({"jsonrpc": "2.0", **message}) + "\n"
+
+
+def outcome_of(request: int | str, option: str = "") -> str:
+    """The answer to a question; without an option, that nobody will choose any more."""
+    chosen = {"outcome": "selected", "optionId": option} if option else {"outcome": "cancelled"}
+    return line_of(id=request, result={"outcome": chosen})
+
+
+def message_of(line: str) -> Json:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise Unreadable(f"not JSON: {exc}") from exc
+    if not isinstance(message, dict) or not {"method", "result", "error"} & message.keys():
+        raise Unreadable("neither a request nor an answer")
+    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
+        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
+        return whole
+    return message
+
+
+def shown(text: str) -> str:
+    left = len(text) - OUTPUT_SHOWN
+    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
+
+
+# what a tool call is
+
+
 @dataclass
 class Call:
     """One tool call, as far as its messages have told."""
@@ -43,8 +84,6 @@ class Call:
     id: str
     name: str = ""
     """The tool's own name, when a member tells it that the model can't fill."""
-    first: str = ""
-    """Its first title, which is the tool's name with some."""
     title: str = ""
     kind: str = ""
     status: str = ""
@@ -58,7 +97,7 @@ class Call:
 
     @property
     def tool(self) -> str:
-        return self.name or self.first or self.kind or "tool"
+        return self.name or self.kind or "other"
 
     @property
     def ours(self) -> bool:
@@ -70,15 +109,15 @@ class Call:
 
     @property
     def input(self) -> Json:
-        """Its arguments; of one that does not tell them, what it is about."""
+        """Its arguments; of one that does not tell them, or its name, what it is about."""
         about = {"title": self.title, "paths": list(self.paths), "text": self.about}
-        return self.given or {name: value for name, value in about.items() if value}
+        said = {name: value for name, value in about.items() if value}
+        return self.given if self.given and self.name else {**said, **self.given}
 
-    def learn(self, update: Json, tool_in_id: str, *, asks: bool) -> None:
+    def learn(self, update: Json, line: Line, *, asks: bool) -> None:
         """Members that an update leaves out or empty stay as they were."""
-        self.name = self.name or _name(update, tool_in_id)
+        self.name = self.name or _name(update, line)
         self.title = update.get("title") or self.title
-        self.first = self.first or self.title
         self.kind = update.get("kind") or self.kind
         self.status = update.get("status") or self.status
         self.paths = tuple(place["path"] for place in update.get("locations") or ()) or self.paths
@@ -100,13 +139,16 @@ class Call:
 # what a call says
 
 
-def _name(update: Json, tool_in_id: str) -> str:
-    """The tool's own name. A title is not one: the model may have written it."""
+def _name(update: Json, line: Line) -> str:
+    """The tool's own name. A title is none with most: the model may have written it."""
     said = update.get("name") or ((update.get("_meta") or {}).get("claudeCode") or {}).get("toolName")
     if said:
         return str(said)
-    found = re.match(tool_in_id, update["toolCallId"]) if tool_in_id else None
-    return found["tool"] if found else ""
+    if line.tool_in_id:
+        found = re.match(line.tool_in_id, update["toolCallId"])
+        return found["tool"] if found else ""
+    begun = line.tool_in_title and update.get("sessionUpdate") == "tool_call"
+    return str(update["title"]) if begun else ""
 
 
 def _text(update: Json) -> str:
@@ -185,10 +227,18 @@ def unasked(mode: str) -> bool:
     return mode.rpartition("#")[2].lower() in UNASKED
 
 
-def option(options: Iterable[Json], kinds: Iterable[str]) -> str:
+Options = tuple[tuple[str, str], ...]
+"""The kind and the id of each way to answer a question."""
+
+
+def options_of(asked: Json) -> Options:
+    return tuple((str(option["kind"]), str(option["optionId"])) for option in asked["options"])
+
+
+def option(options: Options, kinds: Iterable[str]) -> str:
     """The first option of the first of `kinds` that there is; empty when there is none."""
-    ids = {each["kind"]: each["optionId"] for each in reversed(tuple(options))}
-    return next((str(ids[kind]) for kind in kinds if kind in ids), "")
+    ids = dict(reversed(options))
+    return next((ids[kind] for kind in kinds if kind in ids), "")
 
 
 # what it counts, and how it says what went wrong
@@ -216,3 +266,21 @@ def in_words(error: Json) -> str:
         said = str(json.loads(said)["error"]["message"])
     cause = data.get("details") if isinstance(data, Mapping) else data
     return f"{said}: {cause}" if cause and str(cause) not in said else said
+
+
+# what an agent offers
+
+
+def takes_http(can: Json) -> bool:
+    return bool((can.get("mcpCapabilities") or {}).get("http"))
+
+
+def way(brief: Brief, loads: bool, may: Json) -> str:
+    """The method that gives us the session we want; empty when there is none."""
+    if not brief.resume:
+        return "session/new"
+    if brief.fork:
+        return "session/fork" if may.get("fork") is not None else ""
+    if may.get("resume") is not None:  # it replays no history
+        return "session/resume"
+    return "session/load" if loads else ""
