@@ -417,8 +417,10 @@ class Acp(Harness):
         if not self.turn or params["sessionId"] != self.session or self._now.interrupted:
             yield Write(line=_outcome(request))
             return
+        options = tuple(params["options"])
+        option(options, ())  # raises now, and not when somebody answers, if these are none
         yield from self._picked_up()
-        options, call = tuple(params["options"]), self._call(params["toolCall"])
+        call = self._call(params["toolCall"])
         yield from self._calls(params["toolCall"], asks=True)
         if call.ours:
             yield Write(line=_outcome(request, self._option(options, "allow")))
