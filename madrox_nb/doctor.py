@@ -166,7 +166,8 @@ def _default(harnesses: Harnesses, settings: Settings, found: Sequence[Found]) -
     if name == FALLBACK:
         if FALLBACK in settings.harnesses:
             return name, ""
-        here = [f.harness for f in found if f.works and f.harness != FALLBACK]
+        here = [f.harness for f in found if f.works and f.features and f.features.structured]
+        here = [name for name in here if name != FALLBACK]
         hint = f"; name what is, as in MADROX_HARNESSES={','.join(here)}" if here else ""
         return name, f"none of MADROX_HARNESSES ({order}) is installed{hint}"
     [chosen] = [each for each in found if each.harness == name]

@@ -6,6 +6,7 @@ do is decided there and nowhere else. What came of it is left for the agent as a
 `madrox`; when something could not be done, that note is a turn of its own, because nobody
 else would tell it.
 
+Programs that are not told of blocks (a shell, a database) ask for nothing by what they print.
 What an agent only repeats, of what another agent has written to it or a tool has given it,
 is not carried out, quoted or not: else a message or a file could act in its name. What
 the person wrote may be repeated.
@@ -61,7 +62,7 @@ class Errands:
         """Called with every entry of the ledger."""
         event = entry.event
         match event:
-            case TurnStarted() if not self._manager.features(event.agent).mcp:
+            case TurnStarted() if self._speaks_in_blocks(event.agent):
                 self._turns[event.agent] = _Turn(self._asker(event))
                 if event.sender != SENDER:
                     self._woken.pop(event.agent, None)
@@ -77,6 +78,11 @@ class Errands:
             case AgentStopped():
                 for known in (self._turns, self._read, self._woken):
                     known.pop(event.agent, None)
+
+    def _speaks_in_blocks(self, agent: str) -> bool:
+        """Whether blocks in what it says are its own: what a shell prints is anybody's."""
+        cls = self._manager.harnesses[self._manager.tree[agent].harness]
+        return cls.instructed and not cls.features.mcp
 
     async def _carry_out(self, ended: TurnEnded, turn: _Turn, found: list[Fence]) -> None:
         """One after the other, because later ones build on earlier ones; then tell what came of it."""

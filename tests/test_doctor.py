@@ -24,7 +24,7 @@ class Stranger(Harness):
     name = "stranger"
     commands = ("strange",)
     provides = "npm install -g strange"
-    features = Features(usage=True)
+    features = Features(usage=True, structured=True)
     tested = ("1.2.0",)
 
 

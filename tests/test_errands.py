@@ -22,6 +22,7 @@ class Talker(Rehearsal):
 
     name = "talker"
     features = replace(Rehearsal.features, mcp=False)
+    instructed = True
 
     def launch(self) -> Launch:
         assert "" == self.brief.mcp_url == self.brief.mcp_token
@@ -186,6 +187,17 @@ def test_a_turn_that_was_interrupted_asks_for_nothing(madrox: Madrox) -> None:
 
     assert "interrupted" == pending.wait().outcome
     assert (["lead"], []) == (names(madrox), told(madrox))
+
+
+def test_a_program_that_is_not_told_of_blocks_asks_for_nothing_by_what_it_prints(madrox: Madrox) -> None:
+    library.lend(type("Shell", (Talker,), {"name": "shell-like", "instructed": False}))
+    madrox.spawn("sh", harness="shell-like")
+
+    madrox["sh"].send(say(block("spawn name=evil harness=rehearsal")))
+    madrox.wait()
+
+    assert ["lead", "sh"] == names(madrox)
+    assert [] == told(madrox, "sh")
 
 
 @pytest.mark.parametrize(
