@@ -21,8 +21,9 @@ FAILED: Final = 2
 """The exit status when a command could not be carried out; argparse's own for a wrong line."""
 
 DOCTOR = """\
-Say what is there of each agent CLI, and whether Madrox can work here. Nothing is changed
-and no agent is started; each CLI is asked for its version (10 s at most, all at once).
+Say what is there of each agent CLI, and whether Madrox can work here. No agent is started
+and no file of Madrox's written; each CLI is asked for its version (10 s at most, all at
+once), at which some write into their own directories.
 
 exit status:
   0   an agent that is spawned without --harness is one with a model behind it

@@ -37,6 +37,8 @@ LEGEND: Final = (
     "asks: before it uses a tool · usage, cost: reports tokens, dollars · mcp: has the madrox tools",
     "resume, fork: a session goes on later, twice · data: speaks a protocol, not a screen",
 )
+SHORT: Final = 3
+"""Characters of a head where there is little room."""
 YES, NO, UNKNOWN = "●", "–", "?"
 OLDER: Final = "*"
 """Behind a version that is none of those that were tested."""
@@ -162,8 +164,12 @@ def _default(harnesses: Harnesses, settings: Settings, found: Sequence[Found]) -
     except (UnknownHarness, HarnessError) as exc:
         return "", str(exc)
     if name == FALLBACK:
-        wanted = FALLBACK in settings.harnesses
-        return name, "" if wanted else f"none of MADROX_HARNESSES ({order}) is installed"
+        if FALLBACK in settings.harnesses:
+            return name, ""
+        here = [f.harness for f in found if f.works and f.features and f.features.structured]
+        here = [name for name in here if name != FALLBACK]
+        hint = f"; name what is, as in MADROX_HARNESSES={','.join(here)}" if here else ""
+        return name, f"none of MADROX_HARNESSES ({order}) is installed{hint}"
     [chosen] = [each for each in found if each.harness == name]
     return name, "" if chosen.works else f"{name} is there and does not work: {chosen.note}"
 
@@ -201,10 +207,19 @@ def _packages(health: Health) -> str:
     return " · ".join(named)
 
 
-def _table(found: Sequence[Found], width: int) -> Iterator[str]:
-    """One line a harness, or one card where the terminal is too narrow for that."""
+def _table(found: Sequence[Found], width: int) -> list[str]:
+    """One line a harness; shorter heads, and in the end one card, where the terminal is too narrow."""
+    heads = [HEADS.get(f.name, f.name) for f in fields(Features)]
+    for longest in (max(map(len, heads)), SHORT):
+        drawn = _drawn(found, [head[:longest] for head in heads])
+        if max(map(_width, drawn)) <= width:
+            return drawn
+    return list(_cards(found))
+
+
+def _drawn(found: Sequence[Found], heads: Sequence[str]) -> list[str]:
     names = [f.name for f in fields(Features)]
-    lines = [("", "harness", "version", *(HEADS.get(name, name) for name in names))]
+    lines = [("", "harness", "version", *heads)]
     lines += [
         (YES if f.works else NO, f.harness, _version(f), *(_mark(f.features, name) for name in names))
         for f in found
@@ -214,7 +229,7 @@ def _table(found: Sequence[Found], width: int) -> Iterator[str]:
     for line in lines:
         cells = list(map(_padded, line, widths))
         drawn.append(f"{'  '.join(cells[:3])}  {' '.join(cells[3:])}".rstrip())
-    yield from _cards(found) if max(map(_width, drawn)) > width else drawn
+    return drawn
 
 
 def _cards(found: Sequence[Found]) -> Iterator[str]:

@@ -52,10 +52,13 @@ class Found:
     provides: str = ""
     """How a person gets the CLI."""
 
+    failed: bool = False
+    """It was asked for its version, and crashed, hung or babbled."""
+
     @property
     def works(self) -> bool:
-        """Whether its CLI is there and has not failed to say its version."""
-        return self.installed and not (self.note and not self.version)
+        """Whether its CLI is there and can be run."""
+        return self.installed and not self.failed
 
     def row(self) -> dict[str, Any]:
         """Flat, one column a feature; what is not known is None."""
@@ -95,9 +98,10 @@ def _look(harnesses: Harnesses, name: str, env: Mapping[str, str], seconds: floa
         return _found(name, cls, installed=False, command=_line(str(exc)))
     try:
         version = _version((*command, *cls.version_args), env, seconds) if cls.version_args else ""
-        note = untested(version, cls.tested)
     except HarnessError as exc:
-        version, note = "", _no_version(exc, seconds)
+        why = _no_version(exc, seconds)
+        return _found(name, cls, installed=True, command=shlex.join(command), note=why, failed=True)
+    note = untested(version, cls.tested)
     return _found(name, cls, installed=True, command=shlex.join(command), version=version, note=note)
 
 
@@ -113,15 +117,13 @@ _knowing = threading.Lock()
 
 
 def _version(argv: Sequence[str], env: Mapping[str, str], seconds: float) -> str:
-    """What the CLI says, once for each state of its files. Raises `HarnessError`."""
+    """What the CLI says, once for each state of its files; empty for nothing. Raises `HarnessError`."""
     key = (tuple(argv), *map(_changed, argv))
     with _knowing:
         if key in _versions:
             return _versions[key]
     out, err = asked(argv, env=env, seconds=seconds)
     said = version_line(out) or version_line(err)
-    if not said:
-        raise HarnessError("it said nothing")
     with _knowing:
         _versions[key] = said
     return said
@@ -136,8 +138,9 @@ def _changed(word: str) -> int:
 
 
 def version_line(said: str) -> str:
-    """The first line with a version in it, else the first with anything in it; of plain text, in one line."""
-    lines = [line for each in ANSI.sub("", said).splitlines() if (line := _line(each))]
+    """The first line with a version in it, else the first with a word in it, as plain text; or nothing."""
+    plain = map(_line, ANSI.sub("", said).splitlines())
+    lines = [line for line in plain if re.search(r"\w", line)]
     return next((line for line in lines if _NUMBER.search(line)), lines[0] if lines else "")[:LONGEST]
 
 

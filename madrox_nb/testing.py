@@ -149,6 +149,8 @@ class _Contract(Watch):
         """Turns whose usage was told."""
         self.asks: set[str] = set()
         self.failed = False
+        self.told: list[str] = []
+        """What was written to it."""
         spawned = AgentSpawned(agent=self.brief.agent, harness=self.cls.name, role=self.brief.role)
         self._record(spawned, 0)
 
@@ -163,6 +165,7 @@ class _Contract(Watch):
         self._record(TurnStarted(agent=self.brief.agent, turn=turn, sender="you", text="…"), line)
 
     def wrote(self, lines: list[str], line: int) -> None:
+        self.told += map(str, lines)
         for each in lines:
             if not isinstance(each, str) or not each:
                 raise Broken("lines to write are texts", f"{each!r}", line)
@@ -242,6 +245,12 @@ class _Contract(Watch):
     def ended(self, codec: Harness, line: int) -> None:
         if not self.prompts and not self.failed:
             raise Broken("the handshake ends in AgentReady", "it never came", line)
+        launch = codec.launch()
+        told = (*launch.argv, *launch.env.values(), *launch.files.values(), *self.told)
+        if self.prompts and self.cls.instructed and not any(self.brief.instructions in each for each in told):
+            raise Broken(
+                "what is declared is there", "instructed is set, and the instructions are told nowhere", line
+            )
 
 
 # the rules about the class and its launch

@@ -24,7 +24,7 @@ class Stranger(Harness):
     name = "stranger"
     commands = ("strange",)
     provides = "npm install -g strange"
-    features = Features(usage=True)
+    features = Features(usage=True, structured=True)
     tested = ("1.2.0",)
 
 
@@ -67,6 +67,17 @@ def test_without_any_agent_cli_the_status_is_1_and_says_what_a_spawn_would_start
 
     assert 1 == status
     assert "%madrox spawn starts rehearsal: none of MADROX_HARNESSES (claude) is installed" in said
+
+
+def test_a_cli_that_is_here_and_not_in_the_order_of_choice_is_named(
+    strange: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange()
+
+    status, said = examined(capsys)
+
+    assert 1 == status
+    assert "(claude) is installed; name what is, as in MADROX_HARNESSES=stranger\n" in said
 
 
 def test_with_the_cli_that_a_spawn_would_choose_the_status_is_0(
@@ -253,10 +264,15 @@ def test_a_narrow_terminal_gets_a_card_for_each() -> None:
     assert [] == [line for line in said.splitlines() if "turns:" in line and len(line) > 60]
 
 
-def test_all_harnesses_with_all_columns_fit_80_columns() -> None:
-    wide = Found(harness="rehearsal", installed=True, command="x", version="1.18.33", features=Features())
+def test_long_names_fit_80_columns_under_shorter_heads() -> None:
+    wide = Found(
+        harness="claude-agent-acp", installed=True, command="x", version="10.18.333-rc.1", features=Features()
+    )
 
-    assert TABLE.splitlines()[0][-30:] in health(harnesses=(wide,)).text(width=80)
+    said = health(harnesses=(wide,)).text(width=80)
+
+    assert "   harness           version         tur sto ste ask usa cos mcp res for dat\n" in said
+    assert "●  claude-agent-acp  10.18.333-rc.1  ●   –   –   –   –   –   –   –   –   –\n" in said
 
 
 def test_a_long_command_of_an_orphan_is_cut() -> None:

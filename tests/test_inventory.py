@@ -148,13 +148,21 @@ def test_a_cli_that_never_stops_talking_is_stopped(program: Program, tmp_path: P
     [
         ("echo 'cannot find node' >&2; exit 3", "it ended with code 3: cannot find node"),
         ("kill -SEGV $$", "it was killed by signal 11"),
-        (":", "it said nothing"),
     ],
 )
 def test_a_cli_that_fails_says_why(program: Program, tmp_path: Path, lines: str, note: str) -> None:
     program(lines)
 
     assert f"asked for its version, {note}" == look(tmp_path).note
+
+
+@pytest.mark.parametrize("lines", [":", "echo '> '"])
+def test_a_program_that_knows_no_version_works_all_the_same(
+    program: Program, tmp_path: Path, lines: str
+) -> None:
+    program(lines)
+
+    assert ("", "", True) == ((found := look(tmp_path)).version, found.note, found.works)
 
 
 def test_a_program_that_cannot_be_run_says_why(program: Program, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ class Good(Harness):
         self.stopping, self.asked = False, set[str]()
 
     def launch(self) -> Launch:
-        return Launch(argv=(*self.brief.command, "--serve"), files={"token": self.brief.mcp_token})
+        files = {"token": self.brief.mcp_token, "role.md": f"# Role\n{self.brief.instructions}"}
+        return Launch(argv=(*self.brief.command, "--serve"), files=files)
 
     def greet(self) -> Iterable[str]:
         return ['{"type": "hello"}\n']
@@ -277,6 +278,11 @@ WICKED: list[tuple[str, str, dict[str, Any]]] = [
         {"steer": Harness.steer},
     ),
     ("what is declared is there", "features.approvals is set", {"answer": Harness.answer}),
+    (
+        "what is declared is there",
+        "instructed is set, and the instructions are told nowhere",
+        {"launch": lambda self: Launch(argv=("x",))},
+    ),
     ("launch says what to run", "None is no Launch", {"launch": lambda self: None}),
     ("launch says what to run", "argv is ()", {"launch": lambda self: Launch(argv=())}),
     ("launch is pure", "differ", {"launch": lambda self: Launch(argv=(str(next(count)),))}),
