@@ -176,6 +176,8 @@ class Pty(Pipe):
 
     def _changed(self) -> None:
         """What is seen is not what it was: the seconds without a change begin anew."""
+        if self._looked:  # the timer is set for a later look: begin again with the first
+            self._cancel()
         self._changed_at, self._looked = self._loop.time(), 0.0
         if self._eye is None or not self._expected.see:
             return

@@ -202,6 +202,19 @@ async def test_silence_is_told_once_until_something_changes() -> None:
 
 
 @on_loop
+async def test_a_prompt_after_a_long_wait_is_seen_in_its_own_time() -> None:
+    terminal = Terminal()
+    terminal.expect(quiet=100.0, prompt=staying("^> ", 0.01))
+    terminal.prints(b"thinking\n")
+    async with asyncio.timeout(10):
+        while not terminal.pty._looked:
+            await asyncio.sleep(0.01)
+    terminal.prints(b"> ")
+
+    assert "thinking\n" == (await terminal.facts.next())["before"]
+
+
+@on_loop
 async def test_a_prompt_that_did_not_stay_because_the_program_died_is_not_told() -> None:
     terminal = Terminal()
     terminal.expect(prompt=staying("^> "))
