@@ -36,7 +36,7 @@ import codecs
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,7 +59,7 @@ LOOKS = (0.001, 0.02)
 """Seconds between two looks whether the program has read: the first, and the longest."""
 FRAME = 0.05
 """Seconds between two looks at a screen that changes."""
-PAINTED = 4096
+PAINTED = 1024
 """Bytes painted before the loop is left to others."""
 UNPAINTED = 256 * 1024
 """Bytes that may wait to be painted before the program has to wait."""
@@ -89,8 +89,10 @@ class Pty(Pipe):
         """Where in the wire log the present expectation began, and how far it was read."""
         self._hand = _Hand(self._loop, self._unread, self._put, self._typed)
         self._timer: asyncio.TimerHandle | None = None
-        self._hush: asyncio.TimerHandle | None = None
+        """Rings when nothing has changed for as long as something that is expected wants."""
         self._changed_at = 0.0
+        self._looked = 0.0
+        """Seconds without a change after which we have looked already."""
         self._paused = False
 
     @classmethod
@@ -153,7 +155,7 @@ class Pty(Pipe):
         self._cancel()
         self._expected = expected
         if self._eye is not None:
-            self._eye.seek(expected.patterns(typing=self._hand.typing))
+            self._eye.seek({name: each for name, each in self._sought.items() if not each.stays})
             self._changed()
 
     def _forget(self) -> None:
@@ -173,24 +175,46 @@ class Pty(Pipe):
         self._eye.feed(data)
 
     def _changed(self) -> None:
-        """What is seen is not what it was: look for what is expected, and count the seconds anew."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """What is seen is not what it was: the seconds without a change begin anew."""
+        if self._looked:  # the timer is set for a later look: begin again with the first
+            self._cancel()
+        self._changed_at, self._looked = self._loop.time(), 0.0
         if self._eye is None or not self._expected.see:
             return
-        self._changed_at = self._loop.time()
-        if (found := self._eye.found) is None:
-            self._listen()
-        elif stays := self._expected.see[found.name].stays:
-            self._timer = self._loop.call_later(stays, self._saw, found)
-        else:
+        if (found := self._eye.found) is not None:
             self._saw(found)
+        elif self._timer is None:
+            self._wait()
 
-    def _listen(self) -> None:
-        """Tell when it is quiet. One timer, set anew only when it rings: output comes far more often."""
-        if self._expected.quiet and self._hush is None:
-            self._hush = self._loop.call_at(self._changed_at + self._expected.quiet, self._is_quiet)
+    def _wait(self) -> None:
+        """Ring at the next moment that somebody wants. One timer: output comes more often than it rings."""
+        wanted = [each.stays for each in self._sought.values()] + [self._expected.quiet]
+        later = [seconds for seconds in wanted if seconds > self._looked]
+        if later and not self._hand.typing:
+            self._timer = self._loop.call_at(self._changed_at + min(later), self._still, min(later))
+        elif later:
+            self._timer = self._loop.call_later(min(later), self._still, min(later))
+
+    def _still(self, seconds: float) -> None:
+        """Nothing may have changed for so many seconds: what is there then has stayed."""
+        self._timer = None
+        if self._loop.time() < self._changed_at + seconds:
+            self._wait()
+            return
+        self._looked = seconds
+        assert self._eye is not None
+        due = {name: each for name, each in self._sought.items() if 0 < each.stays <= seconds}
+        if (found := self._eye.last(due)) is not None:
+            self._saw(found)
+            return
+        if self._expected.quiet == seconds and not self._hand.typing:
+            self._tell(self._from, fact="quiet", text=self._eye.text()[-WINDOW:])
+        if self._timer is None and self._expected.see:
+            self._wait()
+
+    @property
+    def _sought(self) -> dict[str, Pattern]:
+        return self._expected.patterns(typing=self._hand.typing)
 
     def _saw(self, found: Found) -> None:
         self._cancel()
@@ -199,18 +223,8 @@ class Pty(Pipe):
         start, self._from = self._from, self._upto
         assert self._eye is not None
         self._eye.take()
-        self._tell(
-            start, fact="saw", name=found.name, before=found.before, match=found.match, missing=found.missing
-        )
-
-    def _is_quiet(self) -> None:
-        self._hush = None
-        assert self._eye is not None
-        if self._loop.time() < self._changed_at + self._expected.quiet or self._hand.typing:
-            self._changed_at += LOOKS[1] if self._hand.typing else 0.0
-            self._listen()
-            return
-        self._tell(self._from, fact="quiet", text=self._eye.text()[-WINDOW:])
+        fact = {"name": found.name, "before": found.before, "match": found.match, "missing": found.missing}
+        self._tell(start, fact="saw", **fact)
 
     def _tell(self, start: int, **fact: object) -> None:
         self._reader.lines([Line(json.dumps(fact), start, self._upto - start)])
@@ -219,10 +233,9 @@ class Pty(Pipe):
         self._expect(self._expected)
 
     def _cancel(self) -> None:
-        for timer in (self._timer, self._hush):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._hush = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # the node
 
@@ -289,16 +302,19 @@ class Found:
 
 
 class Eye(Protocol):
-    """What sees output. It calls back whenever what it has `found` may be another."""
+    """What sees output. It calls back whenever there is more to see."""
 
     found: Found | None
-    """What is there of what is sought. It may go again, until it is taken."""
+    """The first of what is sought, once it is there."""
 
     def feed(self, data: bytes) -> None:
         """More output."""
 
     def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        """Look for these from now on, also in what is there."""
+        """Look for these from now on, wherever they are, also in what is there."""
+
+    def last(self, patterns: Mapping[str, Pattern]) -> Found | None:
+        """The one of these that is the last that was printed."""
 
     def take(self) -> None:
         """What was found is used up."""
@@ -410,7 +426,7 @@ class Stream(_SpawnBase):  # type: ignore[misc]
         super().__init__(timeout=None, searchwindowsize=WINDOW, encoding="utf-8", codec_errors="replace")
         self._put, self._changed = put, changed
         self._expecter: Any = None
-        self._sought: dict[str, Pattern] = {}
+        self._sought: list[str] = []
         self._begun = ""
         self._dropped = 0
         self.found: Found | None = None
@@ -422,13 +438,18 @@ class Stream(_SpawnBase):  # type: ignore[misc]
             self._changed()
 
     def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        self._put_back()
-        self._sought = dict(patterns)
-        self._expecter = None
+        self.found = self._expecter = None
         if patterns:
-            searcher = Searcher(patterns.values())
+            self._sought = list(patterns)
+            searcher = Searcher([compiled(each) for each in patterns.values()])
             self._expecter = _Expecter(self, searcher)
-            self._see(_Expecter(self, searcher, None).existing_data())  # in all that is there, once
+            self._see(_Expecter(self, searcher, None).existing_data(), self._sought)
+
+    def last(self, patterns: Mapping[str, Pattern]) -> Found | None:
+        if patterns:
+            searcher = Searcher([compiled(each, at_end=True) for each in patterns.values()])
+            self._see(_Expecter(self, searcher).existing_data(), list(patterns))
+        return self.found
 
     def take(self) -> None:
         self.found = self._expecter = None
@@ -444,6 +465,9 @@ class Stream(_SpawnBase):  # type: ignore[misc]
 
     def _plain(self, text: str) -> str:
         """Without control sequences; those that ask something are answered."""
+        if not any(c in text for c in "\x1b\x07\0"):  # most of what programs print
+            self._begun = ""
+            return text
         begun = BEGUN.search(text)
         self._begun = begun.group() if begun else ""
         return SEQUENCE.sub(self._meant, text[: begun.start()] if begun else text)
@@ -461,40 +485,26 @@ class Stream(_SpawnBase):  # type: ignore[misc]
         return ""
 
     def _add(self, piece: str) -> None:
-        self._put_back()
-        if self._expecter is None:
+        if self._expecter is not None:
+            self._see(self._expecter.new_data(piece), self._sought)
+        else:
             self._before.write(piece)
             self._buffer.write(piece)
-        else:
-            self._see(self._expecter.new_data(piece))
         if self._before.tell() > 2 * KEPT:
             kept = self._before.getvalue()
             self._dropped += len(kept) - KEPT
-            self._before = self.buffer_type()
+            self._before, self._buffer = self.buffer_type(), self.buffer_type()
             self._before.write(kept[-KEPT:])
+            self._buffer.write(kept[-WINDOW:])
 
-    def _see(self, index: int | None) -> None:
+    def _see(self, index: int | None, names: Sequence[str]) -> None:
         if index is not None:
-            name = list(self._sought)[index]
             missing = self._dropped + max(0, len(self.before) - KEPT)
-            self.found = Found(name, self.before[-KEPT:], self.after, missing)
-
-    def _put_back(self) -> None:
-        """What was found has not stayed: it is output like any other."""
-        if self.found is None:
-            return
-        self.found = None
-        whole = self.before + self.after + self._before.getvalue()
-        self._before, self._buffer = self.buffer_type(), self.buffer_type()
-        self._before.write(whole)
-        self._buffer.write(whole[-WINDOW:])
+            self.found = Found(names[index], self.before[-KEPT:], self.after, missing)
 
 
 class Searcher(_searcher_re):  # type: ignore[misc]
-    """pexpect's, for patterns of ours: `^` is the beginning of a line, never that of a cut window."""
-
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
-        super().__init__([compiled(each, at_end=bool(each.stays)) for each in patterns])
+    """pexpect's, but `^` is the beginning of a line, never that of a window that is cut."""
 
     def search(self, buffer: str, freshlen: int, searchwindowsize: int | None = None) -> int:
         cut = len(buffer) >= WINDOW
@@ -502,7 +512,7 @@ class Searcher(_searcher_re):  # type: ignore[misc]
         return index
 
 
-def compiled(pattern: Pattern, *, at_end: bool) -> re.Pattern[str]:
+def compiled(pattern: Pattern, *, at_end: bool = False) -> re.Pattern[str]:
     return re.compile(rf"(?:{pattern.text})\Z" if at_end else pattern.text, re.MULTILINE)
 
 
@@ -532,7 +542,7 @@ class Screen:
         self._held = False
         """The program waits until we have painted."""
         self._painting = self._frame = False
-        self._sought: dict[str, tuple[re.Pattern[str], bool]] = {}
+        self._sought: Mapping[str, Pattern] = {}
         self._then = ""
         """What was there when typing began."""
         self._lines = [""] * size[0]
@@ -570,7 +580,7 @@ class Screen:
         self._frame = False
         before, self._shown = self._shown, self._drawn()
         if before != self._shown:
-            self._find()
+            self.found = self._first(self._sought)
             self._changed()
 
     def _drawn(self) -> str:
@@ -580,19 +590,23 @@ class Screen:
         self._screen.dirty.clear()
         return "\n".join(self._lines)
 
-    def _find(self) -> None:
-        self.found = None
-        for name, (pattern, more) in self._sought.items():
+    def _first(self, patterns: Mapping[str, Pattern]) -> Found | None:
+        for name, each in patterns.items():
+            pattern = compiled(each)
             match = pattern.search(self._shown)
-            if match and (not more or _count(pattern, self.text()) > _count(pattern, self._then)):
+            if match and (not each.more or _count(pattern, self.text()) > _count(pattern, self._then)):
                 text = self.text()
-                self.found = Found(name, text[-KEPT:], match.group(), max(0, len(text) - KEPT))
-                return
+                return Found(name, text[-KEPT:], match.group(), max(0, len(text) - KEPT))
+        return None
 
     def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        self._sought = {name: (compiled(each, at_end=False), each.more) for name, each in patterns.items()}
+        self._sought = patterns
         self._shown = self._drawn()
-        self._find()
+        self.found = self._first(patterns)
+
+    def last(self, patterns: Mapping[str, Pattern]) -> Found | None:
+        """What is on a screen that does not change has stayed, wherever it is."""
+        return None if self._unpainted else self._first(patterns)
 
     def take(self) -> None:
         self.found = None

@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,16 @@ import terminals
 from chat import FENCE, Chat
 from crew import until, with_run
 from test_manager import events
+from test_screen import Terminal as ByHand
 
 from madrox_nb import library, profiles
 from madrox_nb.errors import BadInput, HarnessError, HarnessNotReady
 from madrox_nb.events import AgentReady, AgentStopped, Entry, Notice, TurnEnded, TurnStarted, UsageReported
-from madrox_nb.harness import Brief, Unreadable
+from madrox_nb.harness import Brief, Unreadable, Write
 from madrox_nb.harness.profile import SHELL, profile, quoted, typed
 from madrox_nb.harness.terminal import Terminal, printed
 from madrox_nb.manager import Manager
+from madrox_nb.transport import Line
 
 LONG = "".join(f"{n} line with äöü € and ☃\n" for n in range(4000))
 """Over 100 kB of text, in lines."""
@@ -650,3 +652,74 @@ def test_an_agent_that_is_idle_is_not_interrupted() -> None:
     assert [] == list(agent.interrupt())
     assert ["type", "expect"] == [json.loads(line)["do"] for line in agent.prompt("lead.t1", "hi")]
     assert ["press", "expect"] == [json.loads(line)["do"] for line in agent.interrupt()]
+
+
+# what the real screens looked like
+
+
+class Played:
+    """A codec at a terminal that plays what a real program wrote."""
+
+    def __init__(self, name: str) -> None:
+        cls = Terminal.family({"terminal": profiles.read([profiles.SHIPPED])})[name]
+        self.codec, self.items = cls(brief()), []
+        self.terminal = ByHand(paints=True, size=cls.profile.size)
+        self.terminal.facts.lines = self.lines
+        self.obey(self.codec.greet())
+
+    def obey(self, orders: Iterable[str]) -> None:
+        for order in orders:
+            self.terminal.pty.write(order)
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        for item in self.codec.read(lines[0].text):
+            self.obey([item.line]) if isinstance(item, Write) else self.items.append(item)
+
+    async def play(self, wire: bytes, until: type, piece: int) -> Any:
+        self.terminal.prints(*(wire[i : i + piece] for i in range(0, len(wire), piece)))
+        async with asyncio.timeout(20):
+            while not (found := [item for item in self.items if isinstance(item, until)]):
+                await asyncio.sleep(0.01)
+        return found[0]
+
+
+@pytest.mark.parametrize("piece", [7, 65_536])
+@pytest.mark.parametrize(
+    ("folder", "begins"),
+    [
+        ("claude-screen-2.1.330", "echo: hello there | seen=[]"),
+        ("codex-screen-0.169.0", "echo: # Who you are\n"),
+    ],
+)
+def test_a_screen_that_was_recorded_is_understood(folder: str, begins: str, piece: int) -> None:
+    wires = Path(__file__).parent / "transcripts" / folder
+
+    async def main() -> None:
+        played = Played(folder.rpartition("-")[0])
+        await played.play((wires / "start.wire").read_bytes(), AgentReady, piece)
+        played.obey(played.codec.prompt("lead.t1", "hello there"))
+        ended = await played.play((wires / "turn.wire").read_bytes(), TurnEnded, piece)
+        assert "ok" == ended.outcome
+        assert ended.text.startswith(begins)
+        assert "/effort" not in ended.text
+        assert not re.search("^[›❯─]", ended.text, re.MULTILINE)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("folder", ["claude-screen-2.1.330", "codex-screen-0.169.0"])
+def test_a_recorded_screen_without_its_turn_is_no_answer(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt of before stands there, unchanged; that is no sign that anything was taken up."""
+    monkeypatch.setattr("madrox_nb.harness.terminal.TAKES_UP", 0.5)
+    wires = Path(__file__).parent / "transcripts" / folder
+
+    async def main() -> None:
+        played = Played(folder.rpartition("-")[0])
+        await played.play((wires / "start.wire").read_bytes(), AgentReady, 65_536)
+        played.obey(played.codec.prompt("lead.t1", "hello there"))
+        stopped = await played.play(b"\x1b[1;1H", AgentStopped, 65_536)
+        assert "it did not take up what was typed" == stopped.reason
+
+    asyncio.run(main())

@@ -32,6 +32,9 @@ def test_the_wheel_holds_roles_widgets_and_the_programs_that_are_started_by_path
         f"madrox_nb/{name}" for name in ("static/tree.js", "static/tree.css", "guard.py", "py.typed")
     } <= names
     assert "madrox_nb/rehearse/__main__.py" in names
+    shipped = {f"madrox_nb/profiles/{path.name}" for path in (TOP / "madrox_nb/profiles").glob("*.toml")}
+    assert 8 == len(shipped)
+    assert shipped <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "widgets/"))]
 
     code = (
