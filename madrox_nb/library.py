@@ -11,7 +11,7 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -101,9 +101,14 @@ class Harnesses:
                 found[name] = exc
                 continue
             try:
-                found |= cls.family(tables)
+                family = cls.family(tables)
             except ValueError as exc:  # what the configuration says is the person's to mend
                 raise BadInput(str(exc)) from exc
+            if taken := next((each for each in family if each in found), None):
+                raise BadInput(
+                    f"two harnesses are called {taken!r}; give the one of [{name}.{taken}] another name"
+                )
+            found |= family
         return found
 
     def command(self, name: str) -> tuple[str, ...]:
@@ -112,17 +117,17 @@ class Harnesses:
         `MADROX_<NAME>_BIN`, else `[harness.NAME] command`, else the first of its names on
         PATH. Raises `HarnessNotFound` with the command that installs it.
         """
-        cls, path = self[name], self._environ.get("PATH")
+        cls = self[name]
         variable = variable_for(name, "MADROX_{}_BIN")
         if chosen := self._environ.get(variable):
-            if found := shutil.which(chosen, path=path):
+            if found := self._which(chosen):
                 return (found,)
             raise HarnessNotFound(
                 f"{variable} is {chosen!r}, and there is no such program. "
                 "Set it to the program's full path, or unset it"
             )
         if configured := self.defaults(name).command:
-            if found := shutil.which(configured[0], path=path):
+            if found := self._which(configured[0]):
                 return (found, *configured[1:])
             raise HarnessNotFound(
                 f"[harness.{name}] command is {configured[0]!r}, and there is no such program. "
@@ -131,13 +136,23 @@ class Harnesses:
         if own := getattr(cls, "command", None):
             return tuple(own())
         for each in cls.commands:
-            if found := shutil.which(each, path=path):
-                return (found,)
+            if found := self._which(each):
+                return (self._native(cls, found),)
         looked = " or ".join(repr(each) for each in cls.commands)
         raise HarnessNotFound(
             f"harness {name!r}: no {looked} on PATH. Install it ({cls.provides}), "
             f"point {variable} at it, or use --harness {FALLBACK}, which needs nothing"
         )
+
+    def _which(self, program: str) -> str | None:
+        """Its full path: agents work in directories of their own."""
+        found = shutil.which(program, path=self._environ.get("PATH"))
+        return os.path.abspath(found) if found else None  # noqa: PTH100 - links stay, as they were named
+
+    def _native(self, cls: type[Harness], found: str) -> str:
+        """The native binary beside a launcher, if the harness knows where that lies and it is there."""
+        native: Callable[[str], tuple[str, ...]] = getattr(cls, "native", lambda path: ())
+        return next((path for path in native(str(Path(found).resolve())) if os.access(path, os.X_OK)), found)
 
     def installed(self, name: str) -> bool:
         """Whether that harness can be started here."""

@@ -177,6 +177,45 @@ def test_a_harness_that_stands_for_many_names_them_all(monkeypatch):
     assert "mine" == here["mine"].name
 
 
+def test_a_name_that_is_taken_is_not_taken_over(monkeypatch):
+    class Family(Stranger):
+        @classmethod
+        def family(cls, tables):
+            return {"rehearsal": cls}
+
+    class Entry:
+        load = staticmethod(lambda: Family)
+
+    rehearsal = library._registered()["rehearsal"]
+    monkeypatch.setattr(library, "_registered", lambda: {"rehearsal": rehearsal, "terminal": Entry})
+
+    with pytest.raises(
+        BadInput, match=r"two harnesses are called 'rehearsal'; give the one of \[terminal.reh"
+    ):
+        list(Harnesses())
+
+
+def test_a_program_named_by_a_relative_path_is_found_from_anywhere(program, tmp_path, monkeypatch):
+    mine = program("mine")
+    monkeypatch.chdir(tmp_path)
+
+    assert (mine,) == Harnesses({}, {"MADROX_STRANGER_BIN": "./bin/mine"}).command("stranger")
+
+
+def test_a_native_binary_beside_its_launcher_is_preferred_when_it_is_there(
+    program, bin_directory, monkeypatch
+):
+    launcher, native = program("strange"), bin_directory / "native"
+    monkeypatch.setattr(
+        Stranger, "native", staticmethod(lambda path: (f"{path}.absent", str(native))), raising=False
+    )
+    here = Harnesses({}, {"PATH": str(bin_directory)})
+    assert (launcher,) == here.command("stranger")
+
+    program("native")
+    assert (str(native),) == here.command("stranger")
+
+
 def test_one_stranger_that_fails_hides_nobody_else(monkeypatch):
     class Broken:
         def load(self):
