@@ -41,7 +41,7 @@ class Settings:
     log_dir: Path | None = _setting(None, "LOG_DIR", "ledgers and wires (default: home)")
     log_level: str = _setting("INFO", "LOG_LEVEL", "of madrox.log: DEBUG INFO WARNING ERROR")
     harnesses: tuple[str, ...] = _setting(
-        ("claude",), "MADROX_HARNESSES", "order of choice when none is named"
+        ("claude", "codex"), "MADROX_HARNESSES", "order of choice when none is named"
     )
     permissions: str = _setting(
         "auto", "MADROX_PERMISSIONS", "what agents may do unasked: deny, ask, edits; auto: ask, else deny"

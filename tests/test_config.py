@@ -31,7 +31,7 @@ def test_without_a_word_the_defaults_hold_and_the_home_is_beside_the_notebook(re
         config.settings.work,
         config.settings.logs,
     )
-    assert ("127.0.0.1", 8001, 10, "auto", ("claude",)) == (
+    assert ("127.0.0.1", 8001, 10, "auto", ("claude", "codex")) == (
         config.settings.host,
         config.settings.port,
         config.settings.max_instances,
