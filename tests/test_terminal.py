@@ -309,6 +309,13 @@ def test_a_footer_that_changes_is_no_end(tmp_path: Path) -> None:
     painter(tmp_path, story)
 
 
+def test_work_that_does_not_move_is_no_end(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        assert "ponders it 0" == (await m.send("lead", "ponders it")).text
+
+    painter(tmp_path, story, prompt=r"^\|\n-{40}")  # which is there all the time
+
+
 def test_a_dead_screen_is_a_failure_however_long_it_stays(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         answer = await m.send("lead", "freezes")
