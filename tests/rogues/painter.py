@@ -1,8 +1,9 @@
 """A program that paints its screen, like the agents' own: a transcript, a box, a footer.
 
 The first word of what is sent says what it does; anything else is said back after a moment
-of work. `freezes` shows neither work nor prompt for good; `swallows` takes the text up only when
-Enter is pressed again; `ponders` works for a second without moving; `deaf` never does; `dies` in the middle of its work.
+of work. `freezes` shows neither work nor prompt for good; `ponders` works for a second without
+moving; `swallows` takes the text up only when Enter is pressed again; `deaf` never does; `dies` in
+the middle of its work.
 """
 
 import os
