@@ -17,10 +17,16 @@ from typing import Any
 import platformdirs
 
 from .errors import BadInput, nearest
+from .harness import Tables
 
 
 def _setting(default: Any, env: str, doc: str) -> Any:
-    return field(default=default, metadata={"env": env, "doc": doc})
+    metadata = {"env": env, "doc": doc}
+    return (
+        field(default_factory=dict, metadata=metadata)
+        if default == {}
+        else field(default=default, metadata=metadata)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +43,35 @@ class Settings:
     harnesses: tuple[str, ...] = _setting(
         ("claude",), "MADROX_HARNESSES", "order of choice when none is named"
     )
-    permissions: str = _setting("edits", "MADROX_PERMISSIONS", "what agents may do unasked: edits or all")
+    permissions: str = _setting(
+        "auto", "MADROX_PERMISSIONS", "what agents may do unasked: deny, ask, edits; auto: ask, else deny"
+    )
+    attended: str = _setting(
+        "auto",
+        "MADROX_ATTENDED",
+        "whether somebody is there to answer: yes, no; auto: who can type into a cell",
+    )
+    policy: Mapping[str, str] = _setting({}, "", "answers to agents' requests: 'Bash(git *)' = 'allow'")
+    approval_timeout: float = _setting(
+        3600.0, "MADROX_APPROVAL_TIMEOUT", "seconds a request waits for an answer"
+    )
+    idle_timeout: float = _setting(
+        3600.0, "MADROX_IDLE_TIMEOUT", "seconds after which an idle agent is suspended; 0: never"
+    )
+    on_kernel_death: str = _setting(
+        "kill", "MADROX_ON_KERNEL_DEATH", "kill: agents end with the kernel; keep:60: they wait for the next"
+    )
     start_timeout: float = _setting(60.0, "MADROX_START_TIMEOUT", "seconds a CLI may take to become ready")
     stop_grace: float = _setting(2.0, "MADROX_STOP_GRACE", "seconds a CLI may take to end by itself")
     interrupt_timeout: float = _setting(10.0, "MADROX_INTERRUPT_TIMEOUT", "seconds to confirm an interrupt")
     retention_days: int = _setting(30, "MADROX_RETENTION_DAYS", "days that ledgers are kept")
+    tables: Tables = field(default_factory=dict)
+    """`[harness.NAME]`, `[acp.NAME]`, `[terminal.NAME]`: section → name → keys."""
+
+    @property
+    def kept_seconds(self) -> float:
+        """How long agents outlive their kernel; 0 when they end with it."""
+        return float(self.on_kernel_death.partition(":")[2] or 0)
 
     @property
     def work(self) -> Path:
@@ -52,7 +82,8 @@ class Settings:
         return self.log_dir or self.home
 
 
-SETTINGS = {f.name: f for f in fields(Settings)}
+SETTINGS = {f.name: f for f in fields(Settings) if f.metadata}
+SECTIONS = ("harness", "acp", "terminal")
 
 
 @dataclass(frozen=True)
@@ -90,7 +121,8 @@ def load(
     for name in given:
         _known(name, "an argument")
     layers: list[tuple[str, Mapping[str, Any]]] = [("argument", given), *_environment(environ)]
-    layers += [(str(path), _file(path)) for path in (config_files(cwd) if files is None else files)]
+    read = {path: _file(path) for path in (config_files(cwd) if files is None else files)}
+    layers += [(str(path), plain) for path, (plain, _) in read.items()]
     values: dict[str, Any] = {}
     sources = dict.fromkeys(SETTINGS, "default")
     for source, layer in reversed(layers):
@@ -99,7 +131,11 @@ def load(
     for name in ("home", "workspace_dir", "log_dir"):
         if (path := values.get(name, SETTINGS[name].default)) is not None:
             values[name] = (cwd / path).resolve()
-    return Config(Settings(**values), sources)
+    tables: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for _, found in reversed(read.values()):
+        for section, named in found.items():
+            tables.setdefault(section, {}).update(named)
+    return Config(Settings(**values, tables=tables), sources)
 
 
 def config_files(cwd: Path) -> tuple[Path, ...]:
@@ -113,27 +149,35 @@ def user_dir() -> Path:
 
 
 def _environment(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Any]]]:
-    named = {name: f.metadata["env"] for name, f in SETTINGS.items()}
+    named = {name: f.metadata["env"] for name, f in SETTINGS.items() if f.metadata["env"]}
     return [(env, {name: environ[env]}) for name, env in named.items() if environ.get(env)]
 
 
-def _file(path: Path) -> Mapping[str, Any]:
+def _file(path: Path) -> tuple[Mapping[str, Any], Tables]:
+    """(settings, tables) of one file."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise BadInput(f"cannot read the settings in {path}: {exc}") from exc
-    plain = {name: value for name, value in found.items() if not isinstance(value, dict)}
-    for name in plain:
+    tables = {name: found.pop(name) for name in SECTIONS if name in found}
+    for section, named in tables.items():
+        for name, keys in named.items() if isinstance(named, dict) else [("", None)]:
+            if not isinstance(keys, dict):
+                raise BadInput(
+                    f"{path}: [{section}] holds tables by name, such as [{section}.{name or 'mine'}]"
+                )
+    for name in found:
         _known(name, str(path))
-    return plain
+    return found, tables
 
 
 def _known(name: str, where: str) -> None:
     if name not in SETTINGS:
         raise BadInput(
-            f"{where} names no setting: {name!r}.{nearest(name, SETTINGS)} Known: {', '.join(SETTINGS)}"
+            f"{where} names no setting: {name!r}.{nearest(name, (*SETTINGS, *SECTIONS))} "
+            f"Known: {', '.join((*SETTINGS, *SECTIONS))}"
         )
 
 
@@ -154,7 +198,15 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
     if name == "log_level":
         return _one_of(str(raw).upper(), ("DEBUG", "INFO", "WARNING", "ERROR"))
     if name == "permissions":
-        return _one_of(str(raw), ("edits", "all"))
+        if raw == "all":
+            raise ValueError("that is given to one agent, by name: spawn it with permissions='all'")
+        return _one_of(str(raw), ("auto", "ask", "edits", "deny"))
+    if name == "attended":
+        return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), ("auto", "yes", "no"))
+    if name == "policy":
+        return _policy(raw)
+    if name == "on_kernel_death":
+        return _kept(str(raw))
     if isinstance(default, tuple):
         return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(map(_said, raw))
     return _number(type(default), raw)
@@ -167,6 +219,26 @@ def _number(kind: type[int] | type[float], raw: Any) -> float:
     if not number >= 0:  # NaN isn't either
         raise ValueError("must not be negative")
     return number
+
+
+def _policy(raw: Any) -> dict[str, str]:
+    """Rules in their order; the first that fits counts."""
+    if not isinstance(raw, Mapping):
+        raise TypeError("not a table of rules such as {'Bash(git *)': 'allow', '*': 'deny'}")
+    for rule, answer in raw.items():
+        if answer not in ("allow", "deny", "ask"):
+            raise ValueError(f"{rule!r} is answered {answer!r}, which is none of allow, deny, ask")
+    return {str(rule): answer for rule, answer in raw.items()}
+
+
+def _kept(raw: str) -> str:
+    what, _, seconds = raw.partition(":")
+    if what == "kill" and not seconds:
+        return raw
+    if what != "keep":
+        raise ValueError("not one of kill, keep:SECONDS")
+    _number(float, seconds)
+    return raw
 
 
 def _said(raw: Any) -> str:
@@ -187,4 +259,6 @@ def _one_of(value: str, allowed: tuple[str, ...]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{rule} = {answer}" for rule, answer in value.items())
     return "" if value is None else str(value)

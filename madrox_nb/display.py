@@ -51,6 +51,17 @@ def kernel() -> Any:
     return found if threading.current_thread() is threading.main_thread() else None
 
 
+def attended() -> bool:
+    """Whether somebody is there who can answer: who may type into the running cell, or a terminal.
+
+    A front end says so with every cell (`allow_stdin`); nbconvert and nbclient say no.
+    """
+    running = getattr(shell(), "kernel", None)
+    if running is not None:
+        return bool(getattr(running, "_allow_stdin", False))
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def notice(text: str) -> None:
     """Tell the person something that is not the value of a cell. Silent without IPython."""
     if shell() is not None:

@@ -6,6 +6,7 @@
     │   ├── UnknownHarness        no harness of that name is installed
     │   ├── UnknownRole           no role of that name
     │   ├── UnknownMessage        no such message awaits an answer here
+    │   ├── UnknownApproval       no such request awaits an answer
     │   ├── NameTaken             an agent of that name is alive
     │   └── BadPrompt             an empty prompt, or one that cannot be sent
     ├── IllegalEvent              this cannot happen in the agent's present state
@@ -90,6 +91,13 @@ class UnknownMessage(_UnknownName):
 
     what = "message awaiting your answer"
     none_yet = "none; nobody waits for an answer from you"
+
+
+class UnknownApproval(_UnknownName):
+    """No such request of an agent awaits an answer."""
+
+    what = "request awaiting your answer"
+    none_yet = "none; nobody asks for anything now"
 
 
 class NameTaken(BadInput):

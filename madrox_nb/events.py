@@ -35,7 +35,7 @@ Verdict = Literal["allow", "deny"]
 Decision = Literal["allow", "deny", "withdrawn"]
 """What became of a request: `withdrawn` when the agent no longer wanted to know."""
 Always = Literal["", "agent", "subtree", "tool"]
-"""For whom else an answer holds from now on: the same tool of this agent, of it and all below it, of anybody."""
+"""For whose calls of the same tool an answer holds from now on: this agent's, its subtree's, anybody's."""
 
 KINDS: dict[str, type[Event]] = {}
 
@@ -95,6 +95,12 @@ class AgentSpawned(Event):
     """The vendor's session that it goes on with; empty for a new one."""
     origin: str = ""
     """Where that session comes from: `resumed`, or `forked from lead`."""
+    system_prompt: str = ""
+    """What was given instead of the role's text."""
+    options: str = ""
+    """The harness's own options, as JSON text; empty for none."""
+    extra_args: tuple[str, ...] = ()
+    """Arguments that were added to the CLI's."""
 
 
 @_kind("agent.ready")
@@ -335,8 +341,9 @@ def _event(kind: str, row: dict[str, Any]) -> Event:
         if "cost_usd" in known and known["cost_usd"] is None:
             known["cost_usd"] = NAN
         try:
-            if "messages" in known:
-                known["messages"] = tuple(known["messages"])
+            for name in ("messages", "extra_args"):
+                if name in known:
+                    known[name] = tuple(known[name])
             return cls(**known)
         except TypeError:
             pass  # a field is missing or of another kind: keep the row as it stands

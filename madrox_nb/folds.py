@@ -14,6 +14,10 @@ from datetime import datetime
 from .events import (
     NAN,
     AgentSpawned,
+    AgentStopped,
+    Always,
+    ApprovalAnswered,
+    ApprovalAsked,
     Entry,
     MessagePosted,
     MessageRead,
@@ -24,6 +28,7 @@ from .events import (
     TurnSaid,
     TurnStarted,
     UsageReported,
+    Verdict,
 )
 from .tree import Tree
 
@@ -111,6 +116,117 @@ class Inboxes:
     def received(self, name: str) -> list[Message]:
         """Everything that `name` was ever sent, oldest first."""
         return [message for message in tuple(self.messages.values()) if message.to == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One request to use a tool, and what came of it."""
+
+    id: str
+    agent: str
+    turn: str
+    tool: str
+    input: str
+    """The tool's arguments, as JSON text."""
+    asked: datetime
+    state: str = "open"
+    """`open`, `allow`, `deny`, `withdrawn`, or `over` when its turn ended first."""
+    by: str = ""
+    why: str = ""
+    always: Always = ""
+    answered: datetime | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the agent was told."""
+        return "allow" if self.state == "allow" else "deny"
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        said = {"allow": "allowed", "deny": "denied", "withdrawn": "withdrawn", "over": "its turn is over"}
+        by = f" by {self.by}" if self.by and self.state != "over" else ""
+        return f"{said.get(self.state, self.state)}{by}{f' ({self.why})' if self.why else ''}"
+
+
+_OF_APPROVALS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, ApprovalAsked, TurnEnded})
+
+
+class Approvals:
+    """All requests by their id, and which answers hold for good."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Approval] = {}
+        self._open: dict[str, dict[str, None]] = {}
+        """Agent → what it waits for."""
+        self._standing: list[str] = []
+        """Answered with an `always`, oldest first."""
+
+    @classmethod
+    def replay(cls, entries: Iterable[Entry]) -> Approvals:
+        approvals = cls()
+        for entry in entries:
+            approvals.apply(entry)
+        return approvals
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Approvals) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, approval: str) -> Approval:
+        return self.asked[approval]
+
+    def __iter__(self) -> Iterator[Approval]:
+        return iter(tuple(self.asked.values()))
+
+    def open(self) -> list[Approval]:
+        """Those that wait for an answer, oldest first."""
+        return [each for each in self if each.id in self._open.get(each.agent, ())]
+
+    def standing(self, tree: Tree, agent: str, tool: str) -> Approval | None:
+        """The newest answer that holds for this tool of this agent, if there is one."""
+        for approval in reversed(self._standing):
+            known = self.asked[approval]
+            below = known.always == "subtree" and known.agent in tree.above(agent)
+            if known.tool == tool and (known.always == "tool" or known.agent == agent or below):
+                return known
+        return None
+
+    def apply(self, entry: Entry) -> None:
+        event = entry.event
+        if type(event) not in _OF_APPROVALS:
+            return
+        match event:
+            case ApprovalAsked():
+                self.asked[event.approval] = Approval(
+                    event.approval, event.agent, event.turn, event.tool, event.input, entry.ts
+                )
+                self._open.setdefault(event.agent, {})[event.approval] = None
+            case ApprovalAnswered() if event.approval in self.asked:
+                self._answered(entry, event)
+            case AgentSpawned():  # what was allowed to a predecessor of that name
+                self._standing = [each for each in self._standing if not self._died(each, event.agent)]
+            case TurnEnded() | AgentStopped():
+                for approval in self._open.pop(event.agent, ()):
+                    self.asked[approval] = replace(self.asked[approval], state="over")
+
+    def _answered(self, entry: Entry, event: ApprovalAnswered) -> None:
+        self.asked[event.approval] = replace(
+            self.asked[event.approval],
+            state=event.decision,
+            by=event.by,
+            why=event.why,
+            always=event.always,
+            answered=entry.ts,
+        )
+        self._open.get(event.agent, {}).pop(event.approval, None)
+        if event.always:
+            self._standing.append(event.approval)
+
+    def _died(self, approval: str, name: str) -> bool:
+        known = self.asked[approval]
+        return known.agent == name and known.always != "tool"
 
 
 @dataclass(frozen=True, slots=True)

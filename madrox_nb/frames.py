@@ -24,7 +24,8 @@ import pandas as pd
 
 from .errors import BadInput
 from .events import KINDS, NAN, AgentSpawned, Entry, TurnStarted, Unknown
-from .folds import Costs, Inboxes, Usage, turns
+from .folds import Approvals, Costs, Inboxes, Usage, turns
+from .harness import Features
 from .tree import Tree
 
 TEXT: Final = "string"
@@ -89,6 +90,20 @@ MESSAGES: Final[Columns] = {
     "turn": TEXT,
 }
 
+APPROVALS: Final[Columns] = {
+    "approval": TEXT,
+    "agent": TEXT,
+    "turn": TEXT,
+    "tool": TEXT,
+    "input": TEXT,
+    "state": TEXT,
+    "by": TEXT,
+    "why": TEXT,
+    "always": TEXT,
+    "asked": TIME,
+    "answered": TIME,
+}
+
 COSTS: Final[Columns] = {
     "agent": TEXT,
     "parent": TEXT,
@@ -96,6 +111,27 @@ COSTS: Final[Columns] = {
     "subtree_tokens": COUNT,
     "subtree_usd": AMOUNT,
     "subtree_exact": FLAG,
+}
+
+HARNESSES: Final[Columns] = {
+    "harness": TEXT,
+    "installed": FLAG,
+    "command": TEXT,
+    "version": TEXT,
+    "tested": TEXT,
+    "note": TEXT,
+    **{f.name: FLAG for f in fields(Features)},
+    "provides": TEXT,
+}
+
+PROCESSES: Final[Columns] = {
+    "pid": COUNT,
+    "agent": TEXT,
+    "command": TEXT,
+    "started": TIME,
+    "cpu_s": AMOUNT,
+    "rss_mb": AMOUNT,
+    "is_agent": FLAG,
 }
 
 log = logging.getLogger(__name__)
@@ -126,6 +162,7 @@ class Frames:
         self._spawned: dict[str, datetime] = {}
         self._handed: dict[str, str] = {}
         self._tree, self._inboxes, self._costs = Tree(), Inboxes(), Costs()
+        self._approvals = Approvals()
         self._lock = threading.Lock()
 
     def agents(self) -> pd.DataFrame:
@@ -167,6 +204,17 @@ class Frames:
                 {name: getattr(message, name, None) for name in MESSAGES}
                 | {"message": message.id, "agent": message.to, "turn": self._handed.get(message.id)}
                 for message in self._inboxes.messages.values()
+            ),
+        )
+
+    def approvals(self) -> pd.DataFrame:
+        """One row a request to use a tool, oldest first; `state` is `open` while it waits for an answer."""
+        self._read()
+        return _frame(
+            APPROVALS,
+            (
+                {name: getattr(approval, name, None) for name in APPROVALS} | {"approval": approval.id}
+                for approval in self._approvals
             ),
         )
 
@@ -237,6 +285,7 @@ class Frames:
         self._tree.apply(entry)
         self._inboxes.apply(entry)
         self._costs.apply(entry)
+        self._approvals.apply(entry)
         if isinstance(event, AgentSpawned):
             self._spawned[event.agent] = entry.ts
         elif isinstance(event, TurnStarted):
@@ -246,6 +295,16 @@ class Frames:
 def texts(found: Iterable[Mapping[str, object]], *columns: str) -> pd.DataFrame:
     """A small table of texts, indexed by the first column."""
     return _frame(dict.fromkeys(columns, TEXT), found)
+
+
+def harnesses(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """One row a harness, as `inventory` found them."""
+    return _frame(HARNESSES, found)
+
+
+def processes(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """One row a process, as `offspring` found them."""
+    return _frame(PROCESSES, found)
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
@@ -261,9 +320,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         known = {"seq": entry.seq, "ts": entry.ts, "kind": rest.pop("kind"), "agent": entry.event.agent}
         return known | {"rest": orjson.dumps(rest).decode()}
     row = entry.row()
-    if "messages" in row:
-        row["messages"] = " ".join(row["messages"])
-    return row
+    return {name: " ".join(value) if isinstance(value, tuple) else value for name, value in row.items()}
 
 
 def _of_kind(kind: str, wanted: str) -> bool:

@@ -248,6 +248,11 @@ def run_files(directory: Path, run: str) -> list[Path]:
     return sorted((Path(directory) / "audit").glob(f"*/{run}.jsonl"))
 
 
+def runs(directory: Path) -> list[str]:
+    """The names of all runs that have a ledger there, newest first."""
+    return sorted({path.stem for path in (Path(directory) / "audit").glob("*/*.jsonl")}, reverse=True)
+
+
 def read(paths: Iterable[Path]) -> Iterator[Entry]:
     """The entries in `paths`. A torn or foreign line is logged and skipped; nothing else is lost."""
     for path in paths:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from . import profiles
 from .config import user_dir
-from .errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole
-from .harness import Harness
+from .errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole, nearest
+from .harness import Harness, Tables
 
 GROUP = "madrox_nb.harness"
 FALLBACK = "rehearsal"
@@ -47,78 +49,162 @@ def _registered() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def harness_names() -> list[str]:
-    """Every harness that can be named, ours and strangers'."""
-    return sorted({*_lent, *_registered()})
+@dataclass(frozen=True)
+class Defaults:
+    """What the configuration says about one harness: `[harness.NAME]`, and the environment."""
+
+    command: tuple[str, ...] = ()
+    """The program and its leading arguments; empty to look for it on PATH."""
+    model: str | None = None
+    extra_args: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
-def harness(name: str) -> type[Harness]:
-    """The harness class of that name. Raises `UnknownHarness`, or `HarnessNotFound` if it is broken."""
-    if name in _lent:
-        return _lent[name]
-    if name not in _registered():
-        raise UnknownHarness(name, harness_names())
-    try:
-        found: type[Harness] = _registered()[name].load()
-    except Exception as exc:  # a stranger's module may fail in any way
-        raise HarnessNotFound(f"harness {name!r} is registered but can't be loaded: {exc!r}") from exc
-    return found
+class Harnesses:
+    """Every harness that can be named: ours, strangers', those lent, those that are configured."""
 
+    def __init__(self, tables: Tables | None = None, environ: Mapping[str, str] | None = None) -> None:
+        """`tables` is `Settings.tables`. Reads nothing yet."""
+        self._tables = tables or {}
+        self._environ = os.environ if environ is None else environ
 
-def command(cls: type[Harness], environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """What starts this harness's CLI: `MADROX_<NAME>_BIN`, else the first of its names on PATH.
+    def __iter__(self) -> Iterator[str]:
+        """Their names, sorted."""
+        return iter(sorted({*_lent, *self._found}))
 
-    Raises `HarnessNotFound` with the command that installs it.
-    """
-    environ = os.environ if environ is None else environ
-    variable = binary_variable(cls.name)
-    if chosen := environ.get(variable):
-        if found := shutil.which(chosen, path=environ.get("PATH")):
-            return (found,)
+    def __contains__(self, name: object) -> bool:
+        return name in _lent or name in self._found
+
+    def __getitem__(self, name: str) -> type[Harness]:
+        """The class of that name. Raises `UnknownHarness`, or `HarnessNotFound` if it is broken."""
+        if name in _lent:
+            return _lent[name]
+        if name not in self._found:
+            raise UnknownHarness(name, self)
+        found = self._found[name]
+        if isinstance(found, Exception):
+            raise HarnessNotFound(f"harness {name!r} is registered but can't be loaded: {found!r}") from found
+        return found
+
+    @cached_property
+    def _found(self) -> dict[str, type[Harness] | Exception]:
+        """By name; in place of a class, why it can't be had."""
+        tables = {
+            **self._tables,
+            "terminal": {**profiles.read(profile_directories()), **self._tables.get("terminal", {})},
+        }
+        found: dict[str, type[Harness] | Exception] = {}
+        for name, entry in _registered().items():
+            try:
+                cls = entry.load()
+            except Exception as exc:  # noqa: BLE001 - a stranger's module may fail in any way
+                found[name] = exc
+                continue
+            try:
+                found |= cls.family(tables)
+            except ValueError as exc:  # what the configuration says is the person's to mend
+                raise BadInput(str(exc)) from exc
+        return found
+
+    def command(self, name: str) -> tuple[str, ...]:
+        """What starts this harness's CLI.
+
+        `MADROX_<NAME>_BIN`, else `[harness.NAME] command`, else the first of its names on
+        PATH. Raises `HarnessNotFound` with the command that installs it.
+        """
+        cls, path = self[name], self._environ.get("PATH")
+        variable = variable_for(name, "MADROX_{}_BIN")
+        if chosen := self._environ.get(variable):
+            if found := shutil.which(chosen, path=path):
+                return (found,)
+            raise HarnessNotFound(
+                f"{variable} is {chosen!r}, and there is no such program. "
+                "Set it to the program's full path, or unset it"
+            )
+        if configured := self.defaults(name).command:
+            if found := shutil.which(configured[0], path=path):
+                return (found, *configured[1:])
+            raise HarnessNotFound(
+                f"[harness.{name}] command is {configured[0]!r}, and there is no such program. "
+                "Write the program's full path there, or take the line out"
+            )
+        if own := getattr(cls, "command", None):
+            return tuple(own())
+        for each in cls.commands:
+            if found := shutil.which(each, path=path):
+                return (found,)
+        looked = " or ".join(repr(each) for each in cls.commands)
         raise HarnessNotFound(
-            f"{variable} is {chosen!r}, and there is no such program. "
-            "Set it to the program's full path, or unset it"
+            f"harness {name!r}: no {looked} on PATH. Install it ({cls.provides}), "
+            f"point {variable} at it, or use --harness {FALLBACK}, which needs nothing"
         )
-    if own := getattr(cls, "command", None):
-        return tuple(own())
-    for name in cls.commands:
-        if found := shutil.which(name, path=environ.get("PATH")):
-            return (found,)
-    looked = " or ".join(repr(name) for name in cls.commands)
-    raise HarnessNotFound(
-        f"harness {cls.name!r}: no {looked} on PATH. Install it ({cls.provides}), "
-        f"point {variable} at it, or use --harness {FALLBACK}, which needs nothing"
-    )
+
+    def installed(self, name: str) -> bool:
+        """Whether that harness can be started here."""
+        try:
+            self.command(name)
+        except (UnknownHarness, HarnessNotFound):
+            return False
+        return True
+
+    def choose(self, order: tuple[str, ...]) -> str:
+        """The first of `order` that is installed, else rehearsal.
+
+        A CLI that was pointed at and is not there is not passed over: raises `HarnessNotFound`.
+        """
+        for name in order:
+            if name not in self:
+                raise UnknownHarness(name, self)
+            if self._environ.get(variable_for(name, "MADROX_{}_BIN")) or self.defaults(name).command:
+                self.command(name)
+            if self.installed(name):
+                return name
+        return FALLBACK
+
+    def defaults(self, name: str) -> Defaults:
+        """What the configuration says about it; `MADROX_MODEL_<NAME>` comes before the file's model.
+
+        Raises `BadInput` for a key that means nothing.
+        """
+        table = dict(self._tables.get("harness", {}).get(name, {}))
+        where = f"[harness.{name}]"
+        command, extra = _words(where, table, "command"), _words(where, table, "extra_args")
+        model = self._environ.get(variable_for(name, "MADROX_MODEL_{}")) or table.pop("model", None)
+        table.pop("model", None)
+        return Defaults(command, model, extra, self.options(name, table, where))
+
+    def options(self, name: str, given: Mapping[str, object], where: str) -> dict[str, str]:
+        """`given`, if that harness knows all of it. Raises `BadInput` with the nearest it knows."""
+        known = self[name].options
+        for option in given:
+            if option not in known:
+                more = ("command", "extra_args", "model") if where.startswith("[") else ()
+                takes = (*more, *known)
+                raise BadInput(
+                    f"{where}: {name} has no option {option!r}.{nearest(option, takes)} "
+                    f"Known: {', '.join(takes) or 'none'}"
+                )
+        return {option: str(value) for option, value in given.items()}
 
 
-def installed(name: str, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether that harness can be started here."""
-    try:
-        command(harness(name), environ)
-    except (UnknownHarness, HarnessNotFound):
-        return False
-    return True
+def _words(where: str, table: dict[str, Any], key: str) -> tuple[str, ...]:
+    """Take a list of words out of a table; a text is split as a shell would."""
+    value = table.pop(key, ())
+    if isinstance(value, str):
+        return tuple(shlex.split(value))
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        raise BadInput(f"{where} {key} = {value!r}: that is no list of words")
+    return tuple(value)
 
 
-def choose(order: tuple[str, ...], environ: Mapping[str, str] | None = None) -> str:
-    """The first of `order` that is installed, else rehearsal.
-
-    A CLI that was pointed at and is not there is not passed over: raises `HarnessNotFound`.
-    """
-    environ = os.environ if environ is None else environ
-    for name in order:
-        if name not in harness_names():
-            raise UnknownHarness(name, harness_names())
-        if environ.get(binary_variable(name)):
-            command(harness(name), environ)
-        if installed(name, environ):
-            return name
-    return FALLBACK
+def variable_for(harness: str, pattern: str) -> str:
+    """The environment variable of a harness: `MADROX_CLAUDE_BIN` for `MADROX_{}_BIN`."""
+    return pattern.format(harness.upper().replace("-", "_"))
 
 
-def binary_variable(harness: str) -> str:
-    """The environment variable that points at a harness's CLI."""
-    return f"MADROX_{harness.upper().replace('-', '_')}_BIN"
+def profile_directories(cwd: Path | None = None) -> list[Path]:
+    """Where profiles of terminal programs are looked for, nearest first."""
+    return [(cwd or Path.cwd()) / "profiles", user_dir() / "profiles", profiles.SHIPPED]
 
 
 # roles

@@ -13,11 +13,13 @@ import fcntl
 import json
 import os
 import resource
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 import termios
+import time
 import tty
 import weakref
 from collections import deque
@@ -45,6 +47,10 @@ STOP_TIMEOUT = 15.0
 """Seconds in which the guard has to end; it gives itself ten."""
 LAST_WORDS = 1.0
 """Seconds after an agent's end in which somebody else may still hold its output open."""
+MOST_SAID = 64 * 1024
+"""Bytes of output after which a program that should say a line has said enough."""
+SAID_KEPT = 2000
+"""Characters of them that an error repeats."""
 
 GUARD = Path(__file__).with_name("guard.py")
 GUARD_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -608,3 +614,63 @@ class _Wire:
     def let_go(self) -> None:
         """Close our ends in a forked child. The loop's table is shared with the parent and stays as it is."""
         _close(*(fd for fd in (self._ends.inp, self._ends.out, self._ends.log) if fd >= 0))
+
+
+# a question to a program
+
+
+def asked(argv: Sequence[str], *, env: Mapping[str, str], seconds: float) -> tuple[str, str]:
+    """(stdout, stderr) of a program that says something and ends, such as `claude --version`.
+
+    It has no input and works in `/`; whatever is left of its process group is killed.
+    Raises `HarnessError`, with what it said as evidence, when it can't be run, fails, never
+    stops talking, or has not ended after `seconds`.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            cwd="/",
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as exc:
+        raise HarnessError(f"it can't be run: {exc.strerror or exc}") from exc
+    with process:
+        said, trouble = [b"", b""], ""
+        try:
+            trouble = _heard_out(process, said, time.monotonic() + seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of it
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+    out, err = (each.decode("utf-8", "replace") for each in said)
+    if not code:  # it had ended well; what still spoke was something that it left behind
+        return out, err
+    why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    raise HarnessError(trouble or f"it {why}", (out + err)[-SAID_KEPT:], code)
+
+
+def _heard_out(process: subprocess.Popen[bytes], said: list[bytes], deadline: float) -> str:
+    """Gather what it says on stdout and stderr until it ends; else returns why it is not heard out."""
+    late = "it did not end in time"
+    with selectors.DefaultSelector() as pipes:
+        for number, pipe in enumerate((process.stdout, process.stderr)):
+            assert pipe is not None
+            pipes.register(pipe, selectors.EVENT_READ, number)
+        while pipes.get_map():
+            if (left := deadline - time.monotonic()) <= 0:
+                return late
+            for key, _ in pipes.select(left):
+                if not (data := os.read(key.fd, CHUNK)):
+                    pipes.unregister(key.fileobj)
+                said[key.data] += data
+            if sum(map(len, said)) > MOST_SAID:
+                return "it did not stop talking"
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return late
+    return ""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MATCHER: Final = "madrox_nb"
+PERMISSIONS: Final = ("deny", "ask", "edits", "all")
 AGENT: Final = "agent"
 """What a positional or an option's value names, for the completion."""
 
@@ -110,13 +111,18 @@ def _spawn(call: Use) -> Any:
         parent=call.parent,
         permissions=call.permissions,
         system_prompt=call.system_prompt,
+        options=_options(call.option),
+        extra_args=call.extra_arg,
         auto_inject=not call.no_auto_inject,
         wait=not call.no_wait,
     )
 
 
 def _send(call: Use) -> Any:
-    return call.madrox.send(call.agent, call.text, wait=not call.no_wait)
+    pending = call.madrox.send(call.agent, call.text, steer=call.steer, wait=False)
+    if call.steer and pending.how == "queued":
+        _notice(f"{call.agent} can't be steered now: queued as its next turn")
+    return pending if call.no_wait else pending.wait()
 
 
 def _post(call: Use) -> str:
@@ -148,12 +154,55 @@ def _stop(call: Use) -> list[str]:
     ]
 
 
+def _suspend(call: Use) -> Any:
+    agents = [call.madrox.agent(name) for name in call.agents]
+    suspended = [agent.suspend() for agent in agents]
+    return suspended[0] if len(suspended) == 1 else suspended
+
+
+def _resume(call: Use) -> Any:
+    return call.madrox.resume(*call.agents, run=call.run)
+
+
+def _fork(call: Use) -> Any:
+    return call.madrox.fork(call.agent, call.as_, permissions=call.permissions)
+
+
+def _approvals(call: Use) -> Any:
+    found = call.madrox.approvals()
+    if not call.all:
+        found = found[found["state"] == "open"]
+        if found.empty:
+            _notice("nothing waits for an answer; --all shows what was answered")
+    return found
+
+
+def _approve(call: Use) -> Any:
+    return call.madrox.approve(*call.approvals, always=call.always)
+
+
+def _deny(call: Use) -> Any:
+    return call.madrox.deny(*call.approvals, why=" ".join(call.why), always=call.always)
+
+
+def _options(given: Sequence[str]) -> dict[str, str]:
+    """`name=value` words as a mapping. Raises `UsageError`."""
+    for word in given:
+        if "=" not in word:
+            raise UsageError(f"--option {word}: write it as NAME=VALUE, such as sandbox_mode=read-only")
+    return dict(word.split("=", 1) for word in given)
+
+
+def _notice(text: str) -> None:
+    from .display import notice
+
+    notice(text)
+
+
 def _said_if(value: T, otherwise: str) -> T:
     """`value`; when there is none, the person is told why."""
     if not value:
-        from .display import notice
-
-        notice(otherwise)
+        _notice(otherwise)
     return value
 
 
@@ -173,6 +222,14 @@ def _roles(call: Use) -> Any:
     from .notebook import roles
 
     return roles()
+
+
+def _harness_table(call: Use) -> Any:
+    return call.madrox.harnesses()
+
+
+def _processes(call: Use) -> Any:
+    return call.madrox.processes(call.agent)
 
 
 def _help(call: Use) -> None:
@@ -200,13 +257,20 @@ def _grammar() -> dict[str, _Command]:
     c.add("--harness", completes="harness", help="which CLI; without it the first that is installed")
     c.add("--model", help="passed on to the CLI")
     c.add("--parent", completes=AGENT, help="the agent whose child it becomes")
-    c.add("--permissions", choices=("edits", "all"), help="what it may do unasked")
+    c.add(
+        "--permissions",
+        choices=PERMISSIONS,
+        help="what it may do unasked; its parent's, else by the settings",
+    )
     c.add("--system-prompt", metavar="TEXT", help="instead of the role's text")
+    c.add("--option", action="append", default=[], metavar="NAME=VALUE", help="of its harness alone")
+    c.add("--extra-arg", action="append", default=[], metavar="ARG", help="passed on to its CLI as it stands")
     c.add("--no-auto-inject", action="store_true", help="its words wait until they are asked for")
     c.add("--no-wait", action="store_true", help="return while it starts")
 
     c = new("send", "start a turn and wait for its end: words of the line, or the cell", _send, says=True)
     c.add("agent", completes=AGENT)
+    c.add("--steer", action="store_true", help="into the turn under way, if its CLI can; else queued")
     c.add("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
     c.add("--raw", action="store_true", help="replace no {name}")
 
@@ -222,6 +286,33 @@ def _grammar() -> dict[str, _Command]:
 
     c = new("interrupt", "end the turn under way, keeping its context", _interrupt)
     c.add("agents", nargs="+", completes=AGENT)
+
+    c = new("suspend", "end the processes of idle agents; a message starts them again", _suspend)
+    c.add("agents", nargs="+", completes=AGENT)
+
+    c = new("resume", "bring agents back: suspended ones, or all that an earlier kernel had", _resume)
+    c.add("agents", nargs="*", completes=AGENT)
+    c.add("--run", default="", help="of an earlier kernel; without one the newest")
+
+    c = new("fork", "a second agent with the same conversation and files", _fork)
+    c.add("agent", completes=AGENT)
+    c.add("--as", dest="as_", metavar="NAME", help="what it is called; without one it is numbered")
+    c.add("--permissions", choices=PERMISSIONS, help="what it may do unasked; the original's, but never all")
+
+    c = new("approvals", "what agents ask to be allowed", _approvals)
+    c.add("--all", action="store_true", help="what was answered, too")
+
+    for verb, about, carry_out in (("approve", "allow", _approve), ("deny", "refuse", _deny)):
+        c = new(verb, f"{about} what agents have asked for", carry_out)
+        c.add("approvals", nargs="+", completes="approval")
+        if verb == "deny":
+            c.add("--why", nargs="+", default=[], metavar="WORD", help="what the agent is told")
+        c.add(
+            "--always",
+            choices=("agent", "subtree", "tool"),
+            default="",
+            help="and this tool from now on, for …",
+        )
 
     c = new("stop", "end agents", _stop)
     c.add("agents", nargs="+", completes=AGENT)
@@ -243,6 +334,9 @@ def _grammar() -> dict[str, _Command]:
     new("config", "the settings in force, and where each comes from", _config)
     new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
     new("roles", "the roles that spawn knows", _roles)
+    new("harnesses", "one row a harness: is its CLI here, which version, what it can do", _harness_table)
+    c = new("processes", "one row a process of the system that belongs to a living agent", _processes)
+    c.add("agent", nargs="?", completes=AGENT, help="of this one alone")
     c = new("help", "this, or all about one command", _help)
     c.add("about", nargs="?", metavar="COMMAND", completes="command")
     new("close", "end every agent and the run", _close)
@@ -497,7 +591,8 @@ def _roles_known() -> Iterable[str]:
 def _harnesses() -> Iterable[str]:
     from . import library
 
-    return library.harness_names()
+    shared = _current()
+    return list(shared.manager.harnesses if shared is not None else library.Harnesses())
 
 
 def _agents() -> Iterable[str]:
@@ -505,8 +600,14 @@ def _agents() -> Iterable[str]:
     return () if shared is None else (shlex.quote(agent.name) for agent in shared.manager.tree.alive())
 
 
+def _open_approvals() -> Iterable[str]:
+    shared = _current()
+    return () if shared is None else (each.id for each in shared.manager.approvals.open())
+
+
 _NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     AGENT: _agents,
+    "approval": _open_approvals,
     "role": _roles_known,
     "harness": _harnesses,
     "command": lambda: COMMANDS,

@@ -11,13 +11,15 @@ import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from itertools import count
+from typing import Any, Literal, Protocol
 
 from .errors import AgentGone, BadPrompt, LedgerFull, MadroxError, NotRunning, UnknownMessage
 from .events import (
     PERSON,
     AgentReady,
     AgentStopped,
+    AgentSuspended,
     Entry,
     Event,
     MessagePosted,
@@ -25,9 +27,11 @@ from .events import (
     Outcome,
     TurnEnded,
     TurnStarted,
+    TurnSteered,
     UsageReported,
 )
 from .folds import Inboxes, Message, Usage, usage_of
+from .harness import Steered
 from .tree import Tree
 from .wording import handover
 
@@ -37,8 +41,20 @@ LONGEST_PROMPT = 32 * 2**20
 """Bytes; what the wire assembles at most."""
 
 _OF_MAIL = frozenset(
-    {TurnStarted, TurnEnded, UsageReported, AgentStopped, AgentReady, MessagePosted, MessageRead}
+    {
+        TurnStarted,
+        TurnEnded,
+        UsageReported,
+        AgentStopped,
+        AgentReady,
+        AgentSuspended,
+        MessagePosted,
+        MessageRead,
+    }
 )
+
+How = Literal["started", "queued", "steering", "steered"]
+"""How a question comes to its turn: it starts one, waits for one, is to join the one under way, or has."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +73,8 @@ class Answer:
     """What the agent said to it with `reply_to_caller` during the turn."""
     usage: Usage = field(default_factory=Usage)
     duration_s: float = 0.0
+    how: How = "started"
+    """Whether the question started this turn, was queued for it, or `steered` one that was under way."""
 
     @property
     def ok(self) -> bool:
@@ -73,8 +91,11 @@ class Ticket:
     """The message that carries it, unless it started its turn at once."""
     asks: bool = True
     """False for a turn that only hands over notes: nobody waits for its answer."""
+    text: str = ""
+    """What it says, while it may yet have to be queued."""
+    how: How = "started"
     turn: str = ""
-    """The turn it became; empty while it is queued."""
+    """The turn it became or joined; empty while it is queued."""
     began: datetime | None = None
     alone: bool = False
     """Whoever asked has ended: nobody wants the answer, least of all a successor of that name."""
@@ -131,11 +152,23 @@ class Desk(Protocol):
     async def act(self, event: Event) -> Entry:
         """The one door for what verbs do."""
 
+    def record(self, event: Event, *, refuse: bool = False) -> Entry:
+        """The door for what agents did."""
+
     def takes_turns(self, agent: str) -> bool:
         """Whether a turn can be started now. Raises `UnknownAgent`."""
 
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write the prompt of a turn to the agent's CLI."""
+
+    def steers(self, agent: str) -> bool:
+        """Whether a message can join the turn under way. Raises `UnknownAgent`."""
+
+    def steer(self, agent: str, steer: str, text: str) -> None:
+        """Write a message that is to join the turn under way."""
+
+    def wake(self, agent: str) -> None:
+        """Resume a suspended agent that has something to do."""
 
     def soon(self, verb: Coroutine[Any, Any, object]) -> None:
         """Run in the background; a failure is told."""
@@ -148,31 +181,74 @@ class Mail:
         self._desk = desk
         self._queued: dict[str, Ticket] = {}
         self._running: dict[str, Ticket] = {}
+        self._steering: dict[str, Ticket] = {}
+        """Tickets that are to join a turn, or have."""
+        self._steers = count(1)
         self._watches: list[asyncio.Future[None]] = []
 
     # verbs
 
-    async def ask(self, agent: str, text: str, sender: str = PERSON) -> Ticket:
+    async def ask(self, agent: str, text: str, sender: str = PERSON, *, steer: bool = False) -> Ticket:
         """Start a turn with `text`, or queue it behind what the agent has to do.
 
-        Raises `BadPrompt`, `UnknownAgent` or `AgentGone`; then nothing has changed.
+        With `steer` it joins the turn under way where the CLI can do that. Raises
+        `BadPrompt`, `UnknownAgent` or `AgentGone`; then nothing has changed.
         """
         desk = self._desk
         check_prompt(text)
         ticket = Ticket(agent, sender)
+        if steer and desk.steers(agent):
+            return self._steer(ticket, text)
         if sender == PERSON and desk.takes_turns(agent) and not desk.inboxes.unread(agent):
             await self._begin(ticket, text)  # nobody will look for it in the inbox: it starts now
             return ticket
-        ticket.message = desk.tree.next_message(sender)
+        await self._queue(ticket, text)
+        return ticket
+
+    async def _queue(self, ticket: Ticket, text: str) -> None:
+        desk = self._desk
+        ticket.how, ticket.message = "queued", desk.tree.next_message(ticket.sender)
         self._queued[ticket.message] = ticket
+        asks = MessagePosted(
+            agent=ticket.agent, message=ticket.message, sender=ticket.sender, text=text, asks=True
+        )
         try:
-            await desk.act(
-                MessagePosted(agent=agent, message=ticket.message, sender=sender, text=text, asks=True)
-            )
+            await desk.act(asks)
         except BaseException:
             self._queued.pop(ticket.message, None)
             raise
+
+    def _steer(self, ticket: Ticket, text: str) -> Ticket:
+        """Write it to the CLI, which says later whether it joined."""
+        steer = f"{ticket.agent}.s{next(self._steers)}"
+        ticket.how, ticket.text, ticket.turn = "steering", text, self._desk.tree[ticket.agent].turn
+        self._steering[steer] = ticket
+        self._desk.steer(ticket.agent, steer, text)
         return ticket
+
+    def steered(self, agent: str, steered: Steered) -> None:
+        """The CLI says what came of it. One that did not join is queued: nothing is lost."""
+        ticket = self._steering.get(steered.steer)
+        if ticket is None or ticket.agent != agent or ticket.how != "steering":
+            return
+        if not steered.joined:
+            del self._steering[steered.steer]
+            self._requeue(ticket)
+            return
+        ticket.how = "steered"
+        joined = TurnSteered(agent=agent, turn=ticket.turn, sender=ticket.sender, text=ticket.text)
+        ticket.began = self._desk.record(joined).ts
+
+    def _requeue(self, ticket: Ticket) -> None:
+        ticket.turn, text, ticket.text = "", ticket.text, ""
+        self._desk.soon(self._queue_or_tell(ticket, text))
+
+    async def _queue_or_tell(self, ticket: Ticket, text: str) -> None:
+        try:
+            await self._queue(ticket, text)
+        except MadroxError as exc:  # whoever waits is told
+            ticket.close(exc)
+            raise
 
     async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
         """Wait for the answer to `ticket`; None when `timeout` seconds pass first.
@@ -204,6 +280,7 @@ class Mail:
             error=ended.error,
             replies=replies,
             usage=ticket.usage,
+            how=ticket.how,
             duration_s=(ticket.end.ts - ticket.began).total_seconds() if ticket.began else 0.0,
         )
 
@@ -270,12 +347,12 @@ class Mail:
             case TurnEnded():
                 self._ended(entry, event)
             case UsageReported():
-                if (ticket := self._running.get(event.turn)) is not None:
+                for ticket in self._in_turn(event.turn):
                     ticket.usage += usage_of(event)
                 return
             case AgentStopped():
                 self._stopped(event)
-            case AgentReady() | MessagePosted():
+            case AgentReady() | AgentSuspended() | MessagePosted():
                 self.feed(event.agent)
         if self._watches:
             self.stir()
@@ -290,8 +367,12 @@ class Mail:
     def feed(self, agent: str) -> None:
         """Hand `agent` what waits for it, if it is idle."""
         desk = self._desk
-        if agent != PERSON and desk.takes_turns(agent) and desk.inboxes.unread(agent):
+        if agent == PERSON or not desk.inboxes.unread(agent):
+            return
+        if desk.takes_turns(agent):
             desk.soon(self._feed(agent))
+        else:
+            desk.wake(agent)
 
     async def _feed(self, agent: str) -> None:
         desk = self._desk
@@ -302,8 +383,8 @@ class Mail:
             return
         asked = next((m for m in batch if m.asks), None)
         ticket = self._queued.pop(asked.id, None) if asked else None
-        ticket = ticket or Ticket(
-            agent, who_asked(batch), message=asked.id if asked else "", asks=asked is not None
+        ticket = ticket or Ticket(  # asked in an earlier kernel, or nobody's question: nobody waits here
+            agent, who_asked(batch), message=asked.id if asked else "", asks=asked is not None, leave=True
         )
         try:
             await self._begin(ticket, handover(batch), [m.id for m in batch])
@@ -329,10 +410,21 @@ class Mail:
         self._running[turn] = ticket
         desk.begin(ticket.agent, turn, text)
 
+    def _in_turn(self, turn: str) -> list[Ticket]:
+        """The ticket that became this turn, and those that have joined it."""
+        began = [self._running[turn]] if turn in self._running else []
+        return began + [t for t in self._steering.values() if t.how == "steered" and t.turn == turn]
+
     def _ended(self, entry: Entry, event: TurnEnded) -> None:
-        ticket = self._running.pop(event.turn, None)
-        if ticket is not None and not ticket.close(entry):
-            self._leave(ticket)
+        for ticket in self._in_turn(event.turn):
+            if not ticket.close(entry):
+                self._leave(ticket)
+        self._running.pop(event.turn, None)
+        for steer, ticket in tuple(self._steering.items()):
+            if ticket.turn == event.turn:
+                del self._steering[steer]
+                if ticket.how == "steering":  # the turn ended without a word about it
+                    self._requeue(ticket)
         self.feed(event.agent)
 
     def _stopped(self, event: AgentStopped) -> None:
@@ -341,6 +433,7 @@ class Mail:
         for ticket in [t for t in self.open_tickets() if t.agent == event.agent]:
             self._queued.pop(ticket.message, None)
             self._running.pop(ticket.turn, None)  # its end could not be recorded
+            self._steering = {steer: t for steer, t in self._steering.items() if t is not ticket}
             state = "failed" if event.failed else "stopped"
             never = TurnStarted(agent=ticket.agent, turn="", sender=ticket.sender, text="")
             if not ticket.close(AgentGone(never, state, event.reason)):
@@ -405,7 +498,7 @@ class Mail:
 
     def open_tickets(self) -> Iterable[Ticket]:
         """Questions that have no answer yet."""
-        return (*self._queued.values(), *self._running.values())
+        return (*self._queued.values(), *self._running.values(), *self._steering.values())
 
     def close(self) -> None:
         """Nobody will be answered any more: tell those who wait."""
@@ -413,6 +506,7 @@ class Mail:
             ticket.close(NotRunning(f"madrox was closed before {ticket.agent} answered"))
         self._queued.clear()
         self._running.clear()
+        self._steering.clear()
         self.stir()
 
 

@@ -13,12 +13,13 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from . import __version__, library
+from .approvals import Requests
 from .config import Settings
 from .errors import (
     AgentBusy,
@@ -31,45 +32,45 @@ from .errors import (
     MadroxError,
     NameTaken,
     NotRunning,
+    nearest,
 )
 from .events import (
     PERSON,
+    AgentReady,
     AgentSpawned,
     AgentStopped,
+    AgentSuspended,
+    Always,
     ApprovalAnswered,
-    ApprovalAsked,
-    Decision,
     Entry,
     Event,
-    Notice,
     RunClosed,
     RunOpened,
     Signal,
-    TextDelta,
     TurnEnded,
     TurnSaid,
     UsageReported,
+    Verdict,
     whole,
 )
-from .folds import Costs, Inboxes
-from .harness import Ask, Withdraw
+from .folds import Approval, Approvals, Costs, Inboxes
+from .harness import Ask, Features, Permissions, Steered, Withdraw
+from .idleness import Idleness
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .orphans import end_orphans
 from .prices import Price, preload, priced
 from .processes import Processes
-from .redact import Redactor, Stream
+from .redact import Redactor
+from .rules import LADDER, checked_name, covers, inherited
 from .runner import Runner
+from .signals import Signals, Watcher
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree, spawn_line
-from .wording import refusal
-from .workspace import may_touch, prepare_home
+from .workspace import copy_workspace, prepare_home
 
-LONGEST_NAME = 64
 DISK_RETRY_SECONDS = 0.5
 
-_NAME = re.compile(r"[^\W_][\w .-]*")
-_TAKEN_WORDS = frozenset({PERSON, "madrox", "person", "coordinator"})
 _DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered})
 """Kinds that are on the disk before anyone hears of them."""
 _SECRET_NAMES = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
@@ -92,11 +93,16 @@ class Manager:
         ids: Callable[[], str] = lambda: str(uuid.uuid4()),
         environ: Mapping[str, str] | None = None,
         mcp_url: Callable[[], Awaitable[str]] | None = None,
+        attended: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`mcp_url` gives the address where agents find their tools, starting the server if needed."""
+        """`mcp_url` gives the address where agents find their tools, starting the server if needed;
+        `attended` says whether somebody is there to answer, where the settings don't."""
         self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
-        self.tree, self.inboxes, self.costs = Tree(), Inboxes(), Costs()
+        self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
+        self.harnesses = library.Harnesses(settings.tables, self._environ)
+        self.requests = Requests(self, settings, lambda: self.attended)
+        self._attended = attended
         self.tokens, self.redactor = Tokens(), Redactor()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
@@ -112,8 +118,8 @@ class Manager:
             tokens=self.tokens,
             mcp_url=mcp_url,
         )
-        self._streams: dict[str, Stream] = {}
-        self._watchers: tuple[Callable[[Signal], None], ...] = ()
+        self.idleness = Idleness(self, settings.idle_timeout)
+        self.signals = Signals(self.redactor)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -148,6 +154,7 @@ class Manager:
             return
         self._open = False
         self.mail.close()
+        self.idleness.close()
         try:
             while alive := self.tree.alive():
                 await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
@@ -197,22 +204,20 @@ class Manager:
         self.tree.apply(entry, state)
         self.inboxes.apply(entry)
         self.costs.apply(entry)
+        self.approvals.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
-            self._flush_stream(event)
+            self.signals.flush(event)
         self.ledger.announce(entry)
         self.mail.heard(entry)
+        self.requests.heard(entry)
+        self.idleness.heard(entry)
         if self.ledger.trouble is not None:
             self._wait_for_room()
         return entry
 
-    def watch(self, watcher: Callable[[Signal], None]) -> Callable[[], None]:
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` with every signal, on the loop; returns the stop."""
-        self._watchers = (*self._watchers, watcher)
-
-        def stop() -> None:
-            self._watchers = tuple(each for each in self._watchers if each is not watcher)
-
-        return stop
+        return self.signals.watch(watcher)
 
     # verbs: agents
 
@@ -226,6 +231,8 @@ class Manager:
         parent: str | None = None,
         permissions: str | None = None,
         system_prompt: str | None = None,
+        options: Mapping[str, str] | None = None,
+        extra_args: Sequence[str] = (),
         auto_inject: bool = True,
         by: str = PERSON,
         wait: bool = True,
@@ -233,20 +240,68 @@ class Manager:
         """Start an agent; returns it idle (or still starting, with `wait=False`).
 
         `system_prompt` replaces the role's text, never the identity and messaging
-        instructions. Without `harness`, the first of the configured order that is
-        installed. Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`,
-        `LimitReached`, `Forbidden` or `HarnessNotFound` before anything happens, and
-        `HarnessNotReady` or `HarnessExited` when the CLI does not get ready: the agent
-        then stands in the tree as failed, or as stopped when somebody ended it meanwhile.
-        Cancelled, it goes on starting.
+        instructions. `options` are those of its harness, `extra_args` go to its CLI as
+        they stand; both come on top of what the configuration says. Without `harness`,
+        the first of the configured order that is installed; without `permissions`, what
+        its parent has, else the configured ones.
+
+        Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
+        `Forbidden` or `HarnessNotFound` before anything happens, and `HarnessNotReady` or
+        `HarnessExited` when the CLI does not get ready: the agent then stands in the tree
+        as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
+        starting.
         """
-        settings = self.settings
         name = self.tree.next_child(parent) if name is None else checked_name(name)
-        permissions = self._permissions(permissions, by)
+        permissions = self._permissions(permissions, parent, by)
         found = library.role(role)
-        harness = harness or library.choose(settings.harnesses, self._environ)
-        cls = library.harness(harness)
-        command = library.command(cls, self._environ)
+        harness = harness or self.harnesses.choose(self.settings.harnesses)
+        defaults = self.harnesses.defaults(harness)
+        more = self.harnesses.options(harness, options or {}, "options")
+        chosen = {**defaults.options, **more}
+        spawned = AgentSpawned(
+            agent=name,
+            harness=harness,
+            role=found.name,
+            parent=parent,
+            model=model or defaults.model,
+            permissions=permissions,
+            auto_inject=auto_inject,
+            system_prompt=system_prompt or "",
+            options=json.dumps(chosen) if chosen else "",
+            extra_args=(*defaults.extra_args, *map(str, extra_args)),
+        )
+        starting = await self._born(spawned)
+        if wait:
+            await self._ready(name, starting)
+        return self.tree[name]
+
+    async def _born(self, spawned: AgentSpawned, *, copy_of: Path | None = None) -> asyncio.Task[None]:
+        """Record a birth and start its process; `copy_of` is the workspace that a fork gets a copy of."""
+        name, cls = spawned.agent, self.harnesses[spawned.harness]
+        command = self.harnesses.command(spawned.harness)
+        self._check_room(spawned)
+        workspace = self._claim(spawned)
+        try:
+            if copy_of is not None:
+                await asyncio.to_thread(copy_workspace, copy_of, workspace)
+            await self.act(replace(spawned, workspace=str(workspace)))
+        except BaseException:
+            self.processes.forget(name)
+            raise
+        if spawned.harness != library.FALLBACK:
+            asyncio.get_running_loop().run_in_executor(None, preload)
+        return self.processes.start(
+            self.tree[name],
+            cls,
+            command,
+            _body(spawned),  # as it was given: the ledger's may lack a secret
+            session=spawned.session,
+            fork_of=str(copy_of or ""),
+        )
+
+    def _check_room(self, spawned: AgentSpawned) -> None:
+        """Raises when no agent of that name can be born now."""
+        name, parent = spawned.agent, spawned.parent
         if (known := self.tree.agents.get(name)) is not None:
             if known.alive:
                 raise NameTaken(name, known.state)
@@ -256,33 +311,117 @@ class Manager:
                 raise BadInput(
                     f"{name} stood {place} before: spawn it there ({again}), or choose another name"
                 )
-        if len(alive := self.tree.alive()) >= settings.max_instances:
-            raise LimitReached(settings.max_instances, [agent.name for agent in alive])
-        spawned = AgentSpawned(
-            agent=name,
-            harness=harness,
-            role=found.name,
-            parent=parent,
-            model=model or self._environ.get(f"MADROX_MODEL_{harness.upper()}"),
-            permissions=permissions,
-            workspace=str(self.processes.claim(name)),
-            auto_inject=auto_inject,
-        )
-        try:
-            await self.act(spawned)
-        except BaseException:
-            self.processes.forget(name)
-            raise
-        body = found.body if system_prompt is None else system_prompt
-        if harness != library.FALLBACK:
-            asyncio.get_running_loop().run_in_executor(None, preload)
-        starting = self.processes.start(self.tree[name], cls, command, body)
-        if wait:
-            await asyncio.wait((starting,))
-            if starting.cancelled():
-                raise HarnessNotReady(f"{name} was ended while it started: {self.tree[name].reason}")
-            starting.result()
+        if len(alive := self.tree.alive()) >= self.settings.max_instances:
+            raise LimitReached(self.settings.max_instances, [agent.name for agent in alive])
+
+    async def reborn(self, spawned: AgentSpawned, *, suspended: bool) -> asyncio.Task[None] | None:
+        """Let an agent of an earlier run come back; its start, or None when it stays suspended.
+
+        Raises what `spawn` raises, and `BadInput` when its workspace can't be had.
+        """
+        if not suspended:
+            return await self._born(spawned)
+        self._check_room(spawned)
+        self._claim(spawned)
+        await self.act(spawned)
+        await self.act(AgentSuspended(agent=spawned.agent, reason="as it was before"))
+        return None
+
+    def _claim(self, spawned: AgentSpawned) -> Path:
+        """The workspace of an agent that is born; the very one that it had, when it comes back."""
+        workspace = self.processes.claim(spawned.agent)
+        if spawned.workspace not in ("", str(workspace)):
+            self.processes.forget(spawned.agent)
+            raise BadInput(f"its workspace {spawned.workspace} is in use, or this home has another one")
+        return workspace
+
+    async def _ready(self, name: str, starting: asyncio.Task[None]) -> None:
+        """Wait until an agent is ready. Raises why it is not; cancelled, it goes on starting."""
+        await asyncio.wait((starting,))
+        if starting.cancelled():
+            raise HarnessNotReady(f"{name} was ended while it started: {self.tree[name].reason}")
+        starting.result()
+
+    def features(self, name: str) -> Features:
+        """What the CLI of that agent can do."""
+        return self.harnesses[self.tree[name].harness].features
+
+    async def suspend(self, name: str, reason: str = "suspended") -> Agent:
+        """End the process of an idle agent; its session, workspace and inbox are kept.
+
+        The next message for it resumes it. Suspending a suspended one does nothing.
+        Raises `AgentBusy` for a working one, `AgentGone`, or `BadInput` when its CLI
+        could not go on with the session.
+        """
+        agent = self.tree[name]
+        if agent.state == "suspended":
+            return agent
+        self.tree.check(AgentSuspended(agent=name, reason=reason))
+        if agent.state == "starting":
+            raise AgentBusy(AgentSuspended(agent=name, reason=reason), "starting")
+        if not self.features(name).resume:
+            raise BadInput(
+                f"{name} can't be suspended: {agent.harness} could not go on with its conversation later. "
+                f"End it instead: %madrox stop {name}"
+            )
+        if agent.origin and not agent.begun:
+            raise BadInput(
+                f"{name} was {agent.origin} and has no turn of its own yet: send it something first"
+            )
+        await self.processes.suspend(name, reason)
         return self.tree[name]
+
+    async def resume(self, name: str, *, wait: bool = True) -> Agent:
+        """Start a suspended agent again, in its session; one that is awake is left as it is.
+
+        Raises `AgentGone`, `HarnessNotFound`, or what kept its CLI from becoming ready:
+        the agent then stands in the tree as failed. Cancelled, it goes on starting.
+        """
+        agent = self.tree[name]
+        if not agent.alive:
+            raise self.tree.refusal(AgentReady(agent=name))
+        if agent.state != "suspended":
+            return agent
+        cls, command = self.harnesses[agent.harness], self.harnesses.command(agent.harness)
+        session = agent.session if agent.begun else ""
+        starting = self.processes.start(agent, cls, command, _body(agent), session=session)
+        if wait:
+            await self._ready(name, starting)
+        return self.tree[name]
+
+    async def fork(self, name: str, as_: str | None = None, *, permissions: str | None = None) -> Agent:
+        """Start a second agent with the conversation, role and files of `name`, which stays as it is.
+
+        It stands beside the original and is named as a child would be when `as_` is
+        missing. `all` is not handed on: give it again. Raises `BadInput` when the CLI can't
+        fork, or there is nothing to go on with yet, and whatever `spawn` raises.
+        """
+        agent = self.tree[name]
+        if not self.features(name).fork:
+            raise BadInput(
+                f"{name} can't be forked: {agent.harness} can't go on twice with one conversation. "
+                f"Spawn another agent and tell it what it needs: {spawn_line(agent)}"
+            )
+        if not agent.session or not agent.begun:
+            raise BadInput(f"{name} has no conversation to fork yet: send it something first")
+        given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
+        forked = AgentSpawned(
+            agent=self.tree.next_child(agent.parent) if as_ is None else checked_name(as_),
+            harness=agent.harness,
+            role=agent.role,
+            parent=agent.parent,
+            model=agent.model,
+            permissions=given or inherited(agent.permissions),
+            auto_inject=agent.auto_inject,
+            session=agent.session,
+            origin=f"forked from {name}",
+            system_prompt=agent.system_prompt,
+            options=agent.options,
+            extra_args=agent.extra_args,
+        )
+        starting = await self._born(forked, copy_of=Path(agent.workspace))
+        await self._ready(forked.agent, starting)
+        return self.tree[forked.agent]
 
     async def terminate(
         self, name: str, *, force: bool = False, tree: bool = True, by: str = PERSON
@@ -344,24 +483,54 @@ class Manager:
         finally:
             stop()
 
+    # verbs: approvals
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody is there to answer an agent's request."""
+        said = self.settings.attended
+        return self._attended() if said == "auto" else said == "yes"
+
+    async def approve(self, approval: str, *, always: Always = "") -> Approval:
+        """Let an agent do what it asked for; with `always` the same tool from now on:
+
+        of this agent, of it and all below it (`subtree`), or of anybody (`tool`). Raises
+        `UnknownApproval`, or `BadInput` when it needs no answer any more.
+        """
+        return self._answered(approval, "allow", "", always)
+
+    async def deny(self, approval: str, why: str = "", *, always: Always = "") -> Approval:
+        """Refuse what an agent asked for; it is told `why` and goes on. See `approve`."""
+        return self._answered(approval, "deny", why, always)
+
+    def _answered(self, approval: str, verdict: Verdict, why: str, always: Always) -> Approval:
+        self._check_open()
+        if always not in ("", "agent", "subtree", "tool"):
+            raise BadInput(f"always={always!r} is none of agent, subtree, tool")
+        return self.requests.answer(approval, verdict, why=why, always=always)
+
     # verbs: words
 
-    async def ask(self, agent: str, text: str, *, sender: str = PERSON) -> Ticket:
-        """Start a turn, or queue it; `answer` waits for its end."""
+    async def ask(self, agent: str, text: str, *, sender: str = PERSON, steer: bool = False) -> Ticket:
+        """Start a turn, or queue it; `answer` waits for its end.
+
+        With `steer` it joins the turn under way where the CLI can do that; `Ticket.how`
+        says what came of it.
+        """
         self._check_open()
-        return await self.mail.ask(agent, text, sender)
+        return await self.mail.ask(agent, text, sender, steer=steer)
 
     async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
         """Wait for the answer; None when `timeout` seconds pass first. Cancelled, the agent works on."""
         return await self.mail.answer(ticket, timeout)
 
-    async def send(self, agent: str, text: str, *, sender: str = PERSON) -> Answer:
-        """Start a turn with `text` (or queue it) and wait for its end.
+    async def send(self, agent: str, text: str, *, sender: str = PERSON, steer: bool = False) -> Answer:
+        """Start a turn with `text` (or queue it) and wait for its end; see `ask`.
 
         A turn that fails or is interrupted is an answer too, with its outcome. Raises
         `BadPrompt`, `UnknownAgent`, `AgentGone`, or `NotRunning` when madrox is closed.
         """
-        answer = await self.mail.answer(await self.ask(agent, text, sender=sender))
+        answer = await self.mail.answer(await self.ask(agent, text, sender=sender, steer=steer))
         assert answer is not None
         return answer
 
@@ -415,6 +584,30 @@ class Manager:
         """Write a turn's prompt to the agent's CLI."""
         self.processes[agent].begin(turn, text)
 
+    def steers(self, agent: str) -> bool:
+        """Whether a message can join the turn that the agent works on."""
+        working = self.tree[agent].state in WORKING and self.processes.running(agent)
+        return working and self.features(agent).steer
+
+    def steer(self, agent: str, steer: str, text: str) -> None:
+        """Write a message that is to join the turn under way."""
+        self.processes[agent].steer(steer, text)
+
+    def wake(self, agent: str) -> None:
+        """Resume a suspended agent that has something to do."""
+        if self._open and self.tree[agent].state == "suspended" and self._has_work(agent):
+            self.soon(self._wake(agent))
+
+    async def _wake(self, agent: str) -> None:
+        try:
+            await self.resume(agent)
+        except HarnessError as exc:
+            if self.alive(agent):  # its CLI is not even there any more
+                reason, _, evidence = str(exc).partition("\n")
+                self.record(AgentStopped(agent=agent, reason=reason, failed=True, evidence=evidence))
+                self.processes.forget(agent)
+            raise
+
     def soon(self, verb: Coroutine[Any, Any, object]) -> None:
         """Run in the background. A failure is logged; those who wait for it are told by the verb itself."""
         task = asyncio.ensure_future(verb)
@@ -431,43 +624,16 @@ class Manager:
     # Core: what runners need
 
     def signal(self, signal: Signal) -> None:
-        if isinstance(signal, TextDelta):
-            text = self._streams.setdefault(signal.agent, self.redactor.stream()).feed(signal.text)
-            if not text:
-                return
-            signal = replace(signal, text=text)
-        elif isinstance(signal, Notice):
-            signal = replace(signal, text=self.redactor.text(signal.text))
-        self._tell(signal)
-
-    def _tell(self, signal: Signal) -> None:
-        for watcher in self._watchers:
-            try:
-                watcher(signal)
-            except Exception:  # a broken view must not stop the agents
-                log.exception("a watcher failed")
-
-    def _flush_stream(self, event: TurnSaid | TurnEnded) -> None:
-        stream = self._streams.pop(event.agent, None)
-        if stream is not None and (rest := stream.flush()):
-            self._tell(TextDelta(agent=event.agent, turn=event.turn, text=rest))
+        self.signals.tell(signal)
 
     def asked(self, runner: Runner, ask: Ask) -> None:
-        """Until a person can be asked: the policy of the agent's permissions answers at once."""
-        agent, approval = self.tree[runner.agent], self.tree.next_approval(runner.agent)
-        shown = json.dumps(dict(ask.input), ensure_ascii=False, default=str)
-        self.record(
-            ApprovalAsked(agent=agent.name, turn=agent.turn, approval=approval, tool=ask.tool, input=shown)
-        )
-        decision = policy(agent, ask)
-        why = "" if decision == "allow" else refusal(agent.name, ask.tool, agent.permissions)
-        self.record(
-            ApprovalAnswered(agent=agent.name, approval=approval, decision=decision, by="policy", why=why)
-        )
-        runner.answer(ask.request, decision, why)
+        self.requests.asked(runner, ask)
 
     def withdrawn(self, runner: Runner, withdraw: Withdraw) -> None:
-        """Nothing waits: the policy has answered already."""
+        self.requests.withdrawn(runner, withdraw)
+
+    def steered(self, runner: Runner, steered: Steered) -> None:
+        self.mail.steered(runner.agent, steered)
 
     def priced(self, usage: UsageReported) -> UsageReported:
         return priced(usage, self.tree[usage.agent].model, self.prices)
@@ -486,8 +652,8 @@ class Manager:
         self._wait_for_room()
 
     def gone(self, runner: Runner) -> None:
-        self._streams.pop(runner.agent, None)
-        self.processes.forget(runner.agent)
+        self.signals.drop(runner.agent)
+        self.processes.forget(runner.agent, suspended=self.tree[runner.agent].state == "suspended")
 
     async def _end(self, name: str, reason: str) -> None:
         """End an agent: its process if it has one, and in any case on record."""
@@ -523,34 +689,26 @@ class Manager:
         if not self._open:
             raise NotRunning("this madrox is closed; open a new one with Madrox()")
 
-    def _permissions(self, wanted: str | None, by: str) -> str:
-        wanted = wanted or (self.settings.permissions if by == PERSON else "edits")
-        if wanted not in ("edits", "all"):
-            raise BadInput(f"permissions={wanted!r} is not known. Known: edits, all")
-        if wanted == "all" and by != PERSON and self.tree[by].permissions != "all":
-            raise Forbidden(f"{by} runs with permissions='edits' and can't give a child more than it has")
-        return wanted
+    def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
+        """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""
+        if wanted is not None and wanted not in LADDER:
+            raise BadInput(
+                f"permissions={wanted!r} is not known.{nearest(wanted, LADDER)} Known: {', '.join(LADDER)}"
+            )
+        if by != PERSON and wanted is not None and not covers(self.tree[by].permissions, wanted):
+            raise Forbidden(
+                f"{by} runs with permissions={self.tree[by].permissions!r} "
+                "and can't give a child more than it has"
+            )
+        if wanted is not None:
+            return wanted
+        if parent is not None:
+            return inherited(self.tree[parent].permissions)
+        if self.settings.permissions == "auto":
+            return "ask" if self.attended else "deny"
+        return cast(Permissions, self.settings.permissions)
 
 
-def checked_name(name: str) -> str:
-    """`name`, if an agent can be called that. Raises `BadInput`."""
-    if not isinstance(name, str):
-        raise BadInput(f"an agent is named by a text, not by {type(name).__name__}")
-    if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name) > LONGEST_NAME:
-        raise BadInput(
-            f"{name!r} can't be an agent's name: begin with a letter or digit, then letters, digits, "
-            f"'_', '-', '.' and single words, at most {LONGEST_NAME} characters"
-        )
-    if name.lower() in _TAKEN_WORDS:
-        raise BadInput(f"{name!r} means somebody else here; choose another name")
-    return name
-
-
-def policy(agent: Agent, ask: Ask) -> Decision:
-    """What an agent's permissions say to a tool. Looks at links in the workspace, so it reads the disk."""
-    if agent.permissions == "all":
-        return "allow"
-    workspace = Path(agent.workspace)
-    if ask.touches is not None and all(may_touch(workspace, path) for path in ask.touches):
-        return "allow"
-    return "deny"
+def _body(agent: Agent | AgentSpawned) -> str:
+    """What its system prompt says besides identity and messaging."""
+    return agent.system_prompt or library.role(agent.role).body

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -20,10 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from . import library, views
 from .display import Waiting, kernel, notice
 from .errors import BadInput
-from .events import PERSON
+from .events import PERSON, Always
 from .mail import Ticket
 from .manager import Manager
 from .portal import patiently
+from .revival import Return
 from .run import Run, ended
 from .tree import Agent
 from .values import Letters, Replies, Serving, Snapshot
@@ -103,6 +105,10 @@ class _Face:
         """One row an agent: tokens and money, its own and those of its subtree."""
         return self._run.frames.costs()
 
+    def approvals(self) -> pd.DataFrame:
+        """One row a request to use a tool; `state` is `open` while it waits for an answer."""
+        return self._run.frames.approvals()
+
     def config(self) -> pd.DataFrame:
         """The settings in force, and where each comes from."""
         from .frames import texts
@@ -112,6 +118,19 @@ class _Face:
     def roles(self) -> pd.DataFrame:
         """The roles that `spawn` knows."""
         return roles()
+
+    def harnesses(self) -> pd.DataFrame:
+        """One row a harness: where its CLI is, its version, what it can do. Asks each CLI once."""
+        from .frames import harnesses
+        from .inventory import inventory
+
+        return harnesses(found.row() for found in inventory(self.manager.harnesses))
+
+    def processes(self, agent: str | None = None) -> pd.DataFrame:
+        """One row a process of the operating system that belongs to a living agent, or to `agent`."""
+        from .frames import processes
+
+        return processes(map(vars, self._run.offspring(agent)))
 
     def secret(self, name: str, value: str) -> None:
         """Show `{secret:name}` instead of `value` from now on, in the ledger and in cells.
@@ -176,6 +195,8 @@ class Madrox(_Face):
         parent: str | None = None,
         permissions: str | None = None,
         system_prompt: str | None = None,
+        options: Mapping[str, str] | None = None,
+        extra_args: Sequence[str] = (),
         auto_inject: bool = True,
         wait: bool = True,
     ) -> AgentHandle:
@@ -189,6 +210,8 @@ class Madrox(_Face):
             parent=parent,
             permissions=permissions,
             system_prompt=system_prompt,
+            options=options,
+            extra_args=extra_args,
             auto_inject=auto_inject,
             wait=wait,
         )
@@ -197,18 +220,22 @@ class Madrox(_Face):
         return AgentHandle(self, agent.name)
 
     @overload
-    def send(self, agent: str, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    def send(self, agent: str, text: str, *, steer: bool = False, wait: Literal[True] = True) -> Reply: ...
     @overload
-    def send(self, agent: str, text: str, *, wait: Literal[False]) -> Pending: ...
+    def send(self, agent: str, text: str, *, steer: bool = False, wait: Literal[False]) -> Pending: ...
     @overload
-    def send(self, agent: str, text: str, *, wait: bool) -> Reply | Pending: ...
-    def send(self, agent: str, text: str, *, wait: bool = True) -> Reply | Pending:
+    def send(self, agent: str, text: str, *, steer: bool = False, wait: bool) -> Reply | Pending: ...
+    def send(self, agent: str, text: str, *, steer: bool = False, wait: bool = True) -> Reply | Pending:
         """Start a turn with `text` (or queue it) and wait for its end.
+
+        With `steer` it joins the turn under way where the CLI can do that, and is queued
+        where it can't; `Reply.how` says which.
 
         A turn that fails is a reply too: `reply.ok`, `reply.error`, `reply.check()`.
         Raises `BadPrompt`, `UnknownAgent` or `AgentGone`.
         """
-        pending = Pending(self._run, self._run.start(self.manager.ask, agent, text).result())
+        ticket = self._run.start(self.manager.ask, agent, text, steer=steer).result()
+        pending = Pending(self._run, ticket)
         return pending.wait() if wait else pending
 
     def post(self, agent: str, text: str) -> str:
@@ -219,6 +246,37 @@ class Madrox(_Face):
         """End the turn under way, keeping its context; None when there was none."""
         future = self._run.start(self._run.interrupt, name)
         return Waiting((name,), cancels=False).block(future)
+
+    def suspend(self, name: str) -> AgentHandle:
+        """End an idle agent's process; a message, or `resume`, starts it again where it was."""
+        future = self._run.start(self.manager.suspend, name)
+        return self.agent(Waiting((name,), doing="ending", cancels=False).block(future).name)
+
+    def resume(self, *names: str, run: str = "") -> pd.DataFrame:
+        """Wake suspended agents; without names, bring back all that an earlier kernel had.
+
+        One row an agent: how it came back (`woken`, `session`, `fresh`, `suspended`, or
+        not at all) and why. `run` names another run than the newest.
+        """
+        future = self._run.start(self._run.resume, names, run)
+        return _returned(Waiting(names, doing="starting", cancels=False).block(future))
+
+    def fork(self, name: str, as_: str | None = None, *, permissions: str | None = None) -> AgentHandle:
+        """Start a second agent with the conversation and files of `name`; see `Manager.fork`."""
+        future = self._run.start(self.manager.fork, name, as_, permissions=permissions)
+        return self.agent(Waiting((name,), doing="forking", cancels=False).block(future).name)
+
+    def approve(self, *approvals: str, always: Always = "") -> pd.DataFrame:
+        """Let agents do what they asked for; see `Manager.approve`. Returns these requests."""
+        for approval in approvals:
+            self._run.start(self.manager.approve, approval, always=always).result()
+        return self.approvals().loc[list(approvals)]
+
+    def deny(self, *approvals: str, why: str = "", always: Always = "") -> pd.DataFrame:
+        """Refuse what agents asked for; they are told `why`. Returns these requests."""
+        for approval in approvals:
+            self._run.start(self.manager.deny, approval, why, always=always).result()
+        return self.approvals().loc[list(approvals)]
 
     def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
         """End an agent, with `tree` all below it too; returns the names that were ended.
@@ -279,6 +337,8 @@ class AsyncMadrox(_Face):
         parent: str | None = None,
         permissions: str | None = None,
         system_prompt: str | None = None,
+        options: Mapping[str, str] | None = None,
+        extra_args: Sequence[str] = (),
         auto_inject: bool = True,
         wait: bool = True,
     ) -> AsyncAgentHandle:
@@ -292,6 +352,8 @@ class AsyncMadrox(_Face):
             parent=parent,
             permissions=permissions,
             system_prompt=system_prompt,
+            options=options,
+            extra_args=extra_args,
             auto_inject=auto_inject,
             wait=wait,
         )
@@ -300,14 +362,23 @@ class AsyncMadrox(_Face):
         return AsyncAgentHandle(self, agent.name)
 
     @overload
-    async def send(self, agent: str, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    async def send(
+        self, agent: str, text: str, *, steer: bool = False, wait: Literal[True] = True
+    ) -> Reply: ...
     @overload
-    async def send(self, agent: str, text: str, *, wait: Literal[False]) -> AsyncPending: ...
+    async def send(
+        self, agent: str, text: str, *, steer: bool = False, wait: Literal[False]
+    ) -> AsyncPending: ...
     @overload
-    async def send(self, agent: str, text: str, *, wait: bool) -> Reply | AsyncPending: ...
-    async def send(self, agent: str, text: str, *, wait: bool = True) -> Reply | AsyncPending:
+    async def send(
+        self, agent: str, text: str, *, steer: bool = False, wait: bool
+    ) -> Reply | AsyncPending: ...
+    async def send(
+        self, agent: str, text: str, *, steer: bool = False, wait: bool = True
+    ) -> Reply | AsyncPending:
         """Start a turn with `text` (or queue it) and wait for its end; see `Madrox.send`."""
-        pending = AsyncPending(self._run, await patiently(self._run.start(self.manager.ask, agent, text)))
+        ticket = await patiently(self._run.start(self.manager.ask, agent, text, steer=steer))
+        pending = AsyncPending(self._run, ticket)
         return await pending.wait() if wait else pending
 
     async def post(self, agent: str, text: str) -> str:
@@ -317,6 +388,33 @@ class AsyncMadrox(_Face):
     async def interrupt(self, name: str) -> Reply | None:
         """End the turn under way, keeping its context; None when there was none."""
         return await patiently(self._run.start(self._run.interrupt, name))
+
+    async def suspend(self, name: str) -> AsyncAgentHandle:
+        """End an idle agent's process; a message, or `resume`, starts it again where it was."""
+        return self.agent((await patiently(self._run.start(self.manager.suspend, name))).name)
+
+    async def resume(self, *names: str, run: str = "") -> pd.DataFrame:
+        """Wake suspended agents; without names, bring back all that an earlier kernel had."""
+        return _returned(await patiently(self._run.start(self._run.resume, names, run)))
+
+    async def fork(
+        self, name: str, as_: str | None = None, *, permissions: str | None = None
+    ) -> AsyncAgentHandle:
+        """Start a second agent with the conversation and files of `name`; see `Manager.fork`."""
+        future = self._run.start(self.manager.fork, name, as_, permissions=permissions)
+        return self.agent((await patiently(future)).name)
+
+    async def approve(self, *approvals: str, always: Always = "") -> pd.DataFrame:
+        """Let agents do what they asked for; see `Manager.approve`. Returns these requests."""
+        for approval in approvals:
+            await patiently(self._run.start(self.manager.approve, approval, always=always))
+        return self.approvals().loc[list(approvals)]
+
+    async def deny(self, *approvals: str, why: str = "", always: Always = "") -> pd.DataFrame:
+        """Refuse what agents asked for; they are told `why`. Returns these requests."""
+        for approval in approvals:
+            await patiently(self._run.start(self.manager.deny, approval, why, always=always))
+        return self.approvals().loc[list(approvals)]
 
     async def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
         """End an agent, with `tree` all below it too; see `Madrox.stop`."""
@@ -356,6 +454,12 @@ class AsyncMadrox(_Face):
         await self.close()
 
 
+def _returned(returned: list[Return]) -> pd.DataFrame:
+    from .frames import texts
+
+    return texts((vars(each) for each in returned), "agent", "how", "why")
+
+
 def _quiet(names: tuple[str, ...]) -> str:
     return f"quiet: {', '.join(names) or 'everyone'}"
 
@@ -380,12 +484,17 @@ class _Question:
         return self._ticket.turn
 
     @property
+    def how(self) -> str:
+        """`started` its turn, `queued`, `steering` (is to join the turn under way), or `steered` (has)."""
+        return self._ticket.how
+
+    @property
     def done(self) -> bool:
         """Whether `wait` would return at once."""
         return self._ticket.end is not None
 
     def __repr__(self) -> str:
-        state = "done" if self.done else "under way" if self.turn else "queued"
+        state = "done" if self.done else "under way" if self.how == "started" else self.how
         return f"<question to {self.agent}, {state}>"
 
 
@@ -492,12 +601,12 @@ class AgentHandle(_Handle):
         self._face = face
 
     @overload
-    def send(self, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    def send(self, text: str, *, steer: bool = False, wait: Literal[True] = True) -> Reply: ...
     @overload
-    def send(self, text: str, *, wait: Literal[False]) -> Pending: ...
-    def send(self, text: str, *, wait: bool = True) -> Reply | Pending:
+    def send(self, text: str, *, steer: bool = False, wait: Literal[False]) -> Pending: ...
+    def send(self, text: str, *, steer: bool = False, wait: bool = True) -> Reply | Pending:
         """Start a turn with `text` (or queue it) and wait for its end; see `Madrox.send`."""
-        return self._face.send(self.name, text, wait=wait)
+        return self._face.send(self.name, text, steer=steer, wait=wait)
 
     def post(self, text: str) -> str:
         """Leave a message without waiting; returns its id."""
@@ -506,6 +615,19 @@ class AgentHandle(_Handle):
     def interrupt(self) -> Reply | None:
         """End the turn under way, keeping its context."""
         return self._face.interrupt(self.name)
+
+    def suspend(self) -> AgentHandle:
+        """End its process while it is idle; a message starts it again where it was."""
+        return self._face.suspend(self.name)
+
+    def resume(self) -> AgentHandle:
+        """Start its process again, if it is suspended."""
+        self._face.resume(self.name)
+        return self
+
+    def fork(self, as_: str | None = None, *, permissions: str | None = None) -> AgentHandle:
+        """Start a second agent with its conversation and files; see `Manager.fork`."""
+        return self._face.fork(self.name, as_, permissions=permissions)
 
     def stop(self, *, tree: bool = False, force: bool = False) -> list[str]:
         """End it; see `Madrox.stop`."""
@@ -524,12 +646,12 @@ class AsyncAgentHandle(_Handle):
         self._face = face
 
     @overload
-    async def send(self, text: str, *, wait: Literal[True] = True) -> Reply: ...
+    async def send(self, text: str, *, steer: bool = False, wait: Literal[True] = True) -> Reply: ...
     @overload
-    async def send(self, text: str, *, wait: Literal[False]) -> AsyncPending: ...
-    async def send(self, text: str, *, wait: bool = True) -> Reply | AsyncPending:
+    async def send(self, text: str, *, steer: bool = False, wait: Literal[False]) -> AsyncPending: ...
+    async def send(self, text: str, *, steer: bool = False, wait: bool = True) -> Reply | AsyncPending:
         """Start a turn with `text` (or queue it) and wait for its end; see `Madrox.send`."""
-        return await self._face.send(self.name, text, wait=wait)
+        return await self._face.send(self.name, text, steer=steer, wait=wait)
 
     async def post(self, text: str) -> str:
         """Leave a message without waiting; returns its id."""
@@ -538,6 +660,19 @@ class AsyncAgentHandle(_Handle):
     async def interrupt(self) -> Reply | None:
         """End the turn under way, keeping its context."""
         return await self._face.interrupt(self.name)
+
+    async def suspend(self) -> AsyncAgentHandle:
+        """End its process while it is idle; a message starts it again where it was."""
+        return await self._face.suspend(self.name)
+
+    async def resume(self) -> AsyncAgentHandle:
+        """Start its process again, if it is suspended."""
+        await self._face.resume(self.name)
+        return self
+
+    async def fork(self, as_: str | None = None, *, permissions: str | None = None) -> AsyncAgentHandle:
+        """Start a second agent with its conversation and files; see `Manager.fork`."""
+        return await self._face.fork(self.name, as_, permissions=permissions)
 
     async def stop(self, *, tree: bool = False, force: bool = False) -> list[str]:
         """End it; see `Madrox.stop`."""

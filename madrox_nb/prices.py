@@ -33,8 +33,11 @@ class Price:
 
 
 def priced(usage: UsageReported, model: str | None, prices: Mapping[str, Price]) -> UsageReported:
-    """`usage` with a cost when one is known. A figure of the CLI's own is left alone."""
-    if not math.isnan(usage.cost_usd):
+    """`usage` with a cost when one is known. A figure of the CLI's own is left alone.
+
+    So is a report without a single token: it says that nobody counted, not that it was free.
+    """
+    if not math.isnan(usage.cost_usd) or not _counted(usage):
         return usage
     model = usage.model or model
     if model is None:
@@ -43,6 +46,10 @@ def priced(usage: UsageReported, model: str | None, prices: Mapping[str, Price])
         return replace(usage, model=model, cost_usd=price.cost(usage), cost_source="user")
     cost, source = _listed(usage, model)
     return replace(usage, model=model, cost_usd=cost, cost_source=source)
+
+
+def _counted(usage: UsageReported) -> bool:
+    return any((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens))
 
 
 def preload() -> None:

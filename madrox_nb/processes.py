@@ -7,21 +7,24 @@ workspace, a token, a brief, private files and a node; all of that is here.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from .config import Settings
 from .errors import HarnessError
 from .events import AgentStopped
-from .harness import Brief, Harness, Launch
+from .harness import Brief, Harness, Launch, Permissions
 from .local import LocalLauncher
 from .nodes import AgentSpec, NodeLink
 from .runner import Core, Runner
 from .tokens import Tokens
 from .tree import Agent
 from .wording import instructions
-from .workspace import Workspaces, write_private
+from .workspace import Workspaces, copy_sessions, write_private
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +82,34 @@ class Processes:
         return self._files[name]
 
     def start(
-        self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str
+        self,
+        agent: Agent,
+        cls: type[Harness],
+        command: tuple[str, ...],
+        body: str,
+        *,
+        session: str = "",
+        fork_of: str = "",
     ) -> asyncio.Task[None]:
         """Start the agent's CLI in the background; the task ends when it is ready.
 
-        When it does not get ready, the task raises and the agent is recorded as failed.
+        It goes on with `session`, if one is named; with a copy of it, if `fork_of` names the
+        workspace of the original. A start that is under way already is that
+        one. When it does not get ready, the task raises and the agent is recorded as failed.
         """
-        task = asyncio.ensure_future(self._start(agent, cls, command, body))
+        if (under_way := self._starting.get(agent.name)) is not None:
+            return under_way
+        task = asyncio.ensure_future(self._start(agent, cls, command, body, session, fork_of))
         self._starting[agent.name] = task
         task.add_done_callback(lambda done: self._started(agent.name, done))
         return task
+
+    async def suspend(self, name: str, reason: str) -> None:
+        """End the process of an idle agent so that it can go on later. Without one this does nothing."""
+        if (runner := self._runners.get(name)) is not None:
+            runner.suspends = not runner.ended
+            runner.ended = runner.ended or reason
+            await asyncio.shield(asyncio.ensure_future(runner.stop(self._settings.stop_grace)))
 
     async def end(self, name: str, reason: str, *, working: bool) -> None:
         """End the agent's process, if it has one: a working one is interrupted first."""
@@ -106,11 +127,12 @@ class Processes:
                     log.exception("%s: could not be interrupted before its end", name)
             await asyncio.shield(asyncio.ensure_future(runner.stop(self._settings.stop_grace)))
 
-    def forget(self, name: str) -> None:
-        """Its process is gone: its token speaks for nobody, its workspace is free."""
+    def forget(self, name: str, *, suspended: bool = False) -> None:
+        """Its process is gone: its token speaks for nobody; its workspace is free, unless it comes back."""
         self._runners.pop(name, None)
         self._tokens.revoke(name)
-        self._workspaces.release(name)
+        if not suspended:
+            self._workspaces.release(name)
 
     def pause(self) -> None:
         """Read from nobody, so that all of them have to wait."""
@@ -131,12 +153,23 @@ class Processes:
 
     # from a decision to a process
 
-    async def _start(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> None:
+    async def _start(
+        self,
+        agent: Agent,
+        cls: type[Harness],
+        command: tuple[str, ...],
+        body: str,
+        session: str,
+        fork_of: str,
+    ) -> None:
         try:
-            brief = await self._brief(agent, command, body)
+            brief = await self._brief(agent, cls, command, body)
+            brief = replace(brief, resume=session, fork=bool(fork_of), fork_of=fork_of)
             codec = cls(brief)
             launch = codec.launch()
             write_private(Path(brief.files), launch.files)
+            if launch.copies:
+                await asyncio.to_thread(copy_sessions, launch.copies)
             runner = self._runners[agent.name] = Runner(self._core, brief, codec)
             spec = self._spec(brief, launch)
             await runner.start(await self._local_node(), spec, self._settings.start_timeout)
@@ -159,9 +192,10 @@ class Processes:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("%s did not start: %s", name, error)
 
-    async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
+    async def _brief(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> Brief:
         token = self._tokens.issue(agent.name)
-        url = await self._mcp_url() if self._mcp_url else ""
+        mcp = cls.features.mcp
+        url = await self._mcp_url() if self._mcp_url and mcp else ""
         said = instructions(
             agent=agent.name,
             role=agent.role,
@@ -169,6 +203,7 @@ class Processes:
             workspace=agent.workspace,
             permissions=agent.permissions,
             body=body,
+            mcp=mcp,
         )
         return Brief(
             agent=agent.name,
@@ -179,11 +214,20 @@ class Processes:
             role=agent.role,
             parent=agent.parent,
             model=agent.model,
-            permissions="all" if agent.permissions == "all" else "edits",
+            permissions=cast(Permissions, agent.permissions),
             session=self._ids(),
+            sessions=str(self._sessions()),
+            environ=self._environ,
+            options=json.loads(agent.options) if agent.options else {},
+            extra_args=agent.extra_args,
             mcp_url=url,
             mcp_token=token if url else "",
         )
+
+    def _sessions(self) -> Path:
+        place = self._settings.logs / "sessions"
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return place
 
     def _spec(self, brief: Brief, launch: Launch) -> AgentSpec:
         ours = {"MADROX_RUN": self._run, "MADROX_AGENT": f"{self._run}/{brief.agent}"}

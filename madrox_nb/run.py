@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import orjson
 
 from . import config, views
-from .display import Live, Waiting
+from .display import Live, Waiting, attended
+from .errands import Errands
 from .errors import NotRunning
 from .events import (
+    ApprovalAnswered,
+    ApprovalAsked,
     Entry,
     Signal,
     TextDelta,
@@ -40,7 +43,9 @@ from .folds import Usage, usage_of
 from .ledger import utc_now
 from .mail import Ticket
 from .manager import Manager
+from .offspring import Offspring, offspring
 from .portal import Portal
+from .revival import Return, bring_back
 from .server import Server, preload
 from .tokens import kept
 from .tree import WORKING, Agent
@@ -73,6 +78,7 @@ class Doing:
         self.above: dict[str, int] = {}
         """How many characters came before that."""
         self._calls: dict[str, str] = {}
+        self._asks: dict[str, str] = {}
         self._speaking: set[str] = set()
 
     def hear(self, signal: Signal) -> bool:
@@ -96,12 +102,18 @@ class Doing:
                 self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {_argument(event.input)}".strip()
             case ToolReturned():
                 self._calls.pop(event.call, None)
+            case ApprovalAsked():
+                self._asks[event.approval] = f"{event.tool} {_argument(event.input)}".strip()
+            case ApprovalAnswered():
+                self._asks.pop(event.approval, None)
         self._speaking.discard(event.agent)
 
     def now(self, agent: Agent) -> str:
         """`Bash npm test`, `writes a reply`, or nothing."""
         if agent.state not in WORKING:
             return ""
+        if agent.approvals:
+            return f"asks: {self._asks.get(agent.approvals[0], '')} ({agent.approvals[0]})"
         if agent.tools:
             call, tool = agent.tools[-1]
             return self._calls.get(call, tool)
@@ -201,7 +213,7 @@ class Run:
         self._log = _LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
-        self.manager = Manager(chosen, mcp_url=self.url)
+        self.manager = Manager(chosen, mcp_url=self.url, attended=attended)
         try:
             self.portal.call(self._open)
         except BaseException:
@@ -216,6 +228,7 @@ class Run:
         self.token_file = chosen.home / "token"
         self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
         self.manager.ledger.listen(self._apply)
+        self.manager.ledger.listen(Errands(self.manager).heard)
         self.manager.watch(self._hear)
         self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
 
@@ -254,6 +267,7 @@ class Run:
     # verbs that need more than the manager
 
     async def send(self, ticket: Ticket) -> Reply:
+        """Wait for the answer to `ticket`."""
         answer = await self.manager.answer(ticket)
         assert answer is not None
         text = "\n\n".join(words for words in (*answer.replies, answer.text) if words)
@@ -271,6 +285,21 @@ class Run:
         asked = names or tuple(agent.name for agent in self.manager.tree)
         return Replies({name: replies[name] for name in asked if name in replies})
 
+    async def resume(self, names: tuple[str, ...], run: str) -> list[Return]:
+        """Wake suspended agents; bring those back that an earlier kernel had."""
+        tree = self.manager.tree
+        here = [name for name in names if name in tree and tree[name].alive and not run]
+        asleep = [name for name in here if tree[name].state == "suspended"]
+        await asyncio.gather(*(self.manager.resume(name) for name in here))
+        told = [
+            Return(name, "woken" if name in asleep else "", "" if name in asleep else "it was not suspended")
+            for name in here
+        ]
+        missing = tuple(name for name in names if name not in here)
+        if missing or not names:
+            told += await bring_back(self.manager, missing, run)
+        return told
+
     async def serve(self) -> Serving:
         url = await self.url()
         return Serving(url, self.server.token, self.token_file, self.server.notice)
@@ -279,6 +308,13 @@ class Run:
         """Where agents find their tools. The server starts when somebody asks."""
         await asyncio.shield(self._imported)
         return await self.server.start()
+
+    def offspring(self, name: str | None = None) -> list[Offspring]:
+        """The system's processes of every living agent, or of one. Raises `UnknownAgent`."""
+        tree, running = self.manager.tree, self.manager.processes
+        agents = [tree[name]] if name is not None else tree.alive()
+        pids = {a.name: runner.pid for a in agents if (runner := running.get(a.name)) and runner.pid}
+        return offspring(self.manager.run, pids, self.manager.redactor.text)
 
     # what is shown
 
@@ -348,6 +384,8 @@ class Run:
         tree = self.manager.tree
         agents = self.manager.unquiet(names) if everyone else [tree[name] for name in names]
         lines = [self._line(agent) for agent in agents[:MANY]]
+        if asking := [approval for agent in agents for approval in agent.approvals]:
+            lines.append(f"  interrupt this cell, then: %madrox approve {asking[0]}, or deny {asking[0]}")
         if len(agents) > MANY:
             lines.append(f"… and {len(agents) - MANY} more")
         return self._said(names[0]) if len(names) == 1 else "", "\n".join(lines)
@@ -371,7 +409,8 @@ class Run:
 
 def ended(reply: Reply) -> str:
     """The one line that a cell keeps of a turn."""
-    return f"{reply.turn} {reply.outcome}"
+    joined = ", which was under way: the message joined it" if reply.how == "steered" else ""
+    return f"{reply.turn} {reply.outcome}{joined}"
 
 
 def _interrupted(done: cf.Future[Reply | None], names: list[str]) -> str:

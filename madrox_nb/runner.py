@@ -17,15 +17,16 @@ from .errors import HarnessError, HarnessExited, HarnessNotReady, IllegalEvent, 
 from .events import (
     AgentReady,
     AgentStopped,
-    Decision,
+    AgentSuspended,
     Event,
     HarnessNoise,
     Outcome,
     Signal,
     TurnEnded,
     UsageReported,
+    Verdict,
 )
-from .harness import Ask, Brief, Harness, Item, Unreadable, Withdraw, Write
+from .harness import Ask, Brief, Harness, Item, Steered, Unreadable, Withdraw, Write
 from .nodes import AgentSpec, NodeLink
 from .screen import Pty
 from .transport import Line, Pipe, size, tail
@@ -50,6 +51,9 @@ class Core(Protocol):
 
     def withdrawn(self, runner: Runner, withdraw: Withdraw) -> None:
         """The agent no longer waits for that answer."""
+
+    def steered(self, runner: Runner, steered: Steered) -> None:
+        """What came of a message that was to join the turn under way."""
 
     def alive(self, agent: str) -> bool:
         """Whether its end is not recorded yet."""
@@ -77,6 +81,8 @@ class Runner:
         self.brief, self.harness = brief, harness
         self.ended = ""
         """Why the process is being ended on purpose; empty while it is not."""
+        self.suspends = False
+        """It is ended to go on later."""
         self.error: MadroxError | None = None
         """Why it ended though nobody asked for it."""
         self._core = core
@@ -146,11 +152,15 @@ class Runner:
             log.exception("%s: the %s codec could not write a prompt", self.agent, self.harness.name)
             self._give_up(HarnessError(f"{self.agent}: its prompt could not be written: {exc!r}"))
 
+    def steer(self, steer: str, text: str) -> None:
+        """Write a message that is to join the turn under way; `Core.steered` tells what came of it."""
+        self._write(self.harness.steer(steer, text))
+
     def interrupt(self) -> None:
         """Ask the CLI to end its turn; the turn's end confirms it."""
         self._write(self.harness.interrupt())
 
-    def answer(self, request: str, decision: Decision, why: str = "") -> None:
+    def answer(self, request: str, decision: Verdict, why: str = "") -> None:
         self._write(self.harness.answer(request, decision, why))
 
     async def stop(self, grace: float) -> None:
@@ -209,6 +219,9 @@ class Runner:
         ):  # the tree's, not the codec's: that one may have ended unheard
             outcome: Outcome = "failed" if failed else "interrupted"
             self._event(TurnEnded(agent=self.agent, turn=turn, outcome=outcome, error=reason))
+        if self.suspends and not failed and self.error is None:
+            self._core.record(AgentSuspended(agent=self.agent, reason=reason))
+            return
         evidence = self.evidence() if failed else ""
         self._core.record(
             AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)
@@ -256,6 +269,8 @@ class Runner:
             self._write((item.line,))
         elif isinstance(item, Ask):
             self._asks(item)
+        elif isinstance(item, Steered):
+            self._core.steered(self, item)
         else:
             self._core.withdrawn(self, item)
 

@@ -52,9 +52,16 @@ Inject = Annotated[
     bool, "Its answers start your next turn by themselves. false: they wait for get_pending_replies."
 ]
 May = Annotated[
-    str | None, "`edits`: files in its own directory (the default). `all`: every tool, if you may."
+    str | None,
+    "What it may do unasked: deny, ask, edits (files in its own directory), all. What you have at most, "
+    "and by default.",
 ]
-HarnessName = Annotated[str | None, "Which CLI: claude, rehearsal, … Without one, the configured default."]
+HarnessName = Annotated[
+    str | None, "Which CLI: claude, codex, gemini, rehearsal, … Without one, the configured default."
+]
+Options = Annotated[
+    dict[str, str] | None, "Settings of that CLI alone, such as sandbox_mode of codex. Seldom needed."
+]
 
 
 @tool()
@@ -71,6 +78,7 @@ async def spawn_claude(
     timeout_seconds: Seconds = 180,
     auto_inject: Inject = True,
     permissions: May = None,
+    options: Options = None,
 ) -> Result:
     """Start a Claude Code agent as your child, for a part of the work that stands by itself.
 
@@ -90,6 +98,7 @@ async def spawn_claude(
         timeout_seconds=timeout_seconds,
         auto_inject=auto_inject,
         permissions=permissions,
+        options=options,
         instance_type="claude",
     )
 
@@ -108,6 +117,7 @@ async def spawn_instance(
     timeout_seconds: Seconds = 180,
     auto_inject: Inject = True,
     permissions: May = None,
+    options: Options = None,
     instance_type: HarnessName = None,
 ) -> Result:
     """Start an agent as your child, for a part of the work that stands by itself.
@@ -133,6 +143,7 @@ async def spawn_instance(
         parent=parent,
         permissions=permissions,
         system_prompt=system_prompt,
+        options=options,
         auto_inject=auto_inject,
         by=caller,
         wait=False,
@@ -155,6 +166,7 @@ async def send_to_instance(
     message: Annotated[str, "What it should do or know, complete: it sees nothing of your conversation."],
     wait_for_response: Annotated[bool, "Return the answer itself instead of going on meanwhile."] = False,
     timeout_seconds: Seconds = 180,
+    steer: Annotated[bool, "Let it join the turn under way, where its CLI can do that."] = False,
 ) -> Result:
     """Ask an agent something: one below you, your parent, or a sibling. It costs one turn of that agent.
 
@@ -164,7 +176,7 @@ async def send_to_instance(
     don't send the message again: call get_pending_replies with a wait_timeout, or go on.
     """
     may_message(call.manager.tree, call.caller, instance_id)
-    ticket = await call.manager.ask(instance_id, message, sender=call.caller)
+    ticket = await call.manager.ask(instance_id, message, sender=call.caller, steer=steer)
     if wait_for_response:
         return await _answered(call, ticket, _countdown(timeout_seconds)())
     return await _sent(call, ticket)
@@ -439,7 +451,7 @@ async def _sent(call: Call, ticket: Ticket) -> Result:
     """What to say when nobody waits for the answer to `ticket`."""
     _expect_later(call, ticket)
     await asyncio.sleep(0)  # an idle agent is handed its message in this loop's next round
-    status = "sent" if ticket.turn else "queued"
+    status = ticket.how if ticket.how.startswith("steer") else "sent" if ticket.turn else "queued"
     text = f"{status} to {ticket.agent} ({ticket.id}). {_comes_later(call, ticket.agent)}"
     return Result(text, {**_addressed(ticket), "status": status})
 

@@ -109,6 +109,8 @@ class Agent(NamedTuple):
     workspace: str = ""
     auto_inject: bool = True
     session: str = ""
+    begun: bool = False
+    """A turn has ended in this session: there is something to go on with."""
     turn: str = ""
     """The turn under way, else empty."""
     turns: int = 0
@@ -119,6 +121,11 @@ class Agent(NamedTuple):
     """Approvals it waits for."""
     reason: str = ""
     """Why it stopped or failed."""
+    origin: str = ""
+    """Where its session comes from, when it did not begin here."""
+    system_prompt: str = ""
+    options: str = ""
+    extra_args: tuple[str, ...] = ()
     born: int = -1
     """The entry of its spawn: a name can live more than once."""
 
@@ -174,7 +181,7 @@ class Tree:
         state = agent.state if agent else UNBORN
         target = LEGAL[state].get(type(event))
         if target is None:
-            raise self._refusal(event, state)
+            raise self._refused(event, state)
         if agent is None or type(event) is AgentSpawned:
             self._check_birth(event)
         elif agent.turn != getattr(event, "turn", agent.turn) and not isinstance(
@@ -201,7 +208,12 @@ class Tree:
         if event.agent in (parent, *self.above(parent)):
             raise IllegalEvent(event, self[event.agent].state, f"{parent} stands below it")
 
-    def _refusal(self, event: Event, state: str) -> Exception:
+    def refusal(self, event: Event) -> MadroxError:
+        """Why `event` can't happen now, in words for who wanted it."""
+        agent = self.agents.get(event.agent)
+        return self._refused(event, agent.state if agent else UNBORN)
+
+    def _refused(self, event: Event, state: str) -> MadroxError:
         if state == UNBORN:
             return UnknownAgent(event.agent, self.agents)
         if isinstance(event, AgentSpawned):
@@ -258,6 +270,12 @@ class Tree:
             permissions=event.permissions,
             workspace=event.workspace,
             auto_inject=event.auto_inject,
+            session=event.session,
+            begun=event.origin == "resumed",
+            origin=event.origin,
+            system_prompt=event.system_prompt,
+            options=event.options,
+            extra_args=event.extra_args,
             turns=before.turns if before else 0,
             born=entry.seq,
         )
@@ -335,7 +353,7 @@ def spawn_line(agent: Agent) -> str:
     """The line that spawns such an agent again."""
     options = {"role": agent.role, "harness": agent.harness, "model": agent.model, "parent": agent.parent}
     given = "".join(f" --{name} {shlex.quote(value)}" for name, value in options.items() if value)
-    permissions = " --permissions all" if agent.permissions == "all" else ""
+    permissions = f" --permissions {agent.permissions}" if agent.permissions in ("edits", "all") else ""
     return f"%madrox spawn {shlex.quote(agent.name)}{given}{permissions}"
 
 
@@ -348,7 +366,8 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
             return agent._replace(state=state, since=since, turn=event.turn, turns=agent.turns + 1)
         case TurnEnded():
             session = event.session or agent.session
-            return agent._replace(state=state, since=since, turn="", tools=(), approvals=(), session=session)
+            over = agent._replace(state=state, since=since, turn="", tools=(), approvals=())
+            return over._replace(session=session, begun=True)
         case ToolCalled():
             return agent._replace(tools=(*agent.tools, (event.call, event.tool)))
         case ToolReturned():

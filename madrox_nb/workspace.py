@@ -11,13 +11,16 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import BadInput
 
 IGNORE_ALL = "*\n"
-SENSITIVE = frozenset({".git", ".claude", ".mcp.json"})
+SENSITIVE = frozenset(
+    {".git", ".claude", ".mcp.json", ".gemini", ".opencode", "opencode.json", "opencode.jsonc"}
+)
 """What is written there is carried out by git or a CLI the next time somebody runs it."""
 
 
@@ -99,6 +102,27 @@ def inside(workspace: Path, path: str) -> bool:
         return False
     unresolved = any(part.is_symlink() for part in (target, *target.parents))  # a loop, from 3.13 on
     return not unresolved and target.is_relative_to(workspace.resolve())
+
+
+def copy_workspace(source: Path, target: Path) -> None:
+    """Copy all files of one workspace into another one, links as links. Takes as long as the disk does.
+
+    Raises `BadInput` when the other one holds something already, or can't be written.
+    """
+    if any(target.iterdir()):
+        raise BadInput(f"{target} holds files of an earlier agent. Move them away, or choose another name")
+    try:
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as exc:
+        raise BadInput(f"cannot copy {source} to {target}: {exc}") from exc
+
+
+def copy_sessions(copies: Mapping[str, str]) -> None:
+    """Copy what a CLI keeps of its sessions (target → source); what is not there is left alone."""
+    for target, source in copies.items():
+        if Path(source).is_file() and not Path(target).exists():
+            Path(target).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy2(source, target)
 
 
 def write_private(directory: Path, files: Mapping[str, str]) -> None:

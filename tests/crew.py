@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from madrox_nb import config, library
 from madrox_nb.events import Entry
-from madrox_nb.harness import Launch
+from madrox_nb.harness import Features, Launch
 from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.manager import Manager
 
@@ -41,6 +41,14 @@ class Absent(Rehearsal):
     commands = ("no-such-cli-anywhere",)
     provides = "pip install no-such-cli"
     command = None  # type: ignore[assignment]
+
+
+@library.lend
+class Forgetful(Rehearsal):
+    """A CLI that can neither resume nor be steered."""
+
+    name = "forgetful"
+    features = Features(interrupt=True, structured=True)
 
 
 @asynccontextmanager

@@ -483,7 +483,9 @@ def test_recorded_questions_denied_and_withdrawn():
     ],
 )
 def test_a_question_names_the_paths_when_it_is_about_nothing_else(tool, given, touches):
-    assert [Ask(request="r", tool=tool, input=given, touches=touches)] == ask(mid_turn(), "r", tool, given)
+    asked = Ask(request="r", tool=tool, input=given, touches=touches, reads=tool == "Read")
+
+    assert [asked] == ask(mid_turn(), "r", tool, given)
 
 
 def test_yes_gives_the_input_back_and_no_the_reason():

@@ -31,7 +31,7 @@ def test_without_a_word_the_defaults_hold_and_the_home_is_beside_the_notebook(re
         config.settings.work,
         config.settings.logs,
     )
-    assert ("127.0.0.1", 8001, 10, "edits", ("claude",)) == (
+    assert ("127.0.0.1", 8001, 10, "auto", ("claude",)) == (
         config.settings.host,
         config.settings.port,
         config.settings.max_instances,
@@ -54,9 +54,19 @@ def test_arguments_go_before_environment_before_files_the_nearer_first(read):
     assert config.sources["retention_days"].endswith("1.toml")
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+SPOKEN = {
+    "log_level": "debug",
+    "permissions": "edits",
+    "attended": "no",
+    "on_kernel_death": "keep:60",
+    "host": "0.0.0.0",
+}
+BY_VARIABLE = [name for name, setting in SETTINGS.items() if setting.metadata["env"]]
+
+
+@pytest.mark.parametrize("name", BY_VARIABLE)
 def test_every_setting_can_be_set_by_its_variable(read, name):
-    spoken = {"log_level": "debug", "permissions": "all", "host": "0.0.0.0"}.get(name, "7")
+    spoken = SPOKEN.get(name, "7")
     variable = SETTINGS[name].metadata["env"]
 
     config = read(environ={variable: spoken})
@@ -128,6 +138,15 @@ def test_harnesses_are_listed_with_commas_or_spaces(read):
         ("stop_grace", False),
         ("log_level", "LOUD"),
         ("permissions", "none"),
+        ("permissions", "all"),
+        ("attended", "maybe"),
+        ("policy", "Bash"),
+        ("policy", {"Bash": "perhaps"}),
+        ("on_kernel_death", "keep"),
+        ("on_kernel_death", "keep:soon"),
+        ("on_kernel_death", "kill:5"),
+        ("idle_timeout", -1),
+        ("approval_timeout", "never"),
         ("harnesses", 5),
         ("harnesses", ["claude", 5]),
         ("home", 5),
@@ -159,8 +178,40 @@ def test_a_name_that_is_no_setting_is_answered_with_the_nearest(read):
 # files
 
 
-def test_tables_in_a_file_belong_to_somebody_else(read):
-    assert 7 == read(files=["port = 7\n[prices]\nmine = 3"]).settings.port
+def test_only_a_policy_can_be_given_by_no_variable():
+    assert {"policy"} == set(SETTINGS) - set(BY_VARIABLE)
+
+
+def test_rules_of_a_policy_keep_their_order(read):
+    config = read(files=["[policy]\n'Bash(git *)' = 'allow'\n'*' = 'deny'"])
+
+    assert [("Bash(git *)", "allow"), ("*", "deny")] == list(config.settings.policy.items())
+    assert {"*": "ask"} == read({"policy": {"*": "ask"}}, files=["[policy]\nBash = 'deny'"]).settings.policy
+    shown = next(row for row in config.rows() if row["setting"] == "policy")
+    assert "Bash(git *) = allow, * = deny" == shown["value"]
+
+
+def test_the_seconds_for_which_agents_are_kept(read):
+    assert 0 == read().settings.kept_seconds
+    assert 90 == read({"on_kernel_death": "keep:90"}).settings.kept_seconds
+
+
+def test_tables_about_harnesses_are_merged_by_name_the_nearer_file_first(read):
+    near = "[harness.claude]\nmodel = 'near'\n[acp.mine]\ncommand = ['x']"
+    far = "[harness.claude]\nmodel = 'far'\n[harness.codex]\nmodel = 'far'\n[terminal.repl]\nready = '>'"
+
+    assert {
+        "harness": {"claude": {"model": "near"}, "codex": {"model": "far"}},
+        "acp": {"mine": {"command": ["x"]}},
+        "terminal": {"repl": {"ready": ">"}},
+    } == read(files=[near, far]).settings.tables
+
+
+def test_a_table_that_is_none_of_ours_is_answered_with_the_nearest(read):
+    with pytest.raises(BadInput, match=r"names no setting: 'harnes'. Did you mean 'harness'"):
+        read(files=["[harnes.claude]\nmodel = 'x'"])
+    with pytest.raises(BadInput, match=r"\[harness\] holds tables by name, such as \[harness.model\]"):
+        read(files=["[harness]\nmodel = 'x'"])
 
 
 def test_a_file_is_utf_8_whatever_the_locale(read, tmp_path):

@@ -144,6 +144,17 @@ def test_an_awaited_wait_is_interrupted_at_once(cell: Kernel) -> None:
     assert "'busy'" == cell.value("lead.state")
 
 
+def test_a_cell_that_waits_says_what_is_asked_and_how_to_answer(cell: Kernel) -> None:
+    waiting = cell.begin('m.send("lead", "/approve-needed")')
+    said = cell.until(shows("asks: Bash true (lead.a1)"))
+    assert "interrupt this cell, then: %madrox approve lead.a1" in said[-1]["content"]["data"]["text/plain"]
+
+    cell.interrupt()
+    cell.finish(waiting)
+    cell.run("m.approve('lead.a1')")
+    assert "asked to use Bash: allow" in cell.value("m.wait('lead')['lead'].text")
+
+
 def test_waiting_for_all_lists_who_works(cell: Kernel) -> None:
     cell.run("lead.send('/slow 600 0.05', wait=False); other = m.spawn('other')")
     waiting = cell.begin("m.wait()")

@@ -32,7 +32,8 @@ VALUES = {
     "bool": st.booleans(),
     "tuple[str, ...]": st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
     "Outcome": st.sampled_from(["ok", "failed", "interrupted"]),
-    "Decision": st.sampled_from(["allow", "deny"]),
+    "Decision": st.sampled_from(["allow", "deny", "withdrawn"]),
+    "Always": st.sampled_from(["", "agent", "subtree", "tool"]),
 }
 ANY_EVENT = st.one_of(
     st.builds(cls, **{f.name: VALUES[f.type] for f in fields(cls)}) for cls in KINDS.values()
@@ -61,7 +62,7 @@ def test_one_event_is_one_line_whatever_it_says(event):
 
 
 def test_every_kind_is_tried_by_the_property():
-    assert 19 == len(KINDS)
+    assert 20 == len(KINDS)
     assert set() == {f.type for cls in KINDS.values() for f in fields(cls)} - set(VALUES)
 
 

@@ -20,11 +20,12 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "folds harness prices redact tree views wording",
-    2: "config guard ledger library local nodes orphans portal profiles screen tokens transport workspace",
-    3: "mail manager processes runner teams",
-    4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
-    "widgets",
+    1: "fences folds harness prices redact rules tree views wording",
+    2: "config guard inventory ledger library local nodes offspring orphans portal profiles screen tokens "
+    "transport workspace",
+    3: "approvals idleness mail manager processes revival runner signals teams",
+    4: "bridge calls cli demo display doctor errands frames magics notebook rehearse replays run server "
+    "testing tools values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
@@ -48,10 +49,10 @@ HEAVY = words("anywidget genai_prices ipywidgets mcp pandas playwright pyte trai
 MAY_BE_HEAVY = {"frames": {"pandas"}, "widgets": {"anywidget", "traitlets"}}
 PROCESS_MODULES = words("multiprocessing pty subprocess")
 PROCESS_STARTERS = words(
-    "PopenSpawn ProcessPoolExecutor create_subprocess_exec create_subprocess_shell fork forkpty popen"
+    "PopenSpawn ProcessPoolExecutor create_subprocess_exec create_subprocess_shell forkpty popen"
     " posix_spawn posix_spawnp startfile subprocess_exec subprocess_shell system"
 )
-OWN_STARTERS = {("os", "exec"), ("os", "spawn"), ("pexpect", "spawn"), ("pexpect", "run")}
+OWN_STARTERS = {("os", "exec"), ("os", "fork"), ("os", "spawn"), ("pexpect", "spawn"), ("pexpect", "run")}
 """These words mean a process only there; their variants differ in the last letters (`execvpe`)."""
 VAGUE = ("helper", "util", "common", "misc", "manager2", "comprehensive")
 
@@ -329,6 +330,7 @@ def test_a_broken_law_is_named(law, module, source, named):
         (processes, "transport", "from pexpect.expect import Expecter"),
         (processes, "runner", "node.spawn(spec); loop.run_forever()"),
         (processes, "rehearse.turn", "os.kill(os.getpid(), 9)"),
+        (processes, "harness.claude", "self.brief.fork"),
         (ledger, "manager", "class Manager:\n    def record(self):\n        self.ledger.append(e, l)"),
         (ledger, "mail", "waiters.append(x)"),
         (alone, "rehearse.turn", "from .client import Client\nfrom . import VERSION"),

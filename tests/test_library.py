@@ -4,10 +4,11 @@ import sys
 
 import pytest
 
-from madrox_nb import library
+from madrox_nb import library, profiles
 from madrox_nb.errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole
 from madrox_nb.harness import Harness
 from madrox_nb.harness.rehearsal import Rehearsal
+from madrox_nb.library import Defaults, Harnesses
 
 ROLES = (
     "architect",
@@ -51,36 +52,38 @@ def program(bin_directory):
 
 @pytest.fixture(autouse=True)
 def nobody_at_home(tmp_path, monkeypatch):
-    """No roles of the person who runs the tests."""
+    """No roles of the person who runs the tests; a stranger's harness is lent."""
     monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
+    monkeypatch.setattr(library, "_lent", {"stranger": Stranger})
 
 
 # harnesses
 
 
 def test_rehearsal_enters_through_the_door_that_strangers_use():
-    assert library.FALLBACK in library.harness_names()
-    assert Rehearsal is library.harness("rehearsal")
+    assert library.FALLBACK in Harnesses()
+    assert Rehearsal is Harnesses()["rehearsal"]
 
 
 def test_a_harness_can_be_lent_without_being_installed(monkeypatch):
     monkeypatch.setattr(library, "_lent", {})
 
-    assert Stranger is library.lend(Stranger) is library.harness("stranger")
-    assert {"rehearsal", "stranger"} <= set(library.harness_names())
+    assert "stranger" not in Harnesses()
+    assert Stranger is library.lend(Stranger) is Harnesses()["stranger"]
+    assert {"rehearsal", "stranger"} <= set(Harnesses())
 
 
 def test_an_unknown_harness_is_answered_with_the_nearest():
     with pytest.raises(UnknownHarness, match=r"'rehersal'. Did you mean 'rehearsal'\?"):
-        library.harness("rehersal")
+        Harnesses()["rehersal"]
 
 
 def test_a_harness_is_found_under_the_first_of_its_names(program, bin_directory):
     second, environ = program("stranger-cli"), {"PATH": str(bin_directory)}
-    assert (second,) == library.command(Stranger, environ)
+    assert (second,) == Harnesses({}, environ).command("stranger")
 
     first = program("strange")
-    assert (first,) == library.command(Stranger, environ)
+    assert (first,) == Harnesses({}, environ).command("stranger")
 
 
 def test_a_variable_says_which_program_it_is(program, bin_directory):
@@ -89,14 +92,14 @@ def test_a_variable_says_which_program_it_is(program, bin_directory):
 
     for said in ("mine", mine):
         environ = {"PATH": str(bin_directory), "MADROX_STRANGER_BIN": said}
-        assert (mine,) == library.command(Stranger, environ)
+        assert (mine,) == Harnesses({}, environ).command("stranger")
 
 
 def test_a_variable_that_names_no_program_is_no_excuse_to_look_elsewhere(program, bin_directory):
     program("strange")
 
     with pytest.raises(HarnessNotFound, match="MADROX_STRANGER_BIN is 'nothing'"):
-        library.command(Stranger, {"PATH": str(bin_directory), "MADROX_STRANGER_BIN": "nothing"})
+        Harnesses({}, {"PATH": str(bin_directory), "MADROX_STRANGER_BIN": "nothing"}).command("stranger")
 
 
 def test_a_missing_cli_is_answered_with_how_to_get_it(bin_directory):
@@ -104,24 +107,97 @@ def test_a_missing_cli_is_answered_with_how_to_get_it(bin_directory):
         HarnessNotFound,
         match=r"no 'strange' or 'stranger-cli' on PATH.*npm install.*MADROX_STRANGER_BIN.*rehearsal",
     ):
-        library.command(Stranger, {"PATH": str(bin_directory)})
+        Harnesses({}, {"PATH": str(bin_directory)}).command("stranger")
 
 
 def test_rehearsal_is_installed_where_nothing_is():
-    assert sys.executable == library.command(Rehearsal, {"PATH": ""})[0]
-    assert library.installed("rehearsal", {"PATH": "/nowhere"})
-    assert not library.installed("no such harness", {"PATH": "/nowhere"})
+    assert sys.executable == Harnesses({}, {"PATH": ""}).command("rehearsal")[0]
+    assert Harnesses({}, {"PATH": "/nowhere"}).installed("rehearsal")
+    assert not Harnesses({}, {"PATH": "/nowhere"}).installed("no such harness")
 
 
-def test_the_first_that_is_installed_is_chosen_else_rehearsal(monkeypatch):
-    monkeypatch.setattr(library, "installed", lambda name, environ: name in ("b", "c"))
-    monkeypatch.setattr(library, "harness_names", lambda: ["a", "b", "c"])
+def test_the_first_that_is_installed_is_chosen_else_rehearsal(program, bin_directory):
+    here = Harnesses({}, {"PATH": str(bin_directory)})
+    assert "rehearsal" == here.choose(("stranger",))
+    assert "rehearsal" == here.choose(())
 
-    assert "b" == library.choose(("a", "b", "c"))
-    assert "rehearsal" == library.choose(("a",))
-    assert "rehearsal" == library.choose(())
-    with pytest.raises(UnknownHarness, match="Did you mean 'a'"):
-        library.choose(("aa",))
+    program("strange")
+    assert "stranger" == here.choose(("claude", "stranger", "rehearsal"))
+    with pytest.raises(UnknownHarness, match="Did you mean 'stranger'"):
+        here.choose(("strangr",))
+
+
+def test_the_configuration_says_what_starts_a_harness_and_with_which_model(program, bin_directory):
+    table = {"command": "mine --fast", "model": "m-1", "extra_args": ["--quiet"]}
+    mine, environ = program("mine"), {"PATH": str(bin_directory)}
+    here = Harnesses({"harness": {"stranger": table}}, environ)
+
+    assert (mine, "--fast") == here.command("stranger")
+    assert Defaults(("mine", "--fast"), "m-1", ("--quiet",)) == here.defaults("stranger")
+    assert "stranger" == here.choose(("stranger",))
+
+
+def test_the_environment_comes_before_the_file(program, bin_directory):
+    other = program("other")
+    environ = {"PATH": str(bin_directory), "MADROX_STRANGER_BIN": "other", "MADROX_MODEL_STRANGER": "m-2"}
+    here = Harnesses({"harness": {"stranger": {"command": "mine", "model": "m-1"}}}, environ)
+
+    assert (other,) == here.command("stranger")
+    assert "m-2" == here.defaults("stranger").model
+
+
+def test_a_configured_program_that_is_not_there_is_no_excuse_to_look_elsewhere(program, bin_directory):
+    program("strange")
+    here = Harnesses({"harness": {"stranger": {"command": ["mine"]}}}, {"PATH": str(bin_directory)})
+
+    with pytest.raises(HarnessNotFound, match=r"\[harness.stranger\] command is 'mine'"):
+        here.choose(("stranger",))
+
+
+def test_a_key_that_no_harness_knows_is_answered_with_the_nearest():
+    here = Harnesses({"harness": {"stranger": {"comand": "mine"}}}, {})
+
+    with pytest.raises(BadInput, match=r"stranger has no option 'comand'. Did you mean 'command'"):
+        here.defaults("stranger")
+
+
+def test_a_harness_that_stands_for_many_names_them_all(monkeypatch):
+    class Both(Stranger):
+        @classmethod
+        def family(cls, tables):
+            return {name: type(name, (cls,), {"name": name}) for name in ("one", *tables.get("acp", {}))}
+
+    class Entry:
+        load = staticmethod(lambda: Both)
+
+    monkeypatch.setattr(library, "_registered", lambda: {"both": Entry})
+    here = Harnesses({"acp": {"mine": {"command": ["x"]}}})
+
+    assert {"stranger", "one", "mine"} == set(here)
+    assert "mine" == here["mine"].name
+
+
+def test_one_stranger_that_fails_hides_nobody_else(monkeypatch):
+    class Broken:
+        def load(self):
+            raise ImportError("no module named x")
+
+    good = library._registered()["rehearsal"]
+    monkeypatch.setattr(library, "_registered", lambda: {"broken": Broken(), "rehearsal": good})
+
+    assert {"broken", "rehearsal", "stranger"} == set(Harnesses())
+    with pytest.raises(HarnessNotFound, match="'broken' is registered but can't be loaded"):
+        Harnesses()["broken"]
+
+
+def test_profiles_of_terminal_programs_are_read_from_files_the_nearer_first(tmp_path):
+    for place, ready in ((tmp_path / "config" / "profiles", "far"), (tmp_path / "profiles", "near")):
+        place.mkdir(parents=True)
+        (place / "mine.toml").write_text(f"ready = '{ready}'")
+    found = profiles.read(library.profile_directories(tmp_path))
+
+    assert {"ready": "near"} == found["mine"]
+    assert "python" in found
 
 
 # roles

@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import madrox_nb
 from madrox_nb import magics
-from madrox_nb.errors import AgentGone, UnknownAgent
+from madrox_nb.errors import AgentGone, BadInput, UnknownAgent
 from madrox_nb.magics import COMMANDS, candidates, complete, interpolated, overview, read
 from madrox_nb.notebook import AgentHandle, Madrox, Pending, current
 from madrox_nb.values import Letters, Reply, Serving, Snapshot
@@ -76,9 +76,74 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert ["lead", "api"] == list(line(crew, "costs").index)
     assert "max_instances" in line(crew, "config").index
     assert "architect" in line(crew, "roles").index
+    assert line(crew, "harnesses").loc["rehearsal", "installed"]
+    assert {"lead", "api"} == set(line(crew, "processes")["agent"])
+    assert {"api"} == set(line(crew, "processes api")["agent"])
     assert ["api", "lead"] == line(crew, "stop lead --tree --force")
     assert line(crew, "close") is None
     assert current() is None
+
+
+def test_what_an_agent_asks_is_listed_and_answered(tmp_path: Path, shell: InteractiveShell) -> None:
+    with Madrox(home=tmp_path / "home", harnesses=("rehearsal",), attended="yes", stop_grace=1.0) as madrox:
+        line(shell, "spawn lead")
+        assert line(shell, "approvals").empty
+        pending = line(shell, "send lead --no-wait /approve-needed")
+        first = _asks(madrox, "lead.a1")
+        assert ["lead.a1"] == list(line(shell, "approvals").index) == list(first.index)
+        assert ["lead.a1"] == candidates(["approve"])[:1]
+
+        denied = line(shell, "deny lead.a1 --why not on a Friday")
+        assert ("deny", "you", "not on a Friday") == tuple(denied.loc["lead.a1", ["state", "by", "why"]])
+        assert "asked to use Bash: deny (not on a Friday)" == pending.wait().text
+        assert line(shell, "approvals").empty
+        assert ["lead.a1"] == list(line(shell, "approvals --all").index)
+
+        pending = line(shell, "send lead --no-wait /approve-needed")
+        _asks(madrox, "lead.a2")
+        line(shell, "approve lead.a2 --always subtree")
+        assert "asked to use Bash: allow" == pending.wait().text
+        assert "asked to use Bash: allow" == line(shell, "send lead /approve-needed").text
+
+
+def _asks(madrox: Madrox, approval: str) -> Any:
+    """The frame of approvals, once `approval` is open."""
+
+    async def asked() -> None:
+        while not any(each.id == approval for each in madrox.manager.approvals.open()):
+            await madrox.manager.mail.change(1)
+
+    madrox._run.start(asked).result(20)
+    return madrox.approvals().query("state == 'open'")
+
+
+def test_agents_are_suspended_resumed_and_forked_by_name(crew: InteractiveShell) -> None:
+    line(crew, "send lead remember this")
+    assert "suspended" == line(crew, "suspend lead").state
+    assert {"how": "woken", "lead": "lead"} == {
+        "how": line(crew, "resume lead").loc["lead", "how"],
+        "lead": line(crew, "agents").index[0],
+    }
+    twin = line(crew, "fork lead --as twin")
+    assert ("twin", "idle") == (twin.name, twin.state)
+    assert ["remember this"] == eval(line(crew, "send twin /recall").text)
+    [one, two] = line(crew, "suspend lead twin")
+    assert ("suspended", "suspended") == (one.state, two.state)
+
+
+def test_a_message_is_steered_into_the_turn_or_queued_and_says_which(crew: InteractiveShell) -> None:
+    first = line(crew, "send lead --no-wait /slow 5 0.1")
+    reply = line(crew, "send lead --steer /say and this")
+
+    assert ("steered", "lead.t1") == (reply.how, reply.turn)
+    assert first.wait().text == reply.text
+
+
+def test_options_of_a_harness_are_words_with_an_equals_sign(crew: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="--option fast: write it as NAME=VALUE"):
+        line(crew, "spawn kid --option fast")
+    with pytest.raises(BadInput, match="rehearsal has no option 'speed'"):
+        line(crew, "spawn kid --harness rehearsal --option speed=1")
 
 
 def test_a_cell_sends_its_body_as_it_is_written(crew: InteractiveShell) -> None:
@@ -374,7 +439,8 @@ def test_loading_the_extension_loads_next_to_nothing() -> None:
 
 def test_every_verb_of_the_face_is_a_command() -> None:
     verbs = {name for name in vars(Madrox) if not name.startswith("_")}
-    views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles"}
+    views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles", "approvals"}
+    views |= {"harnesses", "processes"}
 
     assert verbs - {"agent", "terminate"} | views | {"help"} == set(COMMANDS)
     assert magics.MadroxMagics.madrox.__doc__ == overview()

@@ -85,4 +85,26 @@ def small_family(cells: dict[str, Any]) -> None:
     assert "['web', 'api', 'lead']" in shown(cells["%madrox stop lead --tree"])
 
 
-PROMISES = {"01-first-agent": first_agent, "02-a-small-family": small_family}
+def harness_of_your_own(cells: dict[str, Any]) -> None:
+    assert "Polly wants a cracker." in shown(cells["%madrox send polly Polly wants a cracker."])
+    assert "Who is a pretty boy?" in shown(cells['%madrox send lead "/send polly Who is a pretty boy?"'])
+    assert "('interrupted', True)" in shown(found(cells, "reply = pending.wait()"))
+    tree = shown(found(cells, "%madrox wait polly"))
+    assert "└─ polly" in tree
+    assert "   └─ chick" in tree
+    assert "lines keep the contract" in shown(found(cells, "check_harness(Parrot, wire"))
+    broken = "usage is reported before a turn ends: line 6: polly.t1 ended ok without"
+    assert broken in shown(found(cells, "class Careless"))
+    assert "parrot 1.0.0" in shown(found(cells, "%madrox harnesses"))
+
+
+def found(cells: dict[str, Any], words: str) -> Any:
+    [cell] = [cell for source, cell in cells.items() if words in source]
+    return cell
+
+
+PROMISES = {
+    "01-first-agent": first_agent,
+    "02-a-small-family": small_family,
+    "03-a-harness-of-your-own": harness_of_your_own,
+}

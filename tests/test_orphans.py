@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 from crew import run_of
 
 from madrox_nb.ledger import Ledger
-from madrox_nb.orphans import end_orphans
+from madrox_nb.orphans import end_orphans, kernel_lives
 
 
 def sleeper(run: str) -> subprocess.Popen[bytes]:
@@ -44,3 +45,14 @@ def test_opening_a_run_ends_what_a_crashed_one_left_behind(tmp_path: Path) -> No
     asyncio.run(story())
     assert -9 == left.wait(10)
     assert not psutil.pid_exists(left.pid)
+
+
+def test_a_run_lives_as_long_as_the_process_that_opened_it() -> None:
+    me, now = os.getpid(), datetime.now(UTC)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+
+    assert kernel_lives(f"{now:%Y%m%dT%H%M%S.000}-{me}")
+    assert not kernel_lives(f"{now:%Y%m%dT%H%M%S.000}-{gone.pid}")
+    assert not kernel_lives(f"20200131T120000.000-{me}")  # the number belongs to somebody else by now
+    assert kernel_lives("a-run-of-another-version")

@@ -31,6 +31,12 @@ def test_a_figure_of_zero_is_a_figure():
     assert report is priced(report, "claude-sonnet-4-20250514", {})
 
 
+def test_what_nobody_counted_is_not_free():
+    report = used()
+
+    assert report is priced(report, "mine", {"mine": Price(1, 1)})
+
+
 def test_a_users_price_goes_before_the_list():
     report = used(input_tokens=MILLION, output_tokens=MILLION)
 

@@ -73,6 +73,7 @@ def test_without_a_server_an_inherited_one_is_removed_from_the_environment():
 def test_each_verb_is_one_line():
     harness = codec()
     hello = {"type": "hello", "agent": "lead", "role": "architect", "workspace": "/w", "session": "s-1"}
+    hello |= {"sessions": "", "resume": ""}
 
     assert [hello] == sent(harness.greet())
     assert [{"type": "prompt", "turn": "lead.t1", "text": "a\nb"}] == sent(harness.prompt("lead.t1", "a\nb"))

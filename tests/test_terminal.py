@@ -546,6 +546,8 @@ def test_features_are_what_a_terminal_can_give() -> None:
     )
     assert ["multi_turn", "interrupt"] == family["shell"].features.names()
     assert ["multi_turn"] == family["llm"].features.names()  # Ctrl-C ends it
+    told = {name for name, cls in family.items() if cls.instructed}
+    assert {"aider", "claude-screen", "codex-screen", "llm", "ollama"} == told
     assert {} == Terminal.family({})
 
 

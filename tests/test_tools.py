@@ -188,6 +188,7 @@ def test_null_means_the_default_and_numbers_may_come_as_text() -> None:
         "message": "hi",
         "wait_for_response": False,
         "timeout_seconds": 20.0,
+        "steer": False,
     } == meant
 
 
@@ -685,7 +686,7 @@ def test_children_and_states_are_told_in_text_and_data_that_json_can_hold(tmp_pa
             assert "bob [idle] (rehearsal) general" == mine.text
             assert ["bob", "dan"] == [each["name"] for each in near.data["instances"]]
             assert ("alice", ["dan"], 0) == tuple(one.data[key] for key in ("parent", "children", "queued"))
-            assert "permissions: edits" in one.text
+            assert "permissions: deny" in one.text
             for told in (roots, mine, near, one):
                 json.dumps(told.data, allow_nan=False)
 

@@ -57,7 +57,9 @@ def test_a_root_answers_to_the_person():
 
 
 def test_permissions_are_told_in_words():
-    assert "anything else is refused" in told(permissions="edits")
+    assert "anything else is refused" in told(permissions="deny")
+    assert "read files there" in told(permissions="ask")
+    assert "read and edit files there" in told(permissions="edits")
     assert "You may use every tool." in told(permissions="all")
 
 
@@ -121,7 +123,9 @@ def test_an_answer_says_what_it_answers_and_how_it_went(outcome, words):
 
 
 def test_a_refusal_names_the_tool_the_reason_and_the_next_step():
-    text = refusal("kid", "Bash", "edits")
+    text = refusal("kid", "Bash", "deny")
 
-    for words in ("did not allow Bash", "permissions='edits'", "%madrox spawn kid --permissions all"):
+    for words in ("did not allow Bash", "permissions='deny'", "%madrox spawn kid --permissions all"):
         assert words in text
+    assert "nobody" not in text
+    assert "unasked, and nobody is there to be asked" in refusal("kid", "Bash", "edits", nobody=True)

@@ -201,7 +201,17 @@ def test_half_a_character_in_a_private_file_is_no_trouble(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", [".git/config", "sub/.GIT/hooks/x", ".claude/settings.json", ".mcp.json", "../out"]
+    "path",
+    [
+        ".git/config",
+        "sub/.GIT/hooks/x",
+        ".claude/settings.json",
+        ".mcp.json",
+        ".gemini/settings.json",
+        ".opencode/plugin/x.ts",
+        "sub/opencode.json",
+        "../out",
+    ],
 )
 def test_what_other_programs_run_is_not_an_agents_to_touch(tmp_path, path):
     assert not may_touch(tmp_path, path)

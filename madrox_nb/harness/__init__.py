@@ -178,6 +178,8 @@ class Harness(ABC):
     provides: ClassVar[str] = ""
     """How a person gets the CLI: one command, shown when it is missing."""
     features: ClassVar[Features] = Features()
+    instructed: ClassVar[bool] = True
+    """It is told `Brief.instructions`. What others say that look like blocks (fences.py) is left alone."""
     options: ClassVar[Mapping[str, str]] = {}
     """Settings of this CLI alone that a spawn can give: name → what it means."""
     version_args: ClassVar[tuple[str, ...]] = ("--version",)

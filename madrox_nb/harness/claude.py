@@ -2,8 +2,8 @@
 
 The wire is line JSON. What we write:
 
-    control_request   initialize (the handshake) and interrupt
-    user              a prompt; it starts a turn
+    control_request   initialize (the handshake), interrupt, cancel_async_message
+    user              a prompt: it starts a turn, or (steering) joins the one under way
     control_response  the answer to a can_use_tool of its own
 
 What it writes, and what of it we use:
@@ -29,11 +29,13 @@ counts nothing of an interrupted request, so what it leaves out is taken from th
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
+from uuid import NAMESPACE_OID, uuid5
 
 from ..events import (
     NAN,
@@ -50,7 +52,7 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Ask, Brief, Harness, Item, Launch, Unreadable, Withdraw, Write
+from . import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw, Write
 
 Json = Mapping[str, Any]
 
@@ -111,6 +113,10 @@ class _Turn:
     interrupted: bool = False
     called: bool = False
     said: str = ""
+    answers: list[str] = field(default_factory=list)
+    """The results before a message that joined between two of them."""
+    steers: dict[str, str] = field(default_factory=dict)
+    """Its id with us, by its id on the wire: messages that have not joined yet."""
     anchor: str = ""
     request: str = ""
     """Id of the message being streamed."""
@@ -132,10 +138,22 @@ class Claude(Harness):
     name: ClassVar[str] = "claude"
     commands: ClassVar[tuple[str, ...]] = ("claude",)
     provides: ClassVar[str] = "npm install -g @anthropic-ai/claude-code"
+    tested: ClassVar[tuple[str, ...]] = ("2.1.330",)
+    features: ClassVar[Features] = Features(
+        interrupt=True,
+        steer=True,
+        approvals=True,
+        usage=True,
+        cost=True,
+        mcp=True,
+        resume=True,
+        fork=True,
+        structured=True,
+    )
 
     def __init__(self, brief: Brief) -> None:
         super().__init__(brief)
-        self.session = brief.session
+        self.session = brief.session if brief.fork or not brief.resume else brief.resume
         self.model = brief.model
         self._now = _Turn()
         self._counted: Json = {}
@@ -146,7 +164,9 @@ class Claude(Harness):
     # what to run
 
     def launch(self) -> Launch:
-        return Launch(argv=tuple(self._argv()), env=self._env(), files=dict(self._files()))
+        return Launch(
+            argv=tuple(self._argv()), env=self._env(), files=dict(self._files()), copies=dict(self._copies())
+        )
 
     def _argv(self) -> Iterator[str]:
         brief = self.brief
@@ -162,7 +182,11 @@ class Claude(Harness):
         yield f"--disallowedTools={','.join(UNWANTED)}"
         if brief.instructions:
             yield f"--append-system-prompt-file={brief.files}/{INSTRUCTIONS_FILE}"
-        if brief.session:
+        if brief.resume:
+            yield f"--resume={brief.resume}"
+            if brief.fork:
+                yield "--fork-session"
+        if brief.session and (brief.fork or not brief.resume):
             yield f"--session-id={brief.session}"
         if brief.model:
             yield f"--model={brief.model}"
@@ -178,6 +202,17 @@ class Claude(Harness):
             # their end would start turns that nobody sent
             "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         }
+
+    def _copies(self) -> Iterator[tuple[str, str]]:
+        """Sessions are kept for each working directory, so a fork in another one needs a copy."""
+        brief = self.brief
+        if brief.fork:
+            home = brief.environ.get("CLAUDE_CONFIG_DIR") or f"{brief.environ.get('HOME', '')}/.claude"
+            original, own = (
+                f"{home}/projects/{_folder(place)}/{brief.resume}.jsonl"
+                for place in (brief.fork_of, brief.workspace)
+            )
+            yield own, original
 
     def _files(self) -> Iterator[tuple[str, str]]:
         brief = self.brief
@@ -205,11 +240,23 @@ class Claude(Harness):
         message = {"role": "user", "content": [{"type": "text", "text": text}]}
         return [_line(type="user", message=message, parent_tool_use_id=None)]
 
+    def steer(self, steer: str, text: str) -> Iterable[str]:
+        """The CLI takes it up after the tool call under way, or after the answer that it is giving."""
+        wire = str(uuid5(NAMESPACE_OID, f"{self.session}/{self.turn}/{steer}"))
+        self._now.steers[wire] = steer
+        message = {"role": "user", "content": [{"type": "text", "text": text}]}
+        return [_line(type="user", message=message, parent_tool_use_id=None, uuid=wire)]
+
     def interrupt(self) -> Iterable[str]:
         if not self.turn:
             return ()
         self._now.interrupted = True
-        return [self._request("interrupt")] if self._now.picked_up else ()
+        return self._interrupts() if self._now.picked_up else ()
+
+    def _interrupts(self) -> list[str]:
+        """An interrupt leaves the queue alone, so what waits there is taken out first."""
+        taken_out = [self._request("cancel_async_message", message_uuid=wire) for wire in self._now.steers]
+        return [*taken_out, self._request("interrupt")]
 
     def answer(self, request: str, decision: Verdict, why: str = "") -> Iterable[str]:
         given = self._asked.pop(request, None)
@@ -219,9 +266,10 @@ class Claude(Harness):
             return [_response(request, behavior="allow", updatedInput=given)]
         return [_response(request, behavior="deny", message=why or "not allowed")]
 
-    def _request(self, subtype: str) -> str:
+    def _request(self, subtype: str, **fields: str) -> str:
         self._requests += 1
-        return _line(type="control_request", request_id=self._request_id(), request={"subtype": subtype})
+        request = {"subtype": subtype, **fields}
+        return _line(type="control_request", request_id=self._request_id(), request=request)
 
     def _request_id(self) -> str:
         return f"madrox-{self._requests}"
@@ -284,7 +332,9 @@ class Claude(Harness):
         tool, given = asked["tool_name"], asked["input"]
         self._asked[request] = given
         path = given.get(PATHS.get(tool))
-        return Ask(request=request, tool=tool, input=given, touches=(path,) if path else None)
+        return Ask(
+            request=request, tool=tool, input=given, touches=(path,) if path else None, reads=tool == "Read"
+        )
 
     def _system(self, message: Json) -> Iterator[Item]:
         match message.get("subtype"):
@@ -305,7 +355,7 @@ class Claude(Harness):
             return
         self._now.picked_up = True
         if self._now.interrupted:
-            yield Write(line=self._request("interrupt"))
+            yield from (Write(line=line) for line in self._interrupts())
 
     def _in_session(self, session: str) -> Iterator[Item]:
         before, self.session = self.session, session
@@ -345,6 +395,9 @@ class Claude(Harness):
         )
 
     def _returned(self, message: Json) -> Iterator[Item]:
+        if message.get("isReplay") and (steer := self._now.steers.pop(message.get("uuid", ""), None)):
+            yield Steered(steer=steer, joined=True)
+            return
         content = message["message"]["content"]
         for block in content if isinstance(content, list) else ():
             if block["type"] == "tool_result":
@@ -361,6 +414,14 @@ class Claude(Harness):
         yield from self._in_session(result["session_id"])
         yield from self._used(result.get("modelUsage") or {})
         outcome, text, error = self._verdict(result)
+        now = self._now
+        if now.steers and not now.interrupted:  # what waits runs at once, and belongs to this turn
+            now.answers.append(text)
+            if error:
+                yield self._notice(f"before the message that joined: {error}")
+            return
+        yield from (Steered(steer=steer, joined=False) for steer in now.steers.values())
+        text = "\n\n".join(answer for answer in (*now.answers, text) if answer)
         turn, self.turn = self.turn, ""
         yield TurnEnded(
             agent=self.brief.agent,
@@ -369,7 +430,7 @@ class Claude(Harness):
             text=text,
             error=error,
             session=self.session,
-            anchor=self._now.anchor,
+            anchor=now.anchor,
         )
 
     def _verdict(self, result: Json) -> tuple[Outcome, str, str]:
@@ -421,6 +482,11 @@ class Claude(Harness):
 
     def _notice(self, text: str) -> Notice:
         return Notice(agent=self.brief.agent, text=text)
+
+
+def _folder(workspace: str) -> str:
+    """What it calls the folder that holds a directory's sessions."""
+    return re.sub(r"[^A-Za-z0-9]", "-", workspace)
 
 
 def _line(**message: object) -> str:

@@ -114,6 +114,12 @@ class Profile:
     """The keys that end the program."""
 
     @property
+    def tells(self) -> bool:
+        """Whether the program is told the instructions: a shell or a database is not."""
+        filled = (*self.args, *self.env.values(), *self.files.values())
+        return self.instructions != "none" or any("{instructions}" in each for each in filled)
+
+    @property
     def takes_lines(self) -> bool:
         """Whether a text of several lines can be sent as it is."""
         return bool(self.paste or self.multi_line or "{text}" not in self.submit)

@@ -2,11 +2,15 @@
 
 The wire is line JSON of our own, one object per line in UTF-8:
 
-    to the agent     hello    agent, role, workspace, session     once, first
+    to the agent     hello    agent, role, workspace, session     once, first; and where sessions are
+                              sessions, resume                    kept, and which one to go on with
                      prompt   turn, text
+                     steer    steer, text                         into the turn under way
                      interrupt
                      answer   request, decision (allow | deny), why
     from the agent   ready    session, version                    answers hello
+                     refused  why                                 … or this does
+                     steered  steer, joined                       false: the turn was over
                      delta    turn, text                          a piece of what `said` will hold
                      said     turn, text
                      call     turn, call, tool, input             an MCP call begins …
@@ -31,6 +35,7 @@ from typing import Any, ClassVar, cast
 
 from ..events import (
     AgentReady,
+    AgentStopped,
     Outcome,
     TextDelta,
     ToolCalled,
@@ -40,12 +45,24 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Ask, Brief, Harness, Item, Launch, Unreadable, Withdraw
+from . import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw
 
 PROGRAM = Path(__file__).parents[1] / "rehearse" / "__main__.py"
 TOKEN_FILE = "mcp-token"  # noqa: S105 - the file's name, not what is in it
 OUTCOMES = ("ok", "failed", "interrupted")
-OURS = ("ready", "delta", "said", "call", "returned", "ask", "withdraw", "usage", "ended")
+OURS = (
+    "ready",
+    "refused",
+    "steered",
+    "delta",
+    "said",
+    "call",
+    "returned",
+    "ask",
+    "withdraw",
+    "usage",
+    "ended",
+)
 
 
 class Rehearsal(Harness):
@@ -54,6 +71,18 @@ class Rehearsal(Harness):
     name: ClassVar[str] = "rehearsal"
     commands: ClassVar[tuple[str, ...]] = ()
     provides: ClassVar[str] = "it comes with madrox_nb"
+    instructed: ClassVar[bool] = False
+    features: ClassVar[Features] = Features(
+        interrupt=True,
+        steer=True,
+        approvals=True,
+        usage=True,
+        cost=True,
+        mcp=True,
+        resume=True,
+        fork=True,
+        structured=True,
+    )
 
     @staticmethod
     def command() -> tuple[str, ...]:
@@ -80,12 +109,21 @@ class Rehearsal(Harness):
     def greet(self) -> Iterable[str]:
         brief = self.brief
         yield _line(
-            "hello", agent=brief.agent, role=brief.role, workspace=brief.workspace, session=brief.session
+            "hello",
+            agent=brief.agent,
+            role=brief.role,
+            workspace=brief.workspace,
+            session=brief.session if brief.fork else brief.resume or brief.session,
+            sessions=brief.sessions,
+            resume=brief.resume,
         )
 
     def prompt(self, turn: str, text: str) -> Iterable[str]:
         self.turn = turn
         return [_line("prompt", turn=turn, text=text)]
+
+    def steer(self, steer: str, text: str) -> Iterable[str]:
+        return [_line("steer", steer=steer, text=text)]
 
     def interrupt(self) -> Iterable[str]:
         return [_line("interrupt")]
@@ -102,6 +140,10 @@ class Rehearsal(Harness):
             case {"type": "ready", "session": str(session), "version": str(version)}:
                 self.session = session
                 return [AgentReady(agent=agent, session=session, version=version)]
+            case {"type": "refused", "why": str(why)}:
+                return [AgentStopped(agent=agent, reason=why, failed=True)]
+            case {"type": "steered", "steer": str(steer), "joined": bool(joined)}:
+                return [Steered(steer=steer, joined=joined)]
             case {"type": "delta", "turn": _, "text": str(text)}:
                 return [TextDelta(agent=agent, turn=turn, text=text)]
             case {"type": "said", "turn": _, "text": str(text)}:

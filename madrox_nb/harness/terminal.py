@@ -68,6 +68,7 @@ class Terminal(Harness):
             "provides": profile.provides,
             "profile": profile,
             "features": Features(multi_turn=True, interrupt=bool(profile.interrupt)),
+            "instructed": profile.tells,
             "__doc__": f"The state of one {profile.name} at a terminal.",
             "__module__": cls.__module__,
         }

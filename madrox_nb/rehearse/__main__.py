@@ -29,6 +29,9 @@ else:  # started by its path: find the siblings without importing madrox_nb
 
 
 def main() -> int:
+    if sys.argv[1:] == ["--version"]:
+        os.write(1, f"rehearsal {VERSION}\n".encode())
+        return 0
     todo: Todo = SimpleQueue()
     agent = Agent(tell)
     threading.Thread(target=listen, args=(agent, todo), daemon=True).start()
@@ -60,6 +63,8 @@ def listen(agent: Agent, todo: Todo) -> None:
             case "prompt":
                 turn = Turn(agent, str(message.get("turn", "")), str(message.get("text", "")))
                 todo.put(turn.run)
+            case "steer":
+                turn.steer(str(message.get("steer", "")), str(message.get("text", "")))
             case "interrupt":
                 turn.interrupt()
             case "answer":
@@ -83,7 +88,13 @@ def greet(agent: Agent, hello: dict[str, Any]) -> None:
     agent.name = str(hello.get("agent") or agent.name)
     agent.role = str(hello.get("role") or agent.role)
     agent.workspace = str(hello.get("workspace") or "")
-    tell("ready", session=str(hello.get("session") or f"rehearsal-{agent.name}"), version=VERSION)
+    session = str(hello.get("session") or f"rehearsal-{agent.name}")
+    try:
+        agent.keep(str(hello.get("sessions") or ""), session, str(hello.get("resume") or ""))
+    except (OSError, ValueError) as exc:
+        tell("refused", why=f"cannot go on with session {hello.get('resume')}: {exc}")
+        return
+    tell("ready", session=session, version=VERSION)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /say TEXT                         a finished message
     /slow N SECONDS                   a message of N words, each after so many seconds
     /recall                           all earlier prompts, as a JSON list
-    /approve-needed [TOOL]            asks whether it may use TOOL, and waits
+    /approve-needed [TOOL] [{json}]   asks whether it may use TOOL with these arguments, and waits
     /usage IN OUT                     reports so many tokens
     /write FILE TEXT                  into the workspace, never out of it
     /fail TEXT                        the turn ends failed
@@ -62,18 +62,47 @@ class Agent:
         self.tell = tell
         self.name, self.role, self.workspace = "rehearsal", "general", ""
         self.prompts: list[str] = []
+        self.store = ""
+        """The file that holds the conversation for later processes; empty for none."""
         self.stubborn = False
         """After `/hang hard`: not even the end of stdin ends it."""
 
+    def keep(self, sessions: str, session: str, resume: str) -> None:
+        """Keep the conversation as `session`, going on with `resume`. Raises `OSError` or `ValueError`."""
+        if not sessions:
+            return
+        self.store = os.path.join(sessions, f"{session}.json")  # noqa: PTH118 - pathlib costs 6 ms
+        if resume:
+            with open(os.path.join(sessions, f"{resume}.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+                self.prompts = json.load(file)
+            self.save()
+
+    def remember(self, *prompts: str) -> None:
+        self.prompts += prompts
+        if self.store:
+            self.save()
+
+    def save(self) -> None:
+        """Whole or not at all: the process may be killed at any moment."""
+        draft = f"{self.store}.{os.getpid()}"
+        fd = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
+            json.dump(self.prompts, file)
+        os.replace(draft, self.store)  # noqa: PTH105 - as above
+
 
 class Turn:
-    """One prompt being worked on. `interrupt` and `answer` come from another thread."""
+    """One prompt being worked on. `interrupt`, `steer` and `answer` come from another thread."""
 
     def __init__(self, agent: Agent, name: str, text: str) -> None:
         self.agent, self.name, self.text = agent, name, text
         self.said: list[str] = []
         self.calls = self.asks = 0
         self.accounted = False
+        self.over = not name
+        self.steers: list[tuple[str, str]] = []
+        """Messages that are to join: (their id, what they say)."""
+        self.steering = threading.Lock()
         self.interrupted = threading.Event()
         self.answers: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.client: Client | None = None
@@ -84,27 +113,58 @@ class Turn:
         if self.client:
             self.client.abandon()
 
+    def steer(self, steer: str, text: str) -> None:
+        with self.steering:
+            if not self.over:
+                self.steers.append((steer, text))
+                return
+        self.agent.tell("steered", steer=steer, joined=False)
+
     def run(self) -> None:
         outcome, error = "ok", ""
+        heard = [self.text]
         try:
-            self.work()
+            self.work(self.text)
             self.check()
+            while (steered := self.steered()) is not None:
+                heard.append(steered)
+                self.work(steered)
+                self.check()
         except Interrupted:
             outcome = "interrupted"
         except Failed as exc:
             outcome, error = "failed", str(exc)
+        self.end_steering()
         if not self.accounted:
             self.use(0, 0)
-        self.agent.prompts.append(self.text)
+        self.agent.remember(*heard)
         self.tell("ended", outcome=outcome, text="\n".join(self.said), error=error)
 
-    def work(self) -> None:
-        steps = read(asked(self.text))
+    def steered(self) -> str | None:
+        """The next message that joins; None when there is none, and then none can any more."""
+        with self.steering:
+            if not self.steers:
+                self.over = True
+                return None
+            steer, text = self.steers.pop(0)
+        self.agent.tell("steered", steer=steer, joined=True)
+        return text
+
+    def end_steering(self) -> None:
+        """What has not joined by now does not."""
+        with self.steering:
+            self.over = True
+            left, self.steers = self.steers, []
+        for steer, _ in left:
+            self.agent.tell("steered", steer=steer, joined=False)
+
+    def work(self, text: str) -> None:
+        steps = read(asked(text))
         for do, arguments in steps:
             self.check()
             do(self, *arguments)
         if not steps:
-            self.say(digest(self))
+            self.say(digest(self, text))
 
     def check(self) -> None:
         if self.interrupted.is_set():
@@ -180,9 +240,9 @@ def door() -> Client:
     return Client(url, token)
 
 
-def digest(turn: Turn) -> str:
+def digest(turn: Turn, text: str) -> str:
     """What a prompt without a directive is answered with."""
-    agent, text, earlier = turn.agent, turn.text, len(turn.agent.prompts)
+    agent, earlier = turn.agent, len(turn.agent.prompts)
     words = " ".join(text[: 10 * QUOTED].split())
     shown = "".join(c if c.isprintable() or c > "\x9f" else "·" for c in words[:QUOTED])
     size = f"{_count(len(text), 'character')}, {_count(text.count(chr(10)) + 1, 'line')}"
@@ -354,10 +414,14 @@ def recall(turn: Turn) -> None:
     turn.say(json.dumps(turn.agent.prompts, ensure_ascii=False))
 
 
-@directive("[TOOL]", r"(\S+)?")
-def approve_needed(turn: Turn, tool: str) -> None:
+@directive("[TOOL] [{json}]", r"([^\s{]\S*)?\s*(\{.*\})?")
+def approve_needed(turn: Turn, tool: str, arguments: str) -> None:
     tool = tool or "Bash"
-    answer = turn.ask(tool, {"command": "true"})
+    try:
+        given = json.loads(arguments or '{"command": "true"}')
+    except (ValueError, RecursionError) as exc:
+        raise Failed(f"/approve-needed {tool}: its arguments are not JSON: {exc}. {_known()}") from exc
+    answer = turn.ask(tool, given)
     why = f" ({answer['why']})" if answer.get("why") else ""
     turn.say(f"asked to use {tool}: {answer.get('decision')}{why}")
 

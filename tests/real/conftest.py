@@ -12,9 +12,11 @@ import pytest
 from driver import Driver
 from mcp_server import TOKEN, TinyServer
 from model import Model
+from record import codex_environ
 
-from madrox_nb.harness import Brief
+from madrox_nb.harness import Brief, Harness
 from madrox_nb.harness.claude import Claude
+from madrox_nb.harness.codex import Codex
 
 
 @pytest.fixture
@@ -68,19 +70,51 @@ def claude_env(model: Model, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def agent(claude: str, claude_env: dict[str, str], tmp_path: Path) -> Callable[..., Driver]:
     """A real claude behind its codec, to be entered with `async with`."""
+    return drivers(Claude, claude, claude_env, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def codex() -> str:
+    """The native binary itself: it needs neither Node nor its launcher."""
+    found = sorted(groups.CLIS.glob("@openai/codex-*/vendor/*/bin/codex"))
+    return str(found[0]) if found else groups.absent("real", "the real codex", "make clis")
+
+
+@pytest.fixture
+def codex_env(model: Model, tmp_path: Path) -> dict[str, str]:
+    """All that codex gets to know: a home of its own, whose settings name the stub."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "HOME": str(home),
+        **codex_environ(home, model),
+    }
+
+
+@pytest.fixture
+def codex_agent(codex: str, codex_env: dict[str, str], tmp_path: Path) -> Callable[..., Driver]:
+    """A real codex behind its codec, to be entered with `async with`."""
+    return drivers(Codex, codex, codex_env, tmp_path)
+
+
+def drivers(
+    harness: type[Harness], command: str, env: dict[str, str], tmp_path: Path
+) -> Callable[..., Driver]:
     for name in ("workspace", "files"):
         (tmp_path / name).mkdir()
 
     def make(server: TinyServer | None = None, **more: object) -> Driver:
         fields: dict[str, object] = {
             "agent": "lead",
-            "command": (claude,),
+            "command": (command,),
             "workspace": str(tmp_path / "workspace"),
             "files": str(tmp_path / "files"),
             "session": str(uuid.uuid4()),
             "mcp_url": server.url if server else "",
             "mcp_token": TOKEN if server else "",
         }
-        return Driver(Claude(Brief(**{**fields, **more})), claude_env)  # type: ignore[arg-type]
+        return Driver(harness(Brief(**{**fields, **more})), env)  # type: ignore[arg-type]
 
     return make

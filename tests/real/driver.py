@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from madrox_nb.events import AgentReady, TurnEnded, UsageReported
+from madrox_nb.events import AgentReady, AgentStopped, TurnEnded, UsageReported
 from madrox_nb.harness import Harness, Item, Write
 
 T = TypeVar("T")
@@ -82,6 +82,8 @@ class Driver:
             for item in await self.read():
                 if isinstance(item, kind):
                     return item
+                if isinstance(item, AgentStopped):
+                    raise EOFError(item.reason)
 
     async def read(self) -> list[Item]:
         assert self.process.stdout

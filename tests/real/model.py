@@ -13,8 +13,8 @@ and anything else is echoed, with the earlier prompts of the conversation, which
 the program still remembers. Usage figures differ from request to request, so a sum that
 counts one twice or leaves one out comes out wrong.
 
-One class per API: it reads a conversation out of a request and writes an answer. Only
-Anthropic's so far; another one is a subclass of `Api` and a line in `APIS`.
+One class per API: it reads a conversation out of a request and writes an answer. Another one
+is a subclass of `Api` and a line in `APIS`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -109,6 +110,9 @@ class Refuse:
 
 Answer = Say | Call | Refuse
 
+NOBODYS = "no-such-model"
+"""The one model that the stub does not have."""
+
 DIRECTIVE = re.compile(r"^(SLOW|CALL|ERR|EMPTY|DROP)\b *(.*)$", re.MULTILINE)
 
 
@@ -147,12 +151,21 @@ def text_of(content: Any) -> str:
     return "".join(block.get("text", f"<{block.get('type')}>") for block in content)
 
 
+def said(status: int) -> str:
+    """The words of a refusal."""
+    return f"the stub says {status}" + (f": there is no model {NOBODYS}" if status == 404 else "")
+
+
 class Api(ABC):
     """How one vendor's requests are read and its answers written."""
 
     @abstractmethod
     def conversation(self, body: Body) -> Conversation:
         """What the request says."""
+
+    def streams(self, path: str, body: Body) -> bool:
+        """Whether the request wants its answer in pieces."""
+        return bool(body.get("stream"))
 
     @abstractmethod
     def refusal(self, status: int) -> Body:
@@ -174,7 +187,18 @@ class Emit:
         self.handler, self.pause = handler, closing.wait
 
     def __call__(self, event: Body) -> None:
-        self.handler.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        self._send(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n")
+
+    def data(self, event: Body) -> None:
+        """Send one of an API that gives its events no names."""
+        self._send(f"data: {json.dumps(event)}\n\n")
+
+    def done(self) -> None:
+        """Send what ends a stream of OpenAI's."""
+        self._send("data: [DONE]\n\n")
+
+    def _send(self, text: str) -> None:
+        self.handler.wfile.write(text.encode())
         self.handler.wfile.flush()
 
 
@@ -209,7 +233,7 @@ class Anthropic(Api):
         kinds = {400: "invalid_request_error", 429: "rate_limit_error", 529: "overloaded_error"}
         return {
             "type": "error",
-            "error": {"type": kinds.get(status, "api_error"), "message": f"the stub says {status}"},
+            "error": {"type": kinds.get(status, "api_error"), "message": said(status)},
         }
 
     def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
@@ -269,7 +293,237 @@ class Anthropic(Api):
                 raise ConnectionAbortedError("the stub closes")
 
 
-APIS: dict[str, Api] = {"/v1/messages": Anthropic()}
+class Responses(Api):
+    """OpenAI's POST /v1/responses, streaming. The last event carries the usage; without it the answer is cut.
+
+    `CALL mcp__server__tool` calls a function in a namespace; with a lone `{"input": …}` a tool
+    that takes a text.
+    """
+
+    ITS_OWN = ("<environment_context", "<turn_aborted", "<user_instructions", "# AGENTS.md", "<permissions")
+    """What the program says in the person's place."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for item in body.get("input", []):
+            if item.get("type", "message").endswith("_output"):
+                results.append(item["output"])
+            elif item.get("role") == "user":
+                said = [block.get("text", "") for block in item["content"]]
+                texts = [text for text in said if text and not text.startswith(self.ITS_OWN)]
+                if texts:
+                    prompts += texts
+                    results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def refusal(self, status: int) -> Body:
+        return {"error": {"message": said(status), "type": "stub_error", "code": None}}
+
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        return self._response(body, usage, "completed", self._output(answer, usage))
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        emit({"type": "response.created", "response": self._response(body, usage, "in_progress", [])})
+        output = self._output(answer, usage)
+        for item in output:
+            begun = {**item, "status": "in_progress", **({"content": []} if "content" in item else {})}
+            emit({"type": "response.output_item.added", "output_index": 0, "item": begun})
+            self._pieces(item["id"], answer, emit)
+            emit({"type": "response.output_item.done", "output_index": 0, "item": item})
+        emit({"type": "response.completed", "response": self._response(body, usage, "completed", output)})
+
+    def _response(self, body: Body, usage: Usage, status: str, output: list[Body]) -> Body:
+        base = {"id": f"resp_{usage.n:04}", "object": "response", "created_at": 0, "status": status}
+        read = usage.input + usage.cache_read + usage.cache_write
+        counted = {
+            "input_tokens": read,
+            "input_tokens_details": {
+                "cached_tokens": usage.cache_read,
+                "cache_write_tokens": usage.cache_write,
+            },
+            "output_tokens": usage.output,
+            "output_tokens_details": {"reasoning_tokens": usage.n},
+            "total_tokens": read + usage.output,
+        }
+        more = {"usage": counted} if status == "completed" else {}
+        return {**base, "model": body.get("model"), "output": output, **more}
+
+    def _output(self, answer: Say | Call, usage: Usage) -> list[Body]:
+        if isinstance(answer, Call):
+            return [self._call(answer)]
+        if not answer.pieces:
+            return []
+        part = {"type": "output_text", "text": "".join(answer.pieces), "annotations": []}
+        message = {"type": "message", "id": f"msg_{usage.n:04}", "role": "assistant"}
+        return [{**message, "status": "completed", "content": [part]}]
+
+    def _call(self, call: Call) -> Body:
+        item = {"id": f"fc_{call.id}", "call_id": call.id, "status": "completed"}
+        if call.input.keys() == {"input"}:
+            return {**item, "type": "custom_tool_call", "name": call.tool, "input": call.input["input"]}
+        namespace, _, name = call.tool.rpartition("__")
+        where = {"namespace": namespace} if namespace else {}
+        arguments = json.dumps(call.input)
+        return {**item, "type": "function_call", "name": name, "arguments": arguments, **where}
+
+    def _pieces(self, item: str, answer: Say | Call, emit: Emit) -> None:
+        if isinstance(answer, Call):
+            return
+        for piece in answer.pieces:
+            delta = {"item_id": item, "output_index": 0, "content_index": 0, "delta": piece}
+            emit({"type": "response.output_text.delta", **delta})
+            if answer.drop:
+                raise ConnectionAbortedError("the prompt says DROP")
+            if answer.delay and emit.pause(answer.delay):
+                raise ConnectionAbortedError("the stub closes")
+
+
+class Chat(Api):
+    """POST /v1/chat/completions of OpenAI's older API, which most providers speak."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for message in body.get("messages", []):
+            if message["role"] == "tool":
+                results.append(text_of(message["content"]))
+            elif message["role"] == "user":
+                content = message["content"]
+                blocks = [{"text": content}] if isinstance(content, str) else content
+                if texts := [block["text"] for block in blocks if block.get("text", "").strip()]:
+                    prompts.append(texts[-1])
+                    results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def refusal(self, status: int) -> Body:
+        return {"error": {"message": said(status), "type": "stub_error", "code": None}}
+
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        calls = isinstance(answer, Call)
+        message = {
+            "role": "assistant",
+            **(self._call(answer) if calls else {"content": "".join(answer.pieces)}),
+        }
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
+        return {
+            **self._head(body, usage, "chat.completion"),
+            "choices": [choice],
+            "usage": self._usage(usage),
+        }
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        head = self._head(body, usage, "chat.completion.chunk")
+
+        def piece(delta: Body, end: str | None = None) -> None:
+            emit.data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": end}]})
+
+        piece({"role": "assistant", "content": ""})
+        if isinstance(answer, Call):
+            piece(self._call(answer))
+        else:
+            speak(answer, emit, lambda text: piece({"content": text}))
+        piece({}, self._end(answer))
+        emit.data({**head, "choices": [], "usage": self._usage(usage)})
+        emit.done()
+
+    def _head(self, body: Body, usage: Usage, kind: str) -> Body:
+        return {"id": f"chat-{usage.n:04}", "object": kind, "created": 0, "model": body.get("model")}
+
+    def _end(self, answer: Say | Call) -> str:
+        return "tool_calls" if isinstance(answer, Call) else "stop"
+
+    def _call(self, call: Call) -> Body:
+        function = {"name": call.tool, "arguments": json.dumps(call.input)}
+        return {"tool_calls": [{"index": 0, "id": call.id, "type": "function", "function": function}]}
+
+    def _usage(self, usage: Usage) -> Body:
+        """Theirs counts what was cached as input too."""
+        given = usage.input + usage.cache_read
+        return {
+            "prompt_tokens": given,
+            "completion_tokens": usage.output,
+            "total_tokens": given + usage.output,
+            "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        }
+
+
+class Gemini(Api):
+    """POST …:generateContent and …:streamGenerateContent."""
+
+    def conversation(self, body: Body) -> Conversation:
+        prompts: list[str] = []
+        results: list[Any] = []
+        for content in body.get("contents", []):
+            if content.get("role") != "user":
+                continue
+            for part in content["parts"]:
+                if "functionResponse" in part:
+                    response = part["functionResponse"]["response"]
+                    results.append(response.get("output") or json.dumps(response))
+            texts = [part["text"] for part in content["parts"] if part.get("text", "").strip()]
+            if texts and not texts[-1].startswith("<session_context>"):
+                prompts.append(texts[-1])
+                results.clear()
+        return Conversation(tuple(prompts), tuple(results))
+
+    def streams(self, path: str, body: Body) -> bool:
+        return path.endswith(":streamGenerateContent")
+
+    def refusal(self, status: int) -> Body:
+        return {"error": {"code": status, "message": said(status), "status": "STUB"}}
+
+    def whole(self, body: Body, answer: Say | Call, usage: Usage) -> Body:
+        text = "" if isinstance(answer, Call) else "".join(answer.pieces)
+        return self._piece(self._call(answer) if isinstance(answer, Call) else {"text": text}, usage, "STOP")
+
+    def stream(self, body: Body, answer: Say | Call, usage: Usage, emit: Emit) -> None:
+        if isinstance(answer, Call):
+            emit.data(self._piece(self._call(answer), usage, "STOP"))
+            return
+        speak(answer, emit, lambda text: emit.data(self._piece({"text": text}, usage)))
+        emit.data(self._piece({"text": ""}, usage, "STOP"))
+
+    def _call(self, call: Call) -> Body:
+        return {"functionCall": {"name": call.tool, "args": call.input}}
+
+    def _piece(self, part: Body, usage: Usage, end: str = "") -> Body:
+        """Theirs counts what was cached as input too."""
+        given = usage.input + usage.cache_read
+        counts = {
+            "promptTokenCount": given,
+            "cachedContentTokenCount": usage.cache_read,
+            "candidatesTokenCount": usage.output,
+            "totalTokenCount": given + usage.output,
+        }
+        candidate = {"index": 0, "content": {"role": "model", "parts": [part]}}
+        if end:
+            candidate["finishReason"] = end
+        return {"candidates": [candidate], "usageMetadata": counts, "modelVersion": "stub"}
+
+
+def speak(answer: Say, emit: Emit, piece: Callable[[str], None]) -> None:
+    """Send the pieces of an answer, with its pauses and its accidents."""
+    for text in answer.pieces:
+        piece(text)
+        if answer.drop:
+            raise ConnectionAbortedError("the prompt says DROP")
+        if answer.delay and emit.pause(answer.delay):
+            raise ConnectionAbortedError("the stub closes")
+
+
+APIS: dict[str, Api] = {
+    "/v1/messages": Anthropic(),
+    "/v1/responses": Responses(),
+    "/v1/chat/completions": Chat(),
+    ":generateContent": Gemini(),
+    ":streamGenerateContent": Gemini(),
+}
+
+
+def api_of(path: str) -> Api | None:
+    """By the whole path, or by the verb behind it: `/v1beta/models/some:generateContent`."""
+    return APIS.get(path) or APIS.get(f":{path.rpartition(':')[2]}")
 
 
 class Model:
@@ -300,7 +554,8 @@ class Model:
         with self._lock:
             n = len(self.requests) + 1
             conversation = api.conversation(body)
-            answer = script(conversation, self.refused, n)
+            unknown = NOBODYS in (body.get("model"), *re.split(r"[/:]", path))
+            answer = Refuse(404) if unknown else script(conversation, self.refused, n)
             request = Request(path, headers, body, conversation, Usage(n), answer)
             self.requests.append(request)
             return request
@@ -318,7 +573,7 @@ class Model:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
                 path = self.path.partition("?")[0]
-                if (api := APIS.get(path)) is None:
+                if (api := api_of(path)) is None:
                     self._reply(404, {})
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -336,7 +591,7 @@ class Model:
                     self._reply(answer.status, api.refusal(answer.status))
                     return
                 self.close_connection = True
-                if not request.body.get("stream"):
+                if not api.streams(request.path, request.body):
                     if isinstance(answer, Say) and answer.drop:
                         raise ConnectionAbortedError("the prompt says DROP")
                     self._reply(200, api.whole(request.body, answer, request.usage))

@@ -188,7 +188,7 @@ def test_a_crash_in_mid_turn_fails_the_turn_and_the_agent(madrox: Madrox) -> Non
 
 
 def test_it_may_edit_in_its_workspace_and_nothing_else_unless_told(madrox: Madrox, tmp_path: Path) -> None:
-    lead = madrox.spawn("lead")
+    lead = madrox.spawn("lead", permissions="edits")
     inside, outside = lead.workspace / "in.txt", tmp_path / "out.txt"
     link = lead.workspace / "link"
     link.symlink_to(tmp_path)
@@ -200,7 +200,7 @@ def test_it_may_edit_in_its_workspace_and_nothing_else_unless_told(madrox: Madro
 
     assert inside.read_text() == "x"
     assert not outside.exists()
-    assert [("allow", "policy"), *[("deny", "policy")] * 3] == decisions
+    assert [("allow", "policy"), *[("deny", "nobody")] * 3] == decisions
     assert all("%madrox spawn lead --permissions all" in text for text in said)
 
     free = madrox.spawn("free", permissions="all")
@@ -210,7 +210,7 @@ def test_it_may_edit_in_its_workspace_and_nothing_else_unless_told(madrox: Madro
 
 
 def test_what_git_or_a_cli_would_run_later_is_not_its_to_write(madrox: Madrox, tmp_path: Path) -> None:
-    lead = madrox.spawn("lead")
+    lead = madrox.spawn("lead", permissions="edits")
     config = f'[core]\n\tfsmonitor = "touch {tmp_path / "pwned"}"\n'
     for name in (".git/config", "deep/.git/config", ".claude/settings.json", ".mcp.json"):
         lead.send(f"CALL Write {json.dumps({'file_path': str(lead.workspace / name), 'content': config})}")

@@ -72,6 +72,14 @@ def asks(turn: str) -> None:
     end(turn)
 
 
+def many(turn: str) -> None:
+    """Asks ten things at once, and the first of them twice in a row."""
+    for request in (0, 10, *range(1, 10)):
+        say("ask", request=f"r{request}", tool="Bash", input={"command": f"step {request % 10}"})
+    heard = [json.loads(sys.stdin.readline()) for _ in range(11)]
+    end(turn, " ".join(sorted(f"{m['request']}:{m['decision']}" for m in heard)))
+
+
 def deaf(turn: str) -> None:
     """Ignores interrupts, and everything else, for good."""
     while True:
@@ -82,7 +90,9 @@ def echo(turn: str) -> None:
     end(turn, "heard")
 
 
-ACTS = {f.__name__: f for f in (nonsense, long, endless, dies, twice, halves, secret, child, asks, deaf)}
+ACTS = {
+    f.__name__: f for f in (nonsense, long, endless, dies, twice, halves, secret, child, asks, many, deaf)
+}
 
 
 def main(start: str) -> None:

@@ -1,0 +1,100 @@
+"""What is allowed: names, the ladder of permissions, and the rules of a policy. Pure.
+
+A policy answers for somebody who is not there. Its rules are tried in their order and
+the first that fits counts:
+
+    {"Bash(git *)": "allow", "Edit(*.csv)": "allow", "mcp__*": "ask", "*": "deny"}
+
+Before the parenthesis stands the tool as its CLI calls it, in it what the tool would act
+on (a command, a path, an address); `*` stands for anything in either. In a rule that
+allows, a `*` in the parenthesis never spans what makes one shell command into two, so
+that `Bash(git *)` does not let `git status; rm -rf ~` pass.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from .errors import BadInput
+from .events import PERSON
+from .harness import Permissions
+
+LADDER: Final[tuple[Permissions, ...]] = ("deny", "ask", "edits", "all")
+"""From the least to the most."""
+INHERITED_AT_MOST: Final[Permissions] = "edits"
+"""`all` is given by name, to one agent; what it spawns does not get it by itself."""
+
+LONGEST_NAME: Final = 64
+TAKEN_WORDS: Final = frozenset({PERSON, "madrox", "person", "coordinator"})
+
+Rule = Literal["allow", "deny", "ask"]
+
+_ACTED_ON = ("command", "file_path", "notebook_path", "path", "url", "query", "pattern")
+"""Where a tool's input says what it would act on; without any of these, its first text."""
+_NAME = re.compile(r"[^\W_][\w .-]*")
+_ONE_COMMAND = r"[^;&|<>`$(){}\n\\]*"
+_RULE = re.compile(r"([^()]+)(?:\((.*)\))?", re.DOTALL)
+
+
+def checked_name(name: str) -> str:
+    """`name`, if an agent can be called that. Raises `BadInput`."""
+    if not isinstance(name, str):
+        raise BadInput(f"an agent is named by a text, not by {type(name).__name__}")
+    if not _NAME.fullmatch(name) or name != name.strip(" .") or len(name) > LONGEST_NAME:
+        raise BadInput(
+            f"{name!r} can't be an agent's name: begin with a letter or digit, then letters, digits, "
+            f"'_', '-', '.' and single words, at most {LONGEST_NAME} characters"
+        )
+    if name.lower() in TAKEN_WORDS:
+        raise BadInput(f"{name!r} means somebody else here; choose another name")
+    return name
+
+
+def covers(more: str, less: str) -> bool:
+    """Whether who may do `more` may do all that `less` allows."""
+    return _step(less) <= _step(more)
+
+
+def inherited(parent: str) -> Permissions:
+    """What a child may do when nobody says it."""
+    return LADDER[min(_step(parent), _step(INHERITED_AT_MOST))]
+
+
+def _step(permissions: str) -> int:
+    """Its place on the ladder; an unknown word, from another version, is the lowest."""
+    return LADDER.index(permissions) if permissions in LADDER else 0
+
+
+def ruled(policy: Mapping[str, str], tool: str, given: Mapping[str, Any]) -> tuple[str, Rule] | None:
+    """The rule of `policy` that fits and its answer; None when none does."""
+    subject = acted_on(given)
+    for rule, answer in policy.items():
+        if _fits(rule, tool, subject, strict=answer == "allow"):
+            return rule, answer  # type: ignore[return-value]
+    return None
+
+
+def acted_on(given: Mapping[str, Any]) -> str:
+    """What a tool with that input would act on, as a text; empty when it does not say."""
+    values = [given[name] for name in _ACTED_ON if given.get(name)] or list(given.values())
+    for value in values:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value):
+            return shlex.join(value)
+    return ""
+
+
+def _fits(rule: str, tool: str, subject: str, *, strict: bool) -> bool:
+    parts = _RULE.fullmatch(rule.strip())
+    if parts is None or not _matches(parts[1], tool, ".*"):
+        return False
+    return parts[2] is None or _matches(parts[2], subject, _ONE_COMMAND if strict else ".*")
+
+
+def _matches(pattern: str, text: str, star: str) -> bool:
+    whole = star.join(map(re.escape, pattern.split("*")))
+    return re.fullmatch(whole, text, re.DOTALL) is not None

@@ -1,0 +1,319 @@
+"""The same story for every kind of agent: what it can do it does, what it can't is declared and refused.
+
+The house is whole: manager, guard, server, ledger; the CLIs are the real ones, their
+model is a stub on loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import groups
+import psutil
+import pytest
+from model import Model
+from zoo import KINDS, Kind
+
+from madrox_nb.errors import BadInput, HarnessError, HarnessNotFound
+from madrox_nb.events import AgentStopped, Event, ToolReturned, TurnEnded, TurnSteered, UsageReported
+from madrox_nb.notebook import AgentHandle, Madrox
+from madrox_nb.tree import Tree
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found = KINDS[request.param]
+    return found if found.command else groups.absent("real", f"the real {found.name}", "make clis")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    place = tmp_path / "home"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def madrox(
+    kind: Kind, model: Model, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Madrox]:
+    """A madrox that somebody attends, and whose environment holds nothing of this machine's but PATH."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), **kind.environ(home, model)}
+    for name in tuple(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    if kind.name != "rehearsal":
+        command = ", ".join(map(json.dumps, kind.command))
+        (tmp_path / "madrox.toml").write_text(f"[harness.{kind.name}]\ncommand = [{command}]\n")
+    with Madrox(home=tmp_path / "madrox", port=0, attended="yes", max_instances=20) as madrox:
+        yield madrox
+
+
+@pytest.fixture
+def lead(madrox: Madrox, kind: Kind) -> AgentHandle:
+    return madrox.spawn("lead", harness=kind.name)
+
+
+def events(madrox: Madrox, *kinds: type[Event]) -> list[Any]:
+    return [entry.event for entry in madrox.manager.ledger if isinstance(entry.event, kinds)]
+
+
+@contextmanager
+def heard(madrox: Madrox, name: str) -> Iterator[threading.Event]:
+    """Set when the agent is heard to say something."""
+    spoke = threading.Event()
+    stop = madrox.manager.watch(
+        lambda signal: spoke.set() if signal.agent == name and "word" in getattr(signal, "text", "") else None
+    )
+    try:
+        yield spoke
+    finally:
+        stop()
+
+
+def speaking(madrox: Madrox, kind: Kind, lead: AgentHandle) -> Any:
+    """A long turn of lead's, well under way."""
+    with heard(madrox, lead.name) as spoke:
+        pending = lead.send(kind.long(), wait=False)
+        assert spoke.wait(40), "it was never heard to speak"
+    return pending
+
+
+def asked(madrox: Madrox) -> str:
+    """The id of the request that waits, once there is one."""
+
+    async def wait() -> str:
+        while not (found := madrox.manager.approvals.open()):
+            await madrox.manager.mail.change(0.2)
+        return found[0].id
+
+    return madrox._run.start(wait).result(40)
+
+
+def test_three_turns_in_one_process_and_each_remembers_the_others(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    pid = madrox.manager.processes["lead"].pid
+    replies = [lead.send(kind.remember(word)) for word in ("PINEAPPLE", "MANGO")]
+    last = lead.send(kind.recall())
+
+    assert [True] * 3 == [reply.ok for reply in (*replies, last)]
+    assert ("PINEAPPLE" in last.text, "MANGO" in last.text) == (True, True)
+    assert pid == madrox.manager.processes["lead"].pid
+    assert Tree.replay(madrox.manager.ledger) == madrox.manager.tree
+
+
+def test_what_a_turn_used_is_reported_or_unknown_and_never_invented(
+    madrox: Madrox, kind: Kind, lead: AgentHandle, model: Model
+) -> None:
+    lead.send(kind.remember("one"))
+    reports = events(madrox, UsageReported)
+
+    tokens = sum(
+        r.input_tokens + r.output_tokens + r.cache_read_tokens + r.cache_write_tokens for r in reports
+    )
+    if kind.features.usage and model.requests:
+        assert tokens > 0
+    else:
+        assert 0 == tokens
+    known = [not math.isnan(r.cost_usd) for r in reports]
+    assert ([True] if kind.features.cost else [False]) == sorted(set(known))
+
+
+def test_an_interrupt_is_confirmed_keeps_the_context_and_tells_who_waits(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    assert kind.features.interrupt
+    lead.send(kind.remember("PINEAPPLE"))
+    pending = speaking(madrox, kind, lead)
+    cut = lead.interrupt()
+    waited = pending.wait()
+
+    assert cut is not None
+    assert ("interrupted", "interrupted", "idle") == (cut.outcome, waited.outcome, lead.state)
+    assert "PINEAPPLE" in lead.send(kind.recall()).text
+
+
+def test_it_is_known_by_its_own_token_and_what_it_spawns_is_its_child(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    if not kind.features.mcp:
+        assert "" == madrox.manager.processes["lead"].brief.mcp_token or kind.name == "python"
+        pytest.skip(f"{kind.name} is given no tools, as its features say; fences stand in test_fences.py")
+    other = madrox.spawn("other", harness="rehearsal")
+    reply = lead.send(kind.call("spawn_instance", name="kid", instance_type="rehearsal"))
+
+    assert reply.ok, reply.error
+    assert ("lead", None) == (madrox["kid"].parent, other.parent)
+    assert all(returned.ok for returned in events(madrox, ToolReturned))
+
+
+@pytest.mark.parametrize("verdict", ["allow", "deny"])
+def test_it_asks_before_it_uses_its_shell(
+    madrox: Madrox, kind: Kind, lead: AgentHandle, verdict: str
+) -> None:
+    if not kind.features.approvals:
+        assert not kind.shell("x")
+        pytest.skip(f"{kind.name} asks nobody, as its features say")
+    assert "ask" == madrox.manager.tree["lead"].permissions
+    pending = lead.send(kind.shell("touch made"), wait=False)
+    approval = asked(madrox)
+    assert "waiting" == lead.state
+    assert not (lead.workspace / "made").exists()
+    if verdict == "allow":
+        madrox.approve(approval)
+    else:
+        madrox.deny(approval, why="not on a Friday")
+    pending.wait()
+
+    assert (verdict, "you") == tuple(madrox.approvals().loc[approval, ["state", "by"]])
+    assert "idle" == lead.state
+    if kind.name != "rehearsal":  # it only asks
+        assert (verdict == "allow") == (lead.workspace / "made").exists()
+
+
+def test_ten_of_a_kind_ask_nothing_twice_after_always(madrox: Madrox, kind: Kind, lead: AgentHandle) -> None:
+    if not kind.features.approvals:
+        pytest.skip(f"{kind.name} asks nobody, as its features say")
+    pending = lead.send(kind.shell("touch one"), wait=False)
+    madrox.approve(asked(madrox), always="agent")
+    pending.wait()
+    lead.send(kind.shell("touch two"))
+
+    assert ["you", "policy"] == list(madrox.approvals()["by"])
+    assert {"allow"} == set(madrox.approvals()["state"])
+
+
+def test_a_message_joins_the_turn_or_is_queued_and_says_which(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    lead.send(kind.remember("one"))
+    with heard(madrox, "lead") as spoke:
+        pending = lead.send(kind.long().replace("600", "20"), wait=False)
+        assert spoke.wait(40)
+    reply = lead.send(kind.remember("MANGO"), steer=True)
+    pending.wait()
+
+    assert ("steered" if kind.features.steer else "queued") == reply.how
+    assert (1 if kind.features.steer else 0) == len(events(madrox, TurnSteered))
+    assert "MANGO" in lead.send(kind.recall()).text
+
+
+def test_it_sleeps_and_wakes_with_its_context_or_stays_awake(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    lead.send(kind.remember("PINEAPPLE"))
+    if not kind.features.resume:
+        with pytest.raises(BadInput, match="could not go on with its conversation"):
+            lead.suspend()
+        return
+    pid = madrox.manager.processes["lead"].pid
+    session = madrox.manager.tree["lead"].session
+    lead.suspend()
+    assert ("suspended", False) == (lead.state, psutil.pid_exists(pid or 0))
+
+    assert "PINEAPPLE" in lead.send(kind.recall()).text
+    assert session == madrox.manager.tree["lead"].session
+
+
+def test_a_fork_knows_what_the_original_knew_and_leaves_it_alone(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    lead.send(kind.remember("PINEAPPLE"))
+    (lead.workspace / "notes.txt").write_text("mine")
+    if not kind.features.fork:
+        with pytest.raises(BadInput, match="can't go on twice with one conversation"):
+            lead.fork("twin")
+        return
+    twin = lead.fork("twin")
+    twin.send(kind.remember("MANGO"))
+
+    assert "PINEAPPLE" in twin.send(kind.recall()).text
+    assert "MANGO" not in lead.send(kind.recall()).text
+    assert "mine" == (twin.workspace / "notes.txt").read_text()
+    assert madrox.manager.tree["lead"].session != madrox.manager.tree["twin"].session
+
+
+def test_a_crash_in_mid_turn_is_a_named_failure_and_the_name_can_be_used_again(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    pending = speaking(madrox, kind, lead)
+    pid = madrox.manager.processes["lead"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    reply = pending.wait()
+    [stopped] = events(madrox, AgentStopped)
+
+    assert ("failed", "failed", True) == (reply.outcome, lead.state, stopped.failed)
+    assert "was killed by signal 9" in reply.error
+    assert "idle" == madrox.spawn("lead", harness=kind.name).state
+
+
+def test_a_program_that_is_not_there_is_named_with_how_to_get_it(
+    madrox: Madrox, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind.name == "rehearsal":
+        pytest.skip("it comes with madrox_nb")
+    variable = f"MADROX_{kind.name.upper()}_BIN"
+    monkeypatch.setenv(variable, "/nowhere/at-all")
+    with Madrox(home=madrox.manager.settings.home, port=0) as other:  # its environment is read once
+        with pytest.raises(HarnessNotFound, match=f"{variable} is '/nowhere/at-all'"):
+            other.spawn("lead", harness=kind.name)
+        assert "lead" not in other
+
+
+def test_a_model_that_nobody_has_is_told_by_the_vendor_in_the_turn_or_at_the_start(
+    madrox: Madrox, kind: Kind
+) -> None:
+    if kind.name in ("rehearsal", "python"):
+        pytest.skip("no model is thinking")
+    try:
+        reply = madrox.spawn("lead", harness=kind.name, model="no-such-model").send("hello")
+        said = "" if reply.ok else reply.error
+    except HarnessError as exc:
+        said = str(exc)
+
+    assert "no-such-model" in said
+
+
+def test_what_its_shell_left_behind_is_listed_and_ends_with_it(
+    madrox: Madrox, kind: Kind, lead: AgentHandle
+) -> None:
+    if not kind.features.approvals or kind.name == "rehearsal":
+        pytest.skip(f"{kind.name} has no shell that it asks about")
+    pending = lead.send(kind.shell("(setsid sleep 3217 >/dev/null 2>&1 &)"), wait=False)
+    madrox.approve(asked(madrox))
+    pending.wait()
+    left = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "3217"]]
+
+    if kind.name == "codex":  # its sandbox has processes of its own, and ends them with the command
+        assert [] == left
+        return
+    assert 1 == len(left)
+    assert left[0].pid in madrox.processes("lead").index
+    lead.stop()
+    _, alive = psutil.wait_procs(left, 5)
+    assert [] == alive
+
+
+def test_nobody_is_left_after_the_end(madrox: Madrox, kind: Kind, lead: AgentHandle) -> None:
+    lead.send(kind.remember("one"))
+    family = psutil.Process(madrox.manager.processes["lead"].pid).children(recursive=True)
+    pids = [psutil.Process(madrox.manager.processes["lead"].pid), *family]
+    lead.stop()
+
+    _, alive = psutil.wait_procs(pids, 5)
+    assert [] == alive
+    assert ["ok"] == [ended.outcome for ended in events(madrox, TurnEnded)]
