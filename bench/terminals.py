@@ -103,7 +103,7 @@ async def many() -> None:
             "descriptors for each, its workspace's among them", f"{each:.1f}", "≤ 4, as with pipes", each <= 4
         )
         more = me.num_threads() - threads
-        row("threads for all of them", f"{more}", "≤ 1, the ledger's", more <= 1)
+        row("threads for all of them", f"{more}", "none of their own", more < AGENTS / 10)
 
     await with_manager(story)
 

@@ -20,7 +20,7 @@ from crew import until, with_run
 from test_manager import events
 from test_screen import Terminal as ByHand
 
-from madrox_nb import library, profiles
+from madrox_nb import profiles
 from madrox_nb.errors import BadInput, HarnessError, HarnessNotReady
 from madrox_nb.events import AgentReady, AgentStopped, Entry, Notice, TurnEnded, TurnStarted, UsageReported
 from madrox_nb.harness import Brief, Unreadable, Write
@@ -309,6 +309,13 @@ def test_a_footer_that_changes_is_no_end(tmp_path: Path) -> None:
     painter(tmp_path, story)
 
 
+def test_work_that_does_not_move_is_no_end(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        assert "ponders it 0" == (await m.send("lead", "ponders it")).text
+
+    painter(tmp_path, story, prompt=r"^\|\n-{40}")  # which is there all the time
+
+
 def test_a_dead_screen_is_a_failure_however_long_it_stays(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         answer = await m.send("lead", "freezes")
@@ -395,7 +402,7 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, chat:
     found = shutil.which(program) or groups.absent("terminals", program, PROVIDES[program])
     for name in ("HOME", "LLM_USER_PATH"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv(library.binary_variable(program), found)
+    monkeypatch.setenv(f"MADROX_{program.upper()}_BIN", found)
     monkeypatch.setenv("OPENAI_API_KEY", "dummy")
     monkeypatch.setenv("OPENAI_API_BASE", chat.url)
     (tmp_path / "extra-openai-models.yaml").write_text(

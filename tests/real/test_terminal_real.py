@@ -39,7 +39,7 @@ async def managed(home: Path, environ: dict[str, str]) -> AsyncIterator[Manager]
 def told(home: Path, environ: dict[str, str], harness: str, story: STORY) -> None:
     async def main() -> None:
         async with managed(home, environ) as m:
-            await m.spawn("lead", harness=harness)
+            await m.spawn("lead", harness=harness, permissions="edits")
             await story(m)
 
     terminals.lend_shipped()

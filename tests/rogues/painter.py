@@ -1,8 +1,9 @@
 """A program that paints its screen, like the agents' own: a transcript, a box, a footer.
 
 The first word of what is sent says what it does; anything else is said back after a moment
-of work. `freezes` shows neither work nor prompt for good; `swallows` takes the text up only when
-Enter is pressed again; `deaf` never does; `dies` in the middle of its work.
+of work. `freezes` shows neither work nor prompt for good; `ponders` works for a second without
+moving; `swallows` takes the text up only when Enter is pressed again; `deaf` never does; `dies` in
+the middle of its work.
 """
 
 import os
@@ -39,6 +40,9 @@ def take(text: str) -> None:
         said.append("= stopped")
         return
     works(0.3)
+    if word == "ponders":
+        paint("", "working - esc to stop")
+        time.sleep(1.0)
     if word == "dies":
         os._exit(9)
     if word == "footer":
