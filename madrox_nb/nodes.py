@@ -43,6 +43,22 @@ class Handle:
     """Names this start of the agent among all starts on its node."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A process that outlived its owner, and what is needed to go on with it."""
+
+    handle: Handle
+    wire_log: Path
+    stderr_log: Path
+    pty: bool
+    since: int
+    """Where in the wire log its output begins, in bytes."""
+    offset: int
+    """Where in the wire log its output goes on: all before that was read already."""
+    code: int | None
+    """It ended while nobody owned it; there may be last words to read. Negative for a signal."""
+
+
 class Watcher(Protocol):
     """Who follows one process. Called on the loop; may begin before `spawn` has returned."""
 

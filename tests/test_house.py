@@ -21,8 +21,9 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "folds harness prices redact tree views wording",
-    2: "config guard ledger library local nodes orphans portal tokens transport workspace",
-    3: "mail manager processes runner teams",
+    2: "config guard keeper keeping ledger library local nodes orphans portal tokens transport wires"
+    " workspace",
+    3: "adoption mail manager processes runner teams",
     4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
     "widgets",
 }
@@ -30,7 +31,7 @@ FLOOR = {module: floor for floor, modules in FLOORS.items() for module in module
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
 
 PACKAGES = {"", "harness", "rehearse"}
-ALONE = {"guard", "rehearse"}
+ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
 DOORS = {"guard", "local"}
 """They start processes."""
@@ -181,12 +182,12 @@ def ledger(module, source):
 
 
 def alone(module, source):
-    """guard and rehearse know only the standard library."""
+    """guard, keeper and rehearse know only the standard library, and each other."""
     if room(module) not in ALONE:
         return
     for top, inside, line in imports(module, parsed(source)):
-        ours = top == "madrox_nb" and inside == room(module)
-        if not ours and top not in sys.stdlib_module_names and top != room(module):
+        ours = top == "madrox_nb" and inside in ALONE
+        if not ours and top not in sys.stdlib_module_names and top not in ALONE:
             yield f"{module}:{line} runs alone and imports {top}{inside and '.' + inside}"
 
 
@@ -331,6 +332,8 @@ def test_a_broken_law_is_named(law, module, source, named):
         (processes, "rehearse.turn", "os.kill(os.getpid(), 9)"),
         (ledger, "manager", "class Manager:\n    def record(self):\n        self.ledger.append(e, l)"),
         (ledger, "mail", "waiters.append(x)"),
+        (alone, "keeper", "from .guard import Guard"),
+        (alone, "keeper", "from guard import Guard"),
         (alone, "rehearse.turn", "from .client import Client\nfrom . import VERSION"),
         (alone, "rehearse.__main__", "from rehearse.turn import Agent"),
         (alone, "manager", "import psutil"),
