@@ -89,9 +89,7 @@ def _short(path: Path) -> Path:
 
 def write(directory: Path, **facts: Any) -> None:
     """Add to what the next kernel will know. Whole or not at all."""
-    draft = f".{FILE}.{secrets.token_hex(4)}"
-    write_private(directory, {draft: json.dumps({**read(directory), **facts})})
-    (directory / draft).replace(directory / FILE)
+    put(directory / FILE, json.dumps({**read(directory), **facts}))
 
 
 def read(directory: Path) -> Mapping[str, Any]:
@@ -101,6 +99,13 @@ def read(directory: Path) -> Mapping[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return found
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file 0600, in a directory 0700, so that everybody reads the old or the new one whole."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_private(path.parent, {draft.name: text})
+    draft.replace(path)
 
 
 def find_door(directory: Path) -> Path:

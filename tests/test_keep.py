@@ -15,14 +15,16 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 from rogues import Ear, family, little_room, local_node, marker, on_loop, rogue, spec, survivors
 
-from madrox_nb import keeping
+from madrox_nb import keeping, ledger
 from madrox_nb.errors import NotRunning
+from madrox_nb.events import AgentSpawned, RunOpened
 from madrox_nb.keeping import Keep, find_door, is_kept, kept_runs, knock, seconds_of
 from madrox_nb.local import LocalNode
 from madrox_nb.nodes import Kept
@@ -49,9 +51,9 @@ class Owner:
 
 @contextlib.contextmanager
 def owner(
-    home: Path, *programs: str, seconds: float = LONG, words: str = "ready", how: str = "-"
+    home: Path, *programs: str, seconds: float = LONG, words: str = "ready", how: str = "-", run: str = "run"
 ) -> Iterator[Owner]:
-    place = keeping.place(home, "run")
+    place = keeping.place(home, run)
     command = [*rogue("keeper_of")[:1], rogue("keeper_of")[4]]
     arguments = [str(place), str(seconds), str(home), words, how]
     with subprocess.Popen([*command, *arguments, *programs], stdout=subprocess.PIPE) as process:
@@ -374,6 +376,30 @@ async def test_without_the_policy_there_is_no_door(tmp_path: Path) -> None:
         assert [socket.SOCK_STREAM] == [c.type for c in psutil.Process(node.pids[0]).net_connections("unix")]
     with pytest.raises(NotRunning, match="no agents were kept"):
         await LocalNode.attach(keeping.place(tmp_path, "run"))
+
+
+# the ledger
+
+
+def test_the_run_of_agents_that_are_kept_is_neither_closed_nor_expired_while_they_are(tmp_path: Path) -> None:
+    crashed = ledger.Ledger(tmp_path, "20200101T000000.000-1", clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    for entry in (
+        crashed.stamp(RunOpened(run=crashed.run, madrox="0", pid=1)),
+        crashed.stamp(AgentSpawned(agent="a0", harness="rehearsal", role="general")),
+    ):
+        crashed.append(entry, entry.to_line())
+    crashed._syncer.stop()
+    os.close(crashed._fd)  # as the system does for a killed process
+    crashed._fd = -1
+    today = date(2026, 1, 1)
+    with owner(tmp_path, "echo", run=crashed.run) as old:
+        old.die()
+        assert [] == ledger.recover(tmp_path)
+        assert [] == ledger.expire(tmp_path, today=today, days=30)
+        os.kill(old.guard, signal.SIGKILL)
+        assert [] == survivors(alive([*old.agents, old.sentinel]))
+        assert [crashed.run] == ledger.recover(tmp_path)
+        assert 2 == len(ledger.expire(tmp_path, today=today, days=30)), "its day and its files"
 
 
 # nobody left behind
