@@ -58,6 +58,11 @@ class LocalLauncher:
     async def open_node(self, slot: Slot) -> LocalNode:
         return await LocalNode.open(self._keep)
 
+    async def reopen(self) -> tuple[LocalNode, list[Kept]]:
+        """The node that a dead owner left, and its processes: see `LocalNode.attach`."""
+        assert self._keep is not None
+        return await LocalNode.attach(self._keep.directory)
+
     async def release(self, slot: Slot) -> None:
         pass
 
@@ -122,7 +127,6 @@ class LocalNode:
         return kept
 
     def adopt(self, kept: Kept, watcher: Watcher) -> None:
-        """Go on with a process: read from it, at `kept.offset`, and tell `watcher`."""
         self._wires[kept.handle.key].start(watcher)
 
     @property

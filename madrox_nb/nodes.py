@@ -85,6 +85,9 @@ class NodeLink(Protocol):
         are no descriptors left) or `NotRunning` (the node is gone).
         """
 
+    def adopt(self, kept: Kept, watcher: Watcher) -> None:
+        """Go on with a process that this node got from a dead owner: read from it, at `kept.offset`."""
+
     def write(self, handle: Handle, data: bytes) -> None:
         """Write to its stdin. Never blocks; what the pipe won't take yet waits here."""
 

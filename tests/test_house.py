@@ -21,7 +21,7 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "folds harness prices redact tree views wording",
-    2: "config guard keeper keeping ledger library local nodes orphans portal tokens transport wires"
+    2: "config evidence guard keeper keeping ledger library local nodes orphans portal tokens transport wires"
     " workspace",
     3: "adoption mail manager processes runner teams",
     4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
