@@ -17,6 +17,7 @@ from typing import Any
 import platformdirs
 
 from .errors import BadInput, nearest
+from .keeping import seconds_of
 
 
 def _setting(default: Any, env: str, doc: str) -> Any:
@@ -41,6 +42,11 @@ class Settings:
     start_timeout: float = _setting(60.0, "MADROX_START_TIMEOUT", "seconds a CLI may take to become ready")
     stop_grace: float = _setting(2.0, "MADROX_STOP_GRACE", "seconds a CLI may take to end by itself")
     interrupt_timeout: float = _setting(10.0, "MADROX_INTERRUPT_TIMEOUT", "seconds to confirm an interrupt")
+    on_kernel_death: str = _setting(
+        "kill",
+        "MADROX_ON_KERNEL_DEATH",
+        "kill, or keep:<seconds> for another kernel to go on with the agents",
+    )
     retention_days: int = _setting(30, "MADROX_RETENTION_DAYS", "days that ledgers are kept")
 
     @property
@@ -153,6 +159,9 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
         return "127.0.0.1" if raw == "localhost" else _said(raw)
     if name == "log_level":
         return _one_of(str(raw).upper(), ("DEBUG", "INFO", "WARNING", "ERROR"))
+    if name == "on_kernel_death":
+        seconds_of(_said(raw))
+        return raw
     if name == "permissions":
         return _one_of(str(raw), ("edits", "all"))
     if isinstance(default, tuple):

@@ -56,7 +56,9 @@ def test_arguments_go_before_environment_before_files_the_nearer_first(read):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_can_be_set_by_its_variable(read, name):
-    spoken = {"log_level": "debug", "permissions": "all", "host": "0.0.0.0"}.get(name, "7")
+    spoken = {"log_level": "debug", "permissions": "all", "host": "0.0.0.0", "on_kernel_death": "keep:7"}.get(
+        name, "7"
+    )
     variable = SETTINGS[name].metadata["env"]
 
     config = read(environ={variable: spoken})
