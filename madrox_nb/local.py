@@ -172,10 +172,6 @@ class LocalNode:
         self._forget_all()
 
     def leave(self) -> None:
-        """Go without goodbye, as if killed: a keeper waits for the next owner, a guard kills. Tells nobody.
-
-        What was written and not yet taken by a process is lost.
-        """
         self._guard.leave()
         self._forget_all()
 

@@ -103,6 +103,12 @@ class NodeLink(Protocol):
     def kill(self, handle: Handle, sig: int, tree: bool = True) -> None:
         """Send a signal to the process, and with `tree` to all that it started and can be found."""
 
+    def leave(self) -> None:
+        """Go without goodbye, as if killed: what is kept waits for the next owner, all else is killed.
+
+        Tells nobody. What was written and not yet taken by a process is lost.
+        """
+
     async def close(self) -> None:
         """Kill every process and end the node. `on_exit` or `on_lost` comes for each."""
 

@@ -13,6 +13,8 @@ from .keeping import put
 from .redact import TOKEN_PREFIX
 from .workspace import write_private
 
+FILE = "tokens.json"
+
 
 class Tokens:
     """token → name, for as long as the name may call. Safe to read from any thread."""

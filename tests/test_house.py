@@ -23,7 +23,7 @@ FLOORS = {
     1: "folds harness prices redact tree views wording",
     2: "config evidence guard keeper keeping ledger library local nodes orphans portal tokens transport wires"
     " workspace",
-    3: "adoption mail manager processes runner teams",
+    3: "adoption comeback mail manager processes runner teams",
     4: "bridge calls cli demo display frames magics notebook rehearse run server testing tools values "
     "widgets",
 }
