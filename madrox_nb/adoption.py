@@ -44,6 +44,7 @@ _SAID = (AgentReady, TurnSaid, ToolCalled, ToolReturned, TurnEnded, UsageReporte
 class Adoption:
     """A codec in the state that it had, and what its kernel did not live to do."""
 
+    codec: Harness
     items: tuple[Item, ...]
     """What it read and did not take in: to be taken in first. Then the lines that are left."""
     owed: tuple[Mark, ...]
@@ -139,7 +140,9 @@ class _Walk:
             end = line.offset + line.length
             self.take(line)
             self.follow_marks()
-        return Adoption(tuple(self.items()), tuple(self.owed()), self.still_open(), known.ready, self.read)
+        return Adoption(
+            self.codec, tuple(self.items()), tuple(self.owed()), self.still_open(), known.ready, self.read
+        )
 
     def follow_marks(self) -> None:
         """Ask of the codec what was asked here."""

@@ -138,7 +138,7 @@ def find_brief(directory: Path, environ: Mapping[str, str]) -> Brief:
     more when its process runs.
     """
     try:
-        told = json.loads((directory / BRIEF).read_text(encoding="utf-8"))
+        told = dict(json.loads((directory / BRIEF).read_text(encoding="utf-8")))
         known = {f.name for f in fields(Brief)}
         lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
         mine = {name: value for name, value in {**told, **lists}.items() if name in known}

@@ -17,7 +17,7 @@ from .errors import HarnessError
 from .events import AgentStopped, Entry
 from .evidence import find_brief, leave_brief, mark
 from .harness import Ask, Brief, Harness
-from .keeping import Keep, place, seconds_of
+from .keeping import Keep, place, seconds_of, write
 from .local import LocalLauncher
 from .nodes import AgentSpec, Kept, NodeLink
 from .runner import Core, Runner
@@ -208,6 +208,8 @@ class Processes:
     async def _brief(self, agent: Agent, command: tuple[str, ...], body: str) -> Brief:
         token = self._tokens.issue(agent.name)
         url = await self._mcp_url() if self._mcp_url else ""
+        if self._keep is not None and url:
+            write(self._keep.directory, mcp_url=url)  # there the agents will look for us
         said = instructions(
             agent=agent.name,
             role=agent.role,

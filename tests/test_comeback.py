@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from rogues import HERE, on_loop, survivors
 
-from madrox_nb import config, ledger
+from madrox_nb import config, keeping, ledger
 from madrox_nb.errors import NotRunning
 from madrox_nb.events import AgentStopped, HarnessNoise, RunOpened, TurnEnded, TurnStarted
 from madrox_nb.folds import Inboxes
 from madrox_nb.manager import Manager
+from madrox_nb.server import Server
 from madrox_nb.tree import Tree
 
 pytestmark = pytest.mark.slow
@@ -34,9 +36,9 @@ def settings(home: Path) -> config.Settings:
 
 
 @contextlib.contextmanager
-def killed_kernel(home: Path) -> Iterator[dict[str, Any]]:
+def killed_kernel(home: Path, *how: str) -> Iterator[dict[str, Any]]:
     """What a kernel said before it was killed."""
-    command = [sys.executable, str(HERE / "kernel.py"), str(home)]
+    command = [sys.executable, str(HERE / "kernel.py"), str(home), *how]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
@@ -113,6 +115,26 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_left_in_the_inbox(tmp
             for entry in m.ledger:
                 folded.apply(entry)
             assert [m.id for m in answers] == [message.id for message in folded.unread("you")]
+
+
+@on_loop
+async def test_agents_find_their_tools_at_the_same_address_with_the_same_token(tmp_path: Path) -> None:
+    with killed_kernel(tmp_path, "mcp") as told:
+        url = keeping.read(keeping.place(tmp_path, told["run"]))["mcp_url"]
+        async with back(tmp_path, told["run"]) as m:
+            server = Server(m, "127.0.0.1", urlsplit(url).port or 0, "mdx_person")
+            try:
+                assert url == await server.start()
+                seen = await m.send("kid", "/tree")
+                m.tokens.revoke("kid")
+                refused = await m.send("kid", "/tree")
+            finally:
+                await server.stop()
+
+    assert "lead" in seen.text
+    assert "ann" in seen.text
+    assert "ann" not in refused.text
+    assert "401" in refused.text
 
 
 @on_loop

@@ -1,4 +1,4 @@
-"""A kernel that keeps its agents, and waits to be killed: kernel.py HOME
+"""A kernel that keeps its agents, and waits to be killed: kernel.py HOME [mcp]
 
 Three agents: lead is speaking and has another question waiting, kid (below it) is idle
 and remembers something, ann can't be interrupted. Prints the run and each agent's pid.
@@ -13,10 +13,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from crew import run_of
 
 from madrox_nb.events import TextDelta
+from madrox_nb.server import Server
 
 
-async def main(home: str) -> None:
+async def main(home: str, mcp: str = "") -> None:
     async with run_of(Path(home), on_kernel_death="keep:60") as manager:
+        if mcp:
+            manager.processes._mcp_url = Server(manager, "127.0.0.1", 0, "mdx_person").start
         spoken, heard = asyncio.Event(), []
 
         def hear(signal: object) -> None:
