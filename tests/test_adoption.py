@@ -29,7 +29,7 @@ from madrox_nb.events import (
     TurnSteered,
 )
 from madrox_nb.evidence import BRIEF, MARKS, Mark, find_brief, find_marks, leave_brief, mark
-from madrox_nb.harness import Ask, Brief, Harness, Item, Steered, Unreadable, Withdraw, Write
+from madrox_nb.harness import Ask, Brief, Harness, Item, Launch, Steered, Unreadable, Withdraw, Write
 from madrox_nb.harness.claude import Claude
 from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.transport import Line
@@ -513,6 +513,24 @@ def test_a_question_is_open_decided_or_asked_again() -> None:
 
     answered, _ = adopted(story, [*GREETED, Mark(2, "answer", ("r1", "allow", ""))], [*known, ASKED, ALLOWED])
     assert ({}, ()) == (answered.open, answered.owed)
+
+    unrecorded, _ = adopted(story, [*GREETED, Mark(2, "answer", ("r1", "allow", ""))], known)
+    assert ((), {}, ()) == (unrecorded.items, unrecorded.open, unrecorded.owed)
+
+
+class Launching(Rehearsal):
+    launched = False
+
+    def launch(self) -> Launch:
+        self.launched = True
+        return super().launch()
+
+
+def test_a_codec_knows_what_it_was_launched_with() -> None:
+    adoption = adopt(Launching(told(Path("/f"))), iter(()), GREETED[:1], [])
+
+    assert isinstance(adoption.codec, Launching)
+    assert adoption.codec.launched
 
 
 def test_a_turn_s_end_closes_its_questions() -> None:

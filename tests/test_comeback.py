@@ -20,8 +20,17 @@ import pytest
 from rogues import HERE, on_loop, survivors
 
 from madrox_nb import config, keeping, ledger
+from madrox_nb.comeback import LOST
 from madrox_nb.errors import NotRunning
-from madrox_nb.events import AgentStopped, HarnessNoise, RunOpened, TurnEnded, TurnStarted
+from madrox_nb.events import (
+    AgentSpawned,
+    AgentStopped,
+    HarnessNoise,
+    MessagePosted,
+    RunOpened,
+    TurnEnded,
+    TurnStarted,
+)
 from madrox_nb.folds import Inboxes
 from madrox_nb.manager import Manager
 from madrox_nb.server import Server
@@ -96,11 +105,11 @@ async def test_agents_go_on_in_another_kernel_as_if_theirs_had_never_died(tmp_pa
     assert isinstance(last, TurnEnded)
     assert "pineapple" in recalled.text
     assert ["a note"] == waiting, "a command of the CLI went alone"
-    assert {"lead.t1", "lead.t2", "kid.t1", "kid.t2", "ann.t1"} == set(ended) == set(begun)
+    assert {"lead.t1", "lead.t2", "kid.t1", "kid.t2", "ann.t1", "ann.t2"} == set(ended) == set(begun)
     assert {1} == set(begun.values())
     assert 200 == len(ended["lead.t1"].text.split())
     assert "and the next one" in ended["lead.t2"].text
-    assert "interrupted" == ended["ann.t1"].outcome
+    assert ("ok", "interrupted") == (ended["ann.t1"].outcome, ended["ann.t2"].outcome)
     assert [] == survivors(alive(told["pids"].values()))
 
 
@@ -161,6 +170,25 @@ async def test_who_died_meanwhile_is_recorded_and_the_others_go_on(tmp_path: Pat
             assert "nothing says what was asked" in ends["kid"].reason
             assert ["lead"] == [agent.name for agent in m.tree.alive()]
             assert [] == survivors(alive([told["pids"]["kid"]]))
+
+
+@on_loop
+async def test_what_the_ledger_says_counts_and_not_what_happens_to_run(tmp_path: Path) -> None:
+    """A kernel can die between its last entry and what it stands for."""
+    with killed_kernel(tmp_path) as told:
+        last = ledger.Ledger(tmp_path, told["run"])
+        for event in (
+            AgentStopped(agent="ann", reason="terminated by you"),
+            AgentSpawned(agent="ghost", harness="rehearsal", role="general"),
+            MessagePosted(agent="kid", message="you.m3", sender="you", text="/say well", asks=True),
+        ):
+            entry = last.stamp(event)
+            last.append(entry, entry.to_line())
+        last.close()
+        async with back(tmp_path, told["run"]) as m:
+            assert [] == survivors(alive([told["pids"]["ann"]]))
+            assert ("failed", LOST) == (m.tree["ghost"].state, m.tree["ghost"].reason)
+            await become(m, lambda: "you.m3" in [each.answers for each in m.inboxes.unread("you")])
 
 
 @on_loop

@@ -1,7 +1,7 @@
 """A kernel that keeps its agents, and waits to be killed: kernel.py HOME [mcp]
 
 Three agents: lead is speaking and has another question waiting, kid (below it) is idle
-and remembers something, ann can't be interrupted. Prints the run and each agent's pid.
+and remembers something, ann works without end in her second life. Prints the run and each agent's pid.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ async def main(home: str, mcp: str = "") -> None:
         manager.watch(hear)
         await manager.spawn("lead")
         await manager.spawn("kid", parent="lead")
+        await manager.spawn("ann")
+        await manager.send("ann", "what an earlier process of that name was told")
+        await manager.terminate("ann")
         await manager.spawn("ann")
         await manager.send("kid", "the word is pineapple")
         await manager.ask("ann", "/hang")
