@@ -88,6 +88,11 @@ class Requests:
             agent=agent.name, turn=agent.turn, approval=approval, tool=ask.tool, input=_shown(ask)
         )
         self.desk.record(asked)
+        self.take_up(runner, approval, ask)
+
+    def take_up(self, runner: Runner, approval: str, ask: Ask) -> None:
+        """A request that is on record waits for its answer, which may be known already."""
+        agent = self.desk.tree[runner.agent]
         waiting = self._open[approval] = _Open(approval, ask, runner, [ask.request])
         if (answer := self._answer(agent, ask)) is not None:
             self._decide(waiting, answer)

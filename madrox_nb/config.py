@@ -18,6 +18,7 @@ import platformdirs
 
 from .errors import BadInput, nearest
 from .harness import Tables
+from .keeping import seconds_of
 
 
 def _setting(default: Any, env: str, doc: str) -> Any:
@@ -58,20 +59,17 @@ class Settings:
     idle_timeout: float = _setting(
         3600.0, "MADROX_IDLE_TIMEOUT", "seconds after which an idle agent is suspended; 0: never"
     )
-    on_kernel_death: str = _setting(
-        "kill", "MADROX_ON_KERNEL_DEATH", "kill: agents end with the kernel; keep:60: they wait for the next"
-    )
     start_timeout: float = _setting(60.0, "MADROX_START_TIMEOUT", "seconds a CLI may take to become ready")
     stop_grace: float = _setting(2.0, "MADROX_STOP_GRACE", "seconds a CLI may take to end by itself")
     interrupt_timeout: float = _setting(10.0, "MADROX_INTERRUPT_TIMEOUT", "seconds to confirm an interrupt")
+    on_kernel_death: str = _setting(
+        "kill",
+        "MADROX_ON_KERNEL_DEATH",
+        "kill, or keep:<seconds> for another kernel to go on with the agents",
+    )
     retention_days: int = _setting(30, "MADROX_RETENTION_DAYS", "days that ledgers are kept")
     tables: Tables = field(default_factory=dict)
     """`[harness.NAME]`, `[acp.NAME]`, `[terminal.NAME]`: section → name → keys."""
-
-    @property
-    def kept_seconds(self) -> float:
-        """How long agents outlive their kernel; 0 when they end with it."""
-        return float(self.on_kernel_death.partition(":")[2] or 0)
 
     @property
     def work(self) -> Path:
@@ -197,6 +195,9 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
         return "127.0.0.1" if raw == "localhost" else _said(raw)
     if name == "log_level":
         return _one_of(str(raw).upper(), ("DEBUG", "INFO", "WARNING", "ERROR"))
+    if name == "on_kernel_death":
+        seconds_of(_said(raw))
+        return raw
     if name == "permissions":
         if raw == "all":
             raise ValueError("that is given to one agent, by name: spawn it with permissions='all'")
@@ -205,8 +206,6 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
         return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), ("auto", "yes", "no"))
     if name == "policy":
         return _policy(raw)
-    if name == "on_kernel_death":
-        return _kept(str(raw))
     if isinstance(default, tuple):
         return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(map(_said, raw))
     return _number(type(default), raw)
@@ -229,16 +228,6 @@ def _policy(raw: Any) -> dict[str, str]:
         if answer not in ("allow", "deny", "ask"):
             raise ValueError(f"{rule!r} is answered {answer!r}, which is none of allow, deny, ask")
     return {str(rule): answer for rule, answer in raw.items()}
-
-
-def _kept(raw: str) -> str:
-    what, _, seconds = raw.partition(":")
-    if what == "kill" and not seconds:
-        return raw
-    if what != "keep":
-        raise ValueError("not one of kill, keep:SECONDS")
-    _number(float, seconds)
-    return raw
 
 
 def _said(raw: Any) -> str:

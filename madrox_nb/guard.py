@@ -1,16 +1,16 @@
 """The guard: one small process that starts agents and leaves none behind.
 
-Run as `python -S -E -I guard.py FD [NOFILE]` with the standard library alone; it never
-imports madrox_nb. FD is one end of an AF_UNIX stream socketpair, the owner holds the
-other. When that reaches its end (the owner closed it, crashed, or was killed with -9)
-everything the guard started is killed, and the guard ends. NOFILE is the soft limit of
-open files to give to agents; the owner raises its own.
+Run as `python -S -E -I guard.py FD [NOFILE]` with the standard library
+alone; it never imports madrox_nb. FD is one end of an AF_UNIX stream socketpair, the
+owner holds the other. When that reaches its end (the owner closed it, crashed, or was
+killed with -9) everything the guard started is killed, and the guard ends. NOFILE is the
+soft limit of open files to give to agents; the owner raises its own, and so ours.
 
 Frames are JSON lines, `frame` names the kind; file descriptors travel by SCM_RIGHTS:
 
     owner → guard   spawn    {id, argv, env, cwd, fds, pty}   `fds` descriptors come along
                     kill     {id, sig, tree}
-    guard → owner   up       {pid}
+    guard → owner   up       {pid, sentinel}
                     spawned  {id, pid}
                     refused  {id, errno, why}                 why: "fork", "cwd" or "exec"
                     exited   {id, code}                       negative for a signal
@@ -23,6 +23,8 @@ the same MADROX_AGENT in its environment. Only then is it reported as exited.
 On Linux the process is a pair. The first one becomes the sentinel, its child the guard;
 both are subreapers, so daemons that left their session come back to them as children.
 Either may be killed with -9: the other one cleans up.
+
+The guard that outlives its owner for a while is in keeper.py.
 
 Elsewhere there is no subreaper and no sentinel. What an agent moved into another session
 survives it, and kill -9 of the guard itself leaves the agents running.
@@ -39,9 +41,11 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
 import termios
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -56,6 +60,9 @@ PATIENCE = 10.0
 STRAY_PATIENCE = 2.0
 """Seconds that an agent's report waits for its strays."""
 
+FDS_AT_ONCE = 128
+"""Descriptors that one read may bring: those of all spawns in flight."""
+
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 SWALLOWED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 WAKING = (signal.SIGCHLD, signal.SIGUSR1)
@@ -64,6 +71,8 @@ if LINUX:
     import ctypes
 
     _libc = ctypes.CDLL(None)
+
+Frame = dict[str, Any]
 
 
 def prctl(option: int, value: int | bytes) -> None:
@@ -87,13 +96,14 @@ class Agent:
 class Guard:
     """Starts agents, reports their ends, and kills what they leave."""
 
-    def __init__(self, sock: socket.socket, parent: int) -> None:
-        self.sock, self.parent = sock, parent
+    def __init__(self, sock: socket.socket, parent: int, nofile: int | None = None) -> None:
+        self.sock, self.parent, self.nofile = sock, parent, nofile
         self.me = os.getpid()
         self.agents: dict[int, Agent] = {}
         self.starting: dict[int, Agent] = {}
         self.ending: list[Agent] = []
-        self.inbox, self.outbox = b"", b""
+        self.inbox = b""
+        self.outbox: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self.fds: list[int] = []
         self.wake = wake_on_signals()
         sock.setblocking(False)
@@ -101,29 +111,48 @@ class Guard:
     def run(self) -> None:
         """Serve until the owner or the sentinel is gone, then kill everything."""
         try:
-            self.send("up", pid=self.me)
-            while os.getppid() == self.parent and self.wait():
+            self.rise()
+            while self.watched() and self.wait():
                 self.reap()
                 self.sweep()
         finally:
             self.end()
 
+    def watched(self) -> bool:
+        """Whether the sentinel still lives; without one, the owner."""
+        return os.getppid() == self.parent
+
+    def rise(self) -> None:
+        self.send("up", pid=self.me, sentinel=self.parent if LINUX else self.me)
+
     def wait(self) -> bool:
         """Wait for the owner, a signal or the next look at the dying. False: the owner is gone."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
-        poll.register(self.sock, select.POLLIN | (select.POLLOUT if self.outbox else 0))
+        self.listen(poll)
         for told in self.starting:
             poll.register(told, select.POLLIN)
         alive = True
-        for fd, what in poll.poll(TICK * 1000 if self.ending else None):
+        for fd, what in poll.poll(self.patience()):
             if fd == self.wake:
                 os.read(fd, 4096)
             elif fd in self.starting:
                 self.started(self.starting[fd])
             else:
-                alive = self.talk(what)
+                alive = self.hear(fd, what) and alive
         return alive
+
+    def listen(self, poll: select.poll) -> None:
+        """Register who may have something to say."""
+        poll.register(self.sock, select.POLLIN | (select.POLLOUT if self.outbox else 0))
+
+    def patience(self) -> float | None:
+        """Milliseconds until something is to be done though nobody says so."""
+        return TICK * 1000 if self.ending else None
+
+    def hear(self, fd: int, what: int) -> bool:
+        """Somebody has something to say. False: the owner is gone."""
+        return self.talk(what)
 
     def talk(self, what: int) -> bool:
         """Write and read as the socket is ready to. False: the owner is gone."""
@@ -135,7 +164,7 @@ class Guard:
 
     def receive(self) -> bool:
         try:
-            data, fds, flags, _ = socket.recv_fds(self.sock, 65536, 64)
+            data, fds, flags, _ = socket.recv_fds(self.sock, 65536, FDS_AT_ONCE)
         except BlockingIOError:
             return True
         except ConnectionError:
@@ -147,36 +176,50 @@ class Guard:
         self.fds += fds
         *lines, self.inbox = (self.inbox + data).split(b"\n")
         for line in lines:
-            frame = json.loads(line)
-            if frame["frame"] == "spawn":
-                self.spawn(frame)
-            else:
-                self.kill(frame["id"], frame["sig"], frame["tree"])
+            self.take(json.loads(line))
         return bool(data)
 
-    def send(self, frame: str, **fields: Any) -> None:
-        self.outbox += json.dumps({"frame": frame, **fields}).encode() + b"\n"
+    def take(self, frame: Frame) -> None:
+        """Do what the owner says."""
+        if frame["frame"] == "spawn":
+            self.spawn(frame)
+        elif frame["frame"] == "kill":
+            self.kill(frame["id"], frame["sig"], frame["tree"])
+
+    def send(self, frame: str, /, passed: tuple[int, ...] = (), **fields: Any) -> None:
+        self.outbox.append((line(frame, **fields), passed))
         self.flush()
 
     def flush(self) -> None:
         """Write what the socket takes; the rest waits for POLLOUT."""
-        try:
-            self.outbox = self.outbox[self.sock.send(self.outbox) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.outbox = b""  # nobody listens; the end of the socket will say so
+        while self.outbox:
+            data, fds = self.outbox[0]
+            try:
+                sent = socket.send_fds(self.sock, [data], fds) if fds else self.sock.send(data)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.outbox.clear()  # nobody listens; the end of the socket will say so
+                return
+            self.outbox.popleft()
+            if sent < len(data):
+                self.outbox.appendleft((data[sent:], ()))
 
     # starting
 
-    def spawn(self, frame: dict[str, Any]) -> None:
-        fds, self.fds = self.fds[: frame["fds"]], self.fds[frame["fds"] :]
+    def passed(self, number: int) -> list[int]:
+        """The next descriptors that came along."""
+        fds, self.fds = self.fds[:number], self.fds[number:]
+        return fds
+
+    def spawn(self, frame: Frame) -> None:
+        fds = self.passed(frame["fds"])
         told, tell = os.pipe()
         try:
             pid = os.fork()
         except OSError as exc:
             os.close(told)
-            self.send("refused", id=frame["id"], errno=exc.errno, why="fork")
+            self.refused(frame["id"], exc.errno, "fork")
         else:
             if pid == 0:
                 self.become(frame, fds, tell)
@@ -195,11 +238,14 @@ class Guard:
         if failure:
             number, why = failure.split()
             del self.agents[agent.pid]
-            self.send("refused", id=agent.id, errno=int(number), why=why)
+            self.refused(agent.id, int(number), why)
         else:
             self.send("spawned", id=agent.id, pid=agent.pid)
 
-    def become(self, frame: dict[str, Any], fds: list[int], tell: int) -> NoReturn:
+    def refused(self, id: str, number: int | None, why: str) -> None:  # noqa: A002 - the frame's own word
+        self.send("refused", id=id, errno=number, why=why)
+
+    def become(self, frame: Frame, fds: list[int], tell: int) -> NoReturn:
         """In the child: turn into the agent, or tell why not."""
         number, why = errno.EINVAL, "fork"
         try:
@@ -207,6 +253,10 @@ class Guard:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the guard has one thread, so this is its death
             if os.getppid() != self.me:
                 os._exit(1)
+            if self.nofile is not None:
+                resource.setrlimit(
+                    resource.RLIMIT_NOFILE, (self.nofile, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+                )
             for target in range(3):
                 os.dup2(fds[min(target, len(fds) - 1)], target)
             if frame["pty"]:
@@ -273,7 +323,10 @@ class Guard:
                 attempt(os.kill, pid, signal.SIGKILL)
             if not agent.strays or time.monotonic() > agent.deadline:
                 self.ending.remove(agent)
-                self.send("exited", id=agent.id, code=agent.code)
+                self.exited(agent)
+
+    def exited(self, agent: Agent) -> None:
+        self.send("exited", id=agent.id, code=agent.code)
 
     def strays(self) -> dict[int, bytes]:
         """Processes that came back to the guard when their parents died, with their tags."""
@@ -295,10 +348,26 @@ class Guard:
         """Kill everything, and tell the owner if it still listens."""
         kill_all(lambda: {*self.agents, *children()}, self.reap)
         for agent in self.ending:
-            self.send("exited", id=agent.id, code=agent.code)
-        self.sock.settimeout(1.0)
-        with contextlib.suppress(OSError):
-            self.sock.sendall(self.outbox)
+            self.exited(agent)
+        with contextlib.suppress(OSError):  # nobody listens any more
+            self.sock.settimeout(1.0)
+            self.sock.sendall(b"".join(data for data, _ in self.outbox))
+
+
+def line(frame: str, /, **fields: Any) -> bytes:
+    return json.dumps({"frame": frame, **fields}).encode() + b"\n"
+
+
+def user_of(sock: socket.socket) -> int:
+    """The effective user at the other end of a unix socket; -1 when nobody can tell."""
+    if LINUX:
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(uid)
+    import ctypes
+
+    uid, gid = ctypes.c_uint32(), ctypes.c_uint32()
+    failed = ctypes.CDLL(None).getpeereid(sock.fileno(), ctypes.byref(uid), ctypes.byref(gid))
+    return -1 if failed else uid.value
 
 
 def kill_all(alive: Callable[[], Iterable[int]], reap: Callable[[], bool]) -> None:
@@ -375,11 +444,11 @@ def wake_on_signals() -> int:
     return wake
 
 
-def split(sock: socket.socket) -> int:
+def split(let_go: Callable[[], None], clean: Callable[[], None] = lambda: None) -> int:
     """Become a pair and return in the guard, with the sentinel's pid.
 
-    The sentinel never returns: it sleeps until the guard has ended, however that came,
-    and kills what is left.
+    The sentinel never returns: it lets go of what is the guard's, sleeps until the guard
+    has ended, however that came, cleans, and kills what is left.
     """
     sentinel = os.getpid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -389,10 +458,11 @@ def split(sock: socket.socket) -> int:
         prctl(PR_SET_NAME, b"madrox-guard")
         prctl(PR_SET_PDEATHSIG, signal.SIGUSR1)
         return sentinel
-    sock.close()
+    let_go()
     prctl(PR_SET_NAME, b"madrox-sentinel")
     while os.waitpid(-1, 0)[0] != guard:
         pass
+    clean()
     kill_all(children, reap_silently)
     os._exit(0)
 
@@ -408,19 +478,26 @@ def reap_silently() -> bool:
 
 
 def main(fd: str, nofile: str | None = None) -> None:
+    prepare()
+    sock = inherited(fd)
+    parent = split(sock.close) if LINUX else os.getppid()
+    Guard(sock, parent, int(nofile) if nofile else None).run()
+
+
+def prepare() -> None:
+    """Have 0, 1 and 2, hear no signal, block none."""
     while (spare := os.open(os.devnull, os.O_RDWR)) < 3:
         os.set_inheritable(spare, True)  # 0, 1 and 2 must exist, else agents' pipes would land there
     os.close(spare)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     swallow(SWALLOWED)
-    if nofile is not None:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (int(nofile), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        )
+
+
+def inherited(fd: str) -> socket.socket:
+    """A socket that the owner left open for us, and that no agent gets."""
     sock = socket.socket(fileno=int(fd))
     sock.set_inheritable(False)
-    parent = split(sock) if LINUX else os.getppid()
-    Guard(sock, parent).run()
+    return sock
 
 
 if __name__ == "__main__":

@@ -45,9 +45,13 @@ class Idleness:
         kind = type(event)
         if kind in _ENDS or kind in _BEGINS:
             self._stop(event.agent)
-        if kind in _BEGINS and self._timeout:
-            loop = asyncio.get_running_loop()
-            self._timers[event.agent] = loop.call_later(self._timeout, self._over, event.agent)
+        if kind in _BEGINS:
+            self.begin(event.agent)
+
+    def begin(self, name: str) -> None:
+        """It is idle from now on."""
+        if self._timeout:
+            self._timers[name] = asyncio.get_running_loop().call_later(self._timeout, self._over, name)
 
     def close(self) -> None:
         for name in tuple(self._timers):

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from .errors import LedgerError, LedgerFull, LedgerInUse
 from .events import AgentStopped, Entry, Event, RunClosed
+from .keeping import is_kept
 from .tree import Tree
 
 Clock = Callable[[], datetime]
@@ -269,12 +270,13 @@ def recover(directory: Path, *, clock: Clock = utc_now, days: int = 7) -> list[s
     """Close the runs whose kernel went away; returns their names.
 
     A torn last line is cut off. Whoever was alive is recorded as stopped, because the
-    guard has ended it. Runs that another process still writes are left alone.
+    guard has ended it. Runs that another process still writes are left alone, and those
+    whose agents are kept for the next kernel.
     """
     recovered = []
     for run in sorted({path.stem for path in _recent(directory, days)}):
         try:
-            if _close_run(run_files(directory, run), clock):
+            if not is_kept(directory, run) and _close_run(run_files(directory, run), clock):
                 recovered.append(run)
         except LedgerInUse:
             continue
@@ -354,7 +356,9 @@ def expire(directory: Path, *, today: date, days: int) -> list[Path]:
 
 
 def _in_use(directory: Path, run: str) -> bool:
-    """Whether a process still writes that run."""
+    """Whether a process still writes that run, or its agents are kept."""
+    if is_kept(directory, run):
+        return True
     files = run_files(directory, run)
     try:
         if files:

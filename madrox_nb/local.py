@@ -1,7 +1,8 @@
 """This machine as a place for agents: the client of the guard.
 
 The guard (guard.py) starts the processes and ends them with us. Their pipes come straight
-to us, so a round trip costs no hop.
+to us, so a round trip costs no hop. Where agents are to outlive us for a while, it is a
+keeper (keeper.py), and the next kernel attaches to the same processes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import resource
@@ -18,41 +18,35 @@ import signal
 import socket
 import subprocess
 import sys
-import termios
 import time
-import tty
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from .errors import HarnessError, HarnessNotFound, NotRunning
-from .nodes import AgentSpec, Handle, Slot, SlotAdded, SlotLost, Watcher
+from .keeping import Keep, find_door, knock, open_door
+from .nodes import AgentSpec, Handle, Kept, Slot, SlotAdded, SlotLost, Watcher
+from .wires import CHUNK, Ends, Wire, close, kept_ends, open_ends
 
-CHUNK = 64 * 1024
-"""Bytes per read. More would make the allocator map fresh pages for each read."""
-READS = 4
-"""Chunks per callback, so that a babbling agent leaves the loop to the others."""
 IN_FLIGHT = 16
 """Spawns asked for and not yet answered. Without a bound both sockets fill up and wait for each other."""
-FDS_KEPT = 32
-"""Descriptors that are left to the rest of the process."""
 START_TIMEOUT = 20.0
 """Seconds in which the guard has to come up."""
 STOP_TIMEOUT = 15.0
 """Seconds in which the guard has to end; it gives itself ten."""
-LAST_WORDS = 1.0
-"""Seconds after an agent's end in which somebody else may still hold its output open."""
 MOST_SAID = 64 * 1024
 """Bytes of output after which a program that should say a line has said enough."""
 SAID_KEPT = 2000
 """Characters of them that an error repeats."""
 
-GUARD = Path(__file__).with_name("guard.py")
+GUARD, KEEPER = Path(__file__).with_name("guard.py"), Path(__file__).with_name("keeper.py")
+FDS_AT_ONCE = 8
+"""Descriptors that one read may bring: the ends of one process."""
+CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 GUARD_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """What an interpreter may need to start at all."""
 
@@ -60,11 +54,20 @@ GUARD_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 class LocalLauncher:
     """This machine. Its slots are always there."""
 
+    def __init__(self, keep: Keep | None = None) -> None:
+        """With `keep`, agents outlive this process for a while."""
+        self._keep = keep
+
     async def acquire(self, n: int, need: Mapping[str, int | str]) -> list[Slot]:
         return [Slot("local")] * n
 
     async def open_node(self, slot: Slot) -> LocalNode:
-        return await LocalNode.open()
+        return await LocalNode.open(self._keep)
+
+    async def reopen(self) -> tuple[LocalNode, list[Kept]]:
+        """The node that a dead owner left, and its processes: see `LocalNode.attach`."""
+        assert self._keep is not None
+        return await LocalNode.attach(self._keep.directory)
 
     async def release(self, slot: Slot) -> None:
         pass
@@ -80,34 +83,74 @@ class LocalNode:
     _guard: _Guard
 
     def __init__(self) -> None:
-        self._wires: dict[str, _Wire] = {}
+        self._wires: dict[str, Wire] = {}
         self._starts = count(1)
+        self._keeping = False
         self._room = asyncio.Semaphore(IN_FLIGHT)
 
     @classmethod
-    async def open(cls) -> LocalNode:
+    async def open(cls, keep: Keep | None = None) -> LocalNode:
         """Start the guard. Raises `NotRunning` when it does not come up."""
         node = cls()
-        node._guard = await _Guard.start(node._exited, node._gone)
+        node._keeping = keep is not None
+        node._guard = await _Guard.start(node._exited, node._gone, keep)
         _nodes.add(node)
         return node
+
+    @classmethod
+    async def attach(cls, directory: Path) -> tuple[LocalNode, list[Kept]]:
+        """Become the owner of what a dead one left to its keeper, found in `directory` (`Keep.directory`).
+
+        Of each process nothing is read until `adopt`. Raises `NotRunning` when there is
+        no keeper any more, or when it has an owner.
+        """
+        node = cls()
+        node._keeping = True
+        node._guard = await _Guard.attach(node._exited, node._gone, directory)
+        try:
+            kept = [node._take_over(*node._guard.left.pop(0)) for _ in tuple(node._guard.left)]
+        except BaseException:
+            node.leave()
+            raise
+        node._starts = count(max((int(each.handle.key.rpartition("#")[2]) for each in kept), default=0) + 1)
+        _nodes.add(node)
+        return node, kept
+
+    def _take_over(self, frame: _Frame, fds: list[int]) -> Kept:
+        key, log = frame["id"], Path(frame["wire_log"])
+        kept = Kept(
+            handle=Handle(key.rpartition("#")[0], frame["pid"], key),
+            wire_log=log,
+            stderr_log=Path(frame["stderr_log"]),
+            pty=frame["pty"],
+            since=frame["since"],
+            offset=log.stat().st_size if log.exists() else 0,
+            code=frame["code"],
+        )
+        wire = self._wires[key] = Wire(kept_ends(kept, fds), lambda what: self._told(key, what))
+        if kept.code is not None:
+            wire.exited(kept.code)
+        return kept
+
+    def adopt(self, kept: Kept, watcher: Watcher) -> None:
+        self._wires[kept.handle.key].start(watcher)
 
     @property
     def pids(self) -> tuple[int, int]:
         """Of the guard and of its sentinel; the same where there is none."""
-        return self._guard.pid, self._guard.process.pid
+        return self._guard.pid, self._guard.sentinel
 
     async def spawn(self, spec: AgentSpec, watcher: Watcher) -> Handle:
         async with self._room:
             key = f"{spec.id}#{next(self._starts)}"
-            ends = _open_ends(spec)
-            wire = self._wires[key] = _Wire(ends, watcher, lambda: self._wires.pop(key, None))
+            ends = open_ends(spec, self._keeping)
+            wire = self._wires[key] = Wire(ends, lambda what: self._told(key, what))
             try:
-                pid = await self._guard.spawn(key, spec, ends.theirs)
+                pid = await self._guard.spawn(key, spec, ends, self._keeping)
             except BaseException:
                 wire.shut()
                 raise
-            wire.start()
+            wire.start(watcher)
             return Handle(spec.id, pid, key)
 
     def write(self, handle: Handle, data: bytes) -> None:
@@ -136,7 +179,24 @@ class LocalNode:
 
     async def close(self) -> None:
         await self._guard.close()
+        self._forget_all()
+
+    def leave(self) -> None:
+        self._guard.leave()
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        for wire in list(self._wires.values()):
+            wire.leave()
+        self._wires.clear()
         _nodes.discard(self)
+
+    def _told(self, key: str, what: str) -> None:
+        """What became of one of our ends."""
+        if what == "forget":
+            self._wires.pop(key, None)
+        if self._keeping:
+            self._guard.send(what, id=key)
 
     def _exited(self, key: str, code: int) -> None:
         if wire := self._wires.get(key):
@@ -172,12 +232,17 @@ class _Guard:
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
         sock: socket.socket,
         exited: Callable[[str, int], None],
         gone: Callable[[str], None],
+        process: subprocess.Popen[bytes] | None = None,
     ) -> None:
-        self.process, self.pid = process, 0
+        """Without `process` it is the child of an owner that died."""
+        self.pid = self.sentinel = 0
+        self.left: list[tuple[_Frame, list[int]]] = []
+        """What was kept for us, with its descriptors."""
+        self._process = process
+        self._fds: list[int] = []
         self._sock, self._exited, self._gone = sock, exited, gone
         self._loop = asyncio.get_running_loop()
         self._up: asyncio.Future[_Frame] = self._loop.create_future()
@@ -189,40 +254,65 @@ class _Guard:
         self._loop.add_reader(sock, self._read)
 
     @classmethod
-    async def start(cls, exited: Callable[[str, int], None], gone: Callable[[str], None]) -> _Guard:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            fd = theirs.fileno()
-            command = [sys.executable, "-S", "-E", "-I", str(GUARD), str(fd), str(_raise_nofile())]
+    async def start(
+        cls, exited: Callable[[str, int], None], gone: Callable[[str], None], keep: Keep | None
+    ) -> _Guard:
+        with contextlib.ExitStack() as passed:
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            fds = [passed.enter_context(theirs).fileno()]
+            command = [sys.executable, "-S", "-E", "-I", str(GUARD), str(fds[0]), str(_raise_nofile())]
+            if keep is not None:
+                fds.append(passed.enter_context(open_door(keep)).fileno())
+                command[4] = str(KEEPER)
+                command += [str(fds[1]), str(keep.seconds)]
             process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec, a millisecond, once
                 command,
-                pass_fds=[fd],
+                pass_fds=fds,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in GUARD_ENV if name in os.environ},
             )
-        self = cls(process, ours, exited, gone)
+        self = cls(ours, exited, gone, process)
+        says = f"the guard that starts agents did not come up. Try: {' '.join(command[:5])}"
+        await self._come_up(says)
+        return self
+
+    @classmethod
+    async def attach(
+        cls, exited: Callable[[str, int], None], gone: Callable[[str], None], directory: Path
+    ) -> _Guard:
+        """Claim a keeper. `left` is what it hands over."""
+        _raise_nofile()
+        self = cls(knock(find_door(directory)), exited, gone)
+        self.send("claim")
+        await self._come_up(f"the agents that were kept in {directory} can't be taken over")
+        return self
+
+    async def _come_up(self, otherwise: str) -> None:
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                self.pid = int((await self._up)["pid"])
+                up = await self._up
+                self.pid, self.sentinel = up["pid"], up["sentinel"]
         except (TimeoutError, NotRunning) as exc:
-            says = f"the guard that starts agents did not come up. Try: {' '.join(command[:5])}"
-            raise NotRunning(says) from exc
+            raise NotRunning(f"{otherwise}: {exc}" if str(exc) else otherwise) from exc
         finally:
             if not self.pid:
                 self._lose("it did not come up")  # and a guard that is late finds nobody and ends
-        return self
 
-    async def spawn(self, key: str, spec: AgentSpec, fds: Sequence[int]) -> int:
-        """The pid of a new process. Takes `fds` over. When cancelled, it is killed as it comes up."""
+    async def spawn(self, key: str, spec: AgentSpec, ends: Ends, keeping: bool) -> int:
+        """The pid of a new process. Takes its ends over. When cancelled, it is killed as it comes up."""
         if self._closing or self._down.done():
-            _close(*fds)
+            close(*ends.theirs)
             raise NotRunning(f"{spec.id} was not started: {GONE}")
         answer = self._starting[key] = self._loop.create_future()
         asked = {"argv": list(spec.argv), "env": dict(spec.env), "cwd": spec.cwd, "pty": spec.pty}
-        self.send("spawn", fds, id=key, fds=len(fds), **asked)
+        doubles = ends.doubles() if keeping else []
+        if keeping:
+            logs = {"wire_log": str(spec.wire_log), "stderr_log": str(spec.stderr_log)}
+            asked |= {"kept": len(doubles), "since": ends.offset, **logs}
+        self.send("spawn", (*ends.theirs, *doubles), id=key, fds=len(ends.theirs), **asked)
         try:
             frame = await answer
         finally:
@@ -240,21 +330,19 @@ class _Guard:
         """Say goodbye and wait until everything is dead. The exits are still reported."""
         if not self._closing:
             self._closing = True
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_WR)
+            self.send("bye")
         await asyncio.wait((self._down,), timeout=STOP_TIMEOUT)
         if not self._down.done():
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.sentinel, signal.SIGKILL)
             self._lose("its guard did not end in time and was killed")
-        await asyncio.to_thread(self._bury)
+        if self._process is not None:
+            await asyncio.to_thread(_bury, self._process)
 
-    def _bury(self) -> None:
-        """The sentinel has nothing left to do when its guard is gone; never wait for it without end."""
-        try:
-            self.process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+    def leave(self) -> None:
+        """Close the socket without goodbye. Tells nobody."""
+        self._gone = lambda reason: None
+        self._lose("its owner left")
 
     def let_go(self) -> None:
         self._sock.close()
@@ -269,20 +357,29 @@ class _Guard:
                 return
             except OSError:  # nobody listens; the end of the socket will say so
                 sent = len(data)
-            _close(*fds)
+            close(*fds)
             self._outbox.popleft()
             if sent < len(data):
                 self._outbox.appendleft((data[sent:], ()))
         if self._sock.fileno() >= 0:
             self._loop.remove_writer(self._sock)
+        if self._closing:  # the goodbye is out
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
 
     def _read(self) -> None:
         try:
-            data = self._sock.recv(CHUNK)
+            data, fds, flags, _ = socket.recv_fds(self._sock, CHUNK, FDS_AT_ONCE, CLOEXEC)
         except BlockingIOError:
             return
         except ConnectionError:
-            data = b""
+            data, fds, flags = b"", [], 0
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self._fds += fds
+        if flags & socket.MSG_CTRUNC:
+            self._lose("no file descriptors are left; see `ulimit -n`")
+            return
         *lines, self._inbox = (self._inbox + data).split(b"\n")
         for line in lines:
             self._take(json.loads(line))
@@ -294,6 +391,13 @@ class _Guard:
             self._exited(frame["id"], frame["code"])
         elif frame["frame"] == "up":
             self._up.set_result(frame)
+        elif frame["frame"] == "kept":
+            fds, self._fds = self._fds[: frame["fds"]], self._fds[frame["fds"] :]
+            self.left.append((frame, fds))
+        elif frame["frame"] == "here":
+            pass  # what a caller is told who only looks
+        elif not self._up.done():
+            self._up.set_exception(NotRunning(frame["why"]))
         elif (answer := self._starting.get(frame["id"])) is not None and not answer.done():
             answer.set_result(frame)
         elif frame["frame"] == "spawned":  # nobody waits for it any more
@@ -306,13 +410,23 @@ class _Guard:
         self._loop.remove_writer(self._sock)
         self._sock.close()
         for _, fds in self._outbox:
-            _close(*fds)
+            close(*fds)
         self._outbox.clear()
+        close(*self._fds, *(fd for _, fds in self.left for fd in fds))
         self._down.set_result(None)
         for answer in (self._up, *self._starting.values()):
             if not answer.done():
                 answer.set_exception(NotRunning(f"the agent was not started: {reason}"))
         self._gone(reason)
+
+
+def _bury(process: subprocess.Popen[bytes]) -> None:
+    """The sentinel has nothing left to do when its guard is gone; never wait for it without end."""
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 GONE = "the guard that keeps the agents is gone and they are with it; close this manager and make a new one"
@@ -336,81 +450,6 @@ def _refusal(spec: AgentSpec, number: int, why: str) -> HarnessError:
     return HarnessError(f"{spec.id}: cannot run {program!r}: {says}. Try it in a terminal")
 
 
-@dataclass(slots=True)
-class _Ends:
-    """The descriptors of one process: ours, its wire log, and those that it gets."""
-
-    inp: int
-    out: int
-    log: int
-    offset: int
-    """Where in the log its output begins."""
-    theirs: list[int]
-    pty: bool
-    terminal: str = ""
-    """Path of the agent's side of its terminal."""
-
-
-def _open_ends(spec: AgentSpec) -> _Ends:
-    with contextlib.ExitStack() as undo:
-
-        def ours(*fds: int) -> tuple[int, ...]:
-            undo.callback(_close, *fds)
-            return fds
-
-        try:
-            [log] = ours(_open_log(spec.wire_log))
-            if spec.pty:
-                out, slave = ours(*os.openpty())
-                [inp] = ours(os.dup(out))
-                tty.setraw(slave)
-                if spec.screen:
-                    _for_people(slave, spec.screen)
-                theirs = [slave]
-            else:
-                their_in, inp = ours(*os.pipe())
-                out, their_out = ours(*os.pipe())
-                theirs = [their_in, their_out, *ours(_open_log(spec.stderr_log))]
-        except OSError as exc:
-            if exc.errno in (errno.EMFILE, errno.ENFILE):
-                raise _no_descriptors(spec) from exc
-            raise HarnessError(f"{spec.id}: cannot be started: {exc}. Mend that and spawn it again") from exc
-        # The system gives the lowest free number: a high one says that the table is nearly full.
-        if max(inp, out, log, *theirs) >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FDS_KEPT:
-            raise _no_descriptors(spec)
-        os.set_blocking(inp, False)
-        os.set_blocking(out, False)
-        terminal = os.ttyname(theirs[0]) if spec.pty else ""
-        undo.pop_all()
-        return _Ends(inp, out, log, os.fstat(log).st_size, theirs, spec.pty, terminal)
-
-
-def _for_people(terminal: int, size: tuple[int, int]) -> None:
-    """What a program finds that expects a person: a size, line ends, Ctrl-C; no echo, lines of any length."""
-    modes = termios.tcgetattr(terminal)
-    modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
-    modes[tty.LFLAG] |= termios.ISIG
-    termios.tcsetattr(terminal, termios.TCSANOW, modes)
-    termios.tcsetwinsize(terminal, size)
-
-
-def _no_descriptors(spec: AgentSpec) -> HarnessError:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return HarnessError(
-        f"{spec.id}: no file descriptors are left: this process may open {soft} (hard limit {hard}) and an "
-        f"agent takes 3. Stop some agents, or start Jupyter under a higher `ulimit -n`"
-    )
-
-
-def _open_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-
-def _close(*fds: int) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
 @cache
 def _raise_nofile() -> int:
     """Raise our soft limit of open files to the hard one; the old one is for the agents."""
@@ -418,202 +457,6 @@ def _raise_nofile() -> int:
     with contextlib.suppress(ValueError, OSError):  # macOS calls its hard limit infinite and refuses it
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return soft
-
-
-class _Wire:
-    """Our ends of one process: output to the log and then to the watcher, input without ever blocking."""
-
-    def __init__(self, ends: _Ends, watcher: Watcher, forget: Callable[[], object]) -> None:
-        self._ends, self._watcher, self._forget = ends, watcher, forget
-        self._loop = asyncio.get_running_loop()
-        self._open = True
-        self._started = self._reading = self._eof = self._ending = False
-        self._held = b""
-        """Read from the process and not yet in the log."""
-        self._pending = bytearray()
-        """To be written when the process reads again."""
-        self._code: int | None = None
-        self._lost = ""
-        self._last_call: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """The process runs: read. What became of it meanwhile is told after the caller has its handle."""
-        self._started = True
-        self.resume()
-        if self._lost:
-            self._loop.call_soon(self.lost, self._lost)
-
-    # output
-
-    def pause(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._ends.out)
-
-    def resume(self) -> None:
-        if self._reading or self._eof or not self._open:
-            return
-        held, self._held = self._held, b""
-        if held and not self._keep(held):
-            return
-        self._reading = True
-        self._loop.add_reader(self._ends.out, self._read)
-        self._settle()
-
-    def _read(self) -> None:
-        for _ in range(READS):
-            if not self._reading:
-                return
-            try:
-                data = os.read(self._ends.out, CHUNK)
-            except BlockingIOError:
-                return
-            except OSError:  # EIO: the last one closed its side of the terminal
-                data = b""
-            if not data:
-                self.pause()
-                self._eof = True
-                self._settle()
-                return
-            if not self._keep(data) or len(data) < CHUNK:
-                return
-
-    def _keep(self, data: bytes) -> bool:
-        """Append to the log, then tell as much as is in it. False: the log is stuck, the rest is held."""
-        done, offset, error = 0, self._ends.offset, None
-        try:
-            while done < len(data):
-                done += os.write(self._ends.log, data[done:] if done else data)
-        except OSError as exc:
-            error = exc
-        self._ends.offset += done
-        if error is not None:
-            self.pause()
-            self._held = data[done:]
-        if done:
-            self._watcher.on_data(data[:done], offset)
-        if error is not None:
-            self._watcher.on_stuck(error)
-        return error is None
-
-    # input
-
-    def write(self, data: bytes) -> None:
-        if self._ending or not self._open:
-            return
-        if not self._pending:
-            try:
-                sent = os.write(self._ends.inp, data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:  # EPIPE: it reads no more; its exit will be told
-                self._close_input()
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
-            self._loop.add_writer(self._ends.inp, self._write)
-        self._pending += data
-
-    def unread(self) -> int:
-        """What waits here and in the terminal. Opened for the look alone: held open, it would never end."""
-        if not self._open or not self._ends.terminal:
-            return 0
-        try:
-            theirs = os.open(self._ends.terminal, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
-        except OSError:  # it is gone; its end will be told
-            return 0
-        try:
-            waiting = fcntl.ioctl(theirs, termios.FIONREAD, bytes(4))
-        finally:
-            _close(theirs)
-        return len(self._pending) + int.from_bytes(waiting, sys.byteorder)
-
-    def close_input(self) -> None:
-        if self._ends.pty:
-            self.write(b"\x04")  # what a terminal knows as the end
-        if not self._ending and self._open:
-            self._ending = True
-            if not self._pending:
-                self._close_input()
-
-    def _write(self) -> None:
-        try:
-            del self._pending[: os.write(self._ends.inp, self._pending)]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._pending.clear()
-            self._ending = True
-        if not self._pending:
-            self._loop.remove_writer(self._ends.inp)
-            if self._ending:
-                self._close_input()
-
-    def _close_input(self) -> None:
-        self._ending = True
-        if self._ends.inp >= 0:
-            self._loop.remove_writer(self._ends.inp)
-            self._pending.clear()
-            _close(self._ends.inp)
-            self._ends.inp = -1
-
-    # end
-
-    def exited(self, code: int) -> None:
-        self._code = code
-        self._settle()
-
-    def lost(self, reason: str) -> None:
-        if not self._started:
-            self._lost = reason
-            return
-        self.resume()
-        self._read()
-        if not self._open:
-            return
-        self.shut()
-        if self._code is None:
-            self._watcher.on_lost(reason)
-        else:
-            self._watcher.on_exit(self._code)
-
-    def _settle(self) -> None:
-        """Tell the exit when all output is told, or when only a stranger could add to it.
-
-        The process, its group and its daemons are dead by now. A pipe that stays open
-        longer than `LAST_WORDS` is held by somebody who is not ours to wait for. While
-        reading is paused the exit waits, since there may be output to read.
-        """
-        if self._code is None or not self._open or not self._started:
-            return
-        if self._eof:
-            self.shut()
-            self._watcher.on_exit(self._code)
-        elif self._reading and self._last_call is None:
-            self._last_call = self._loop.call_later(LAST_WORDS, self._stop_waiting)
-
-    def _stop_waiting(self) -> None:
-        self._last_call = None
-        self._read()
-        if self._reading:
-            self._eof = True
-            self._settle()
-
-    def shut(self) -> None:
-        """Close everything; nothing more is told by itself."""
-        if self._open:
-            self.pause()
-            self._close_input()
-            if self._last_call is not None:
-                self._last_call.cancel()
-            _close(self._ends.out, self._ends.log)
-            self._open = False
-            self._forget()
-
-    def let_go(self) -> None:
-        """Close our ends in a forked child. The loop's table is shared with the parent and stays as it is."""
-        _close(*(fd for fd in (self._ends.inp, self._ends.out, self._ends.log) if fd >= 0))
 
 
 # a question to a program

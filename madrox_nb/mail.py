@@ -439,6 +439,14 @@ class Mail:
             if not ticket.close(AgentGone(never, state, event.reason)):
                 self._leave(ticket)
 
+    def take_up(self, ticket: Ticket) -> None:
+        """A question goes on that another kernel took. Nobody here waits for it, so its answer is left."""
+        ticket.leave = True
+        if ticket.turn:
+            self._running[ticket.turn] = ticket
+        else:
+            self._queued[ticket.message] = ticket
+
     def give_back(self, ticket: Ticket) -> None:
         """Who waited for this answer can't take it: leave it, if it has come."""
         if isinstance(ticket.end, Entry):

@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from . import __version__, library
 from .approvals import Requests
+from .comeback import come_back, follow
 from .config import Settings
 from .errors import (
     AgentBusy,
@@ -56,8 +57,10 @@ from .events import (
 from .folds import Approval, Approvals, Costs, Inboxes
 from .harness import Ask, Features, Permissions, Steered, Withdraw
 from .idleness import Idleness
+from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
+from .nodes import Kept
 from .orphans import end_orphans
 from .prices import Price, preload, priced
 from .processes import Processes
@@ -65,6 +68,7 @@ from .redact import Redactor
 from .rules import LADDER, checked_name, covers, inherited
 from .runner import Runner
 from .signals import Signals, Watcher
+from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree, spawn_line
 from .workspace import copy_workspace, prepare_home
@@ -94,19 +98,25 @@ class Manager:
         environ: Mapping[str, str] | None = None,
         mcp_url: Callable[[], Awaitable[str]] | None = None,
         attended: Callable[[], bool] = lambda: False,
+        run: str = "",
     ) -> None:
         """`mcp_url` gives the address where agents find their tools, starting the server if needed;
-        `attended` says whether somebody is there to answer, where the settings don't."""
+        `attended` says whether somebody is there to answer, where the settings don't.
+
+        With `run`, a run goes on whose kernel died and whose agents are kept.
+        """
         self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
-        self.tokens, self.redactor = Tokens(), Redactor()
+        self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}"[:-3] + f"-{os.getpid()}"
+        kept = settings.on_kernel_death != "kill"
+        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
+        self.redactor = Redactor()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
-        self.run = f"{clock():%Y%m%dT%H%M%S.%f}"[:-3] + f"-{os.getpid()}"
         self.recovered: list[str] = []
         """Runs whose kernel went away and which were closed when this one opened."""
         self.processes = Processes(
@@ -127,7 +137,10 @@ class Manager:
     # the run
 
     async def open(self) -> Manager:
-        """Open the run: its home, its ledger, and what an earlier kernel left behind."""
+        """Open the run: its home, its ledger, and what an earlier kernel left behind.
+
+        Raises `NotRunning` for a run that should go on and is not kept any more.
+        """
         settings = self.settings
         try:
             prepare_home(settings.home)
@@ -143,10 +156,47 @@ class Manager:
         if self.recovered and (orphans := await asyncio.to_thread(end_orphans, self.recovered)):
             log.warning("ended %d processes that an earlier kernel left behind: %s", len(orphans), orphans)
         expire(settings.logs, today=self._clock().date(), days=settings.retention_days)
-        self.ledger = Ledger(settings.logs, self.run, clock=self._clock)
+        kept = await self.processes.reopen() if self._goes_on else []
+        try:
+            self.ledger = Ledger(settings.logs, self.run, clock=self._clock)
+        except BaseException:
+            self.processes.leave()
+            raise
         self._open = True
-        self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
+        if self._goes_on:
+            self._go_on(kept)
+        else:
+            self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         return self
+
+    def _go_on(self, kept: list[Kept]) -> None:
+        """Be what the dead kernel was, and take in what the agents said meanwhile."""
+        entries = list(self.ledger)
+        for entry in entries:
+            self.tree.apply(entry)
+            self.inboxes.apply(entry)
+            self.costs.apply(entry)
+            self.approvals.apply(entry)
+        self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
+        self.tokens.restore()
+        for name, approvals in come_back(self, kept, entries).items():
+            for approval, ask in approvals.items():
+                self.requests.take_up(self.processes[name], approval, ask)
+        follow(self, kept)
+        for agent in self.tree.alive():
+            if agent.state == "idle":
+                self.idleness.begin(agent.name)
+
+    async def leave(self) -> None:
+        """Go, and leave the agents to whoever comes back to this run. Only where they are kept."""
+        if self._open:
+            self._open = False
+            self.mail.close()
+            self.idleness.close()
+            for task in tuple(self._tasks):
+                task.cancel()
+            self.processes.leave()
+            self.ledger.close()
 
     async def close(self, reason: str = "closed") -> None:
         """End every agent and the run. Idempotent."""

@@ -45,6 +45,22 @@ class Handle:
     """Names this start of the agent among all starts on its node."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A process that outlived its owner, and what is needed to go on with it."""
+
+    handle: Handle
+    wire_log: Path
+    stderr_log: Path
+    pty: bool
+    since: int
+    """Where in the wire log its output begins, in bytes."""
+    offset: int
+    """Where in the wire log its output goes on: all before that was read already."""
+    code: int | None
+    """It ended while nobody owned it; there may be last words to read. Negative for a signal."""
+
+
 class Watcher(Protocol):
     """Who follows one process. Called on the loop; may begin before `spawn` has returned."""
 
@@ -71,6 +87,9 @@ class NodeLink(Protocol):
         are no descriptors left) or `NotRunning` (the node is gone).
         """
 
+    def adopt(self, kept: Kept, watcher: Watcher) -> None:
+        """Go on with a process that this node got from a dead owner: read from it, at `kept.offset`."""
+
     def write(self, handle: Handle, data: bytes) -> None:
         """Write to its stdin. Never blocks; what the pipe won't take yet waits here."""
 
@@ -88,6 +107,12 @@ class NodeLink(Protocol):
 
     def kill(self, handle: Handle, sig: int, tree: bool = True) -> None:
         """Send a signal to the process, and with `tree` to all that it started and can be found."""
+
+    def leave(self) -> None:
+        """Go without goodbye, as if killed: what is kept waits for the next owner, all else is killed.
+
+        Tells nobody. What was written and not yet taken by a process is lost.
+        """
 
     async def close(self) -> None:
         """Kill every process and end the node. `on_exit` or `on_lost` comes for each."""

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from .config import Settings
 from .errors import HarnessError
-from .events import AgentStopped
-from .harness import Brief, Harness, Launch, Permissions
+from .events import AgentStopped, Entry
+from .evidence import find_brief, leave_brief, mark
+from .harness import Ask, Brief, Harness, Launch, Permissions
+from .keeping import Keep, place, seconds_of, write
 from .local import LocalLauncher
-from .nodes import AgentSpec, NodeLink
+from .nodes import AgentSpec, Kept, NodeLink
 from .runner import Core, Runner
 from .tokens import Tokens
 from .tree import Agent
@@ -52,6 +55,8 @@ class Processes:
         self._node: NodeLink | None = None
         self._node_lock = asyncio.Lock()
         self._paused = False
+        seconds = seconds_of(settings.on_kernel_death)
+        self._keep = Keep(place(settings.logs, run), seconds) if seconds else None
 
     def __getitem__(self, name: str) -> Runner:
         """The running CLI of that agent. Raises `HarnessError` when it has none."""
@@ -111,6 +116,46 @@ class Processes:
             runner.ended = runner.ended or reason
             await asyncio.shield(asyncio.ensure_future(runner.stop(self._settings.stop_grace)))
 
+    async def reopen(self) -> list[Kept]:
+        """What a dead kernel left running in this run. Raises `NotRunning` when nobody keeps it any more."""
+        assert self._keep is not None
+        self._node, kept = await LocalLauncher(self._keep).reopen()
+        return kept
+
+    def adopt(self, agent: Agent, cls: type[Harness], kept: Kept, entries: Iterable[Entry]) -> dict[str, Ask]:
+        """Go on with an agent's process; returns its approvals that are still open. Then `follow` it.
+
+        Raises `HarnessError` when that can't be; the process is then still there.
+        """
+        assert self._node is not None
+        if not cls.features.structured:  # what a screen shows depends on when one looked
+            raise HarnessError(f"{agent.name} works at a terminal, which can't be taken over")
+        workspace = Path(agent.workspace)
+        self._files[agent.name] = self._settings.logs / "runs" / self._run / workspace.name
+        if self._workspaces.claim(agent.name) != workspace:  # another kernel has taken it meanwhile
+            self._workspaces.release(agent.name)
+        brief = find_brief(self.files(agent.name), self._environ)
+        runner = Runner(self._core, brief, cls(brief))
+        approvals = runner.recall(self._node, kept, entries)
+        self._runners[agent.name] = runner
+        return approvals
+
+    def follow(self, name: str, kept: Kept) -> None:
+        """Take in what an adopted process has said since, and read on."""
+        self._runners[name].follow(kept)
+
+    def drop(self, kept: Kept) -> None:
+        """End a process that nobody can go on with."""
+        assert self._node is not None
+        self._node.kill(kept.handle, signal.SIGKILL)
+        self._node.adopt(kept, _Deaf())
+
+    def leave(self) -> None:
+        """Go without goodbye: whoever lives is kept for the next kernel."""
+        if self._node is not None:
+            self._node.leave()
+        self._workspaces.close()
+
     async def end(self, name: str, reason: str, *, working: bool) -> None:
         """End the agent's process, if it has one: a working one is interrupted first."""
         runner = self._runners.get(name)
@@ -166,6 +211,9 @@ class Processes:
             brief = await self._brief(agent, cls, command, body)
             brief = replace(brief, resume=session, fork=bool(fork_of), fork_of=fork_of)
             codec = cls(brief)
+            if self._keep is not None:
+                leave_brief(brief)
+                mark(codec)
             launch = codec.launch()
             write_private(Path(brief.files), launch.files)
             if launch.copies:
@@ -196,6 +244,8 @@ class Processes:
         token = self._tokens.issue(agent.name)
         mcp = cls.features.mcp
         url = await self._mcp_url() if self._mcp_url and mcp else ""
+        if self._keep is not None and url:
+            write(self._keep.directory, mcp_url=url)  # there the agents will look for us
         said = instructions(
             agent=agent.name,
             role=agent.role,
@@ -247,7 +297,19 @@ class Processes:
     async def _local_node(self) -> NodeLink:
         async with self._node_lock:
             if self._node is None:
-                launcher = LocalLauncher()
+                launcher = LocalLauncher(self._keep)
                 [slot] = await launcher.acquire(1, {})
                 self._node = await launcher.open_node(slot)
             return self._node
+
+
+class _Deaf:
+    """Watches a process that is being ended and belongs to nobody."""
+
+    def on_data(self, data: bytes, offset: int) -> None: ...
+
+    def on_exit(self, code: int) -> None: ...
+
+    def on_lost(self, reason: str) -> None: ...
+
+    def on_stuck(self, error: OSError) -> None: ...

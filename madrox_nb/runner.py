@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from .adoption import Adoption, adopt
 from .errors import HarnessError, HarnessExited, HarnessNotReady, IllegalEvent, MadroxError
 from .events import (
     AgentReady,
     AgentStopped,
     AgentSuspended,
+    Entry,
     Event,
     HarnessNoise,
     Outcome,
@@ -26,8 +28,9 @@ from .events import (
     UsageReported,
     Verdict,
 )
+from .evidence import find_marks, mark
 from .harness import Ask, Brief, Harness, Item, Steered, Unreadable, Withdraw, Write
-from .nodes import AgentSpec, NodeLink
+from .nodes import AgentSpec, Kept, NodeLink
 from .screen import Pty
 from .transport import Line, Pipe, size, tail
 
@@ -93,6 +96,8 @@ class Runner:
         self._said: list[str] = []
         self._words_log, self._words_from = self.stderr_log, 0
         self._given_up = False
+        self._adoption: Adoption
+        self._left: Iterator[Line]
         self._early: list[str] = []
         """Answers to what the CLI said before its start was confirmed."""
 
@@ -134,6 +139,30 @@ class Runner:
             raise
         if self.error is not None:
             raise self.error
+
+    def recall(self, node: NodeLink, kept: Kept, entries: Iterable[Entry]) -> dict[str, Ask]:
+        """Come to where the dead kernel was with this process; returns the approvals that are still open.
+
+        Then `follow` it. Raises `HarnessError` when that can't be: end the process.
+        """
+        self._pipe, directory = Pipe.of(node, kept, self), Path(self.brief.files)
+        marks, self._left = find_marks(directory), self._pipe.recall(kept)
+        self._adoption = adopt(self.harness, self._left, marks, entries)
+        mark(self.harness, marks, self._adoption.read)
+        if self._adoption.ready:
+            self._ready.set_result(None)
+        return self._adoption.open
+
+    def follow(self, kept: Kept) -> None:
+        """Do what the dead kernel did not live to do, and read on."""
+        assert self._pipe is not None
+        for owed in self._adoption.owed:
+            self._write(owed.ask(self.harness))
+        for item in self._adoption.items:
+            self._take(item)
+        for line in self._left:
+            self.lines([line])
+        self._pipe.go_on(kept)
 
     async def _killed(self) -> None:
         """Kill it; returns when it is gone, however often that is cancelled and though nothing is read."""

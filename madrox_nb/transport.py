@@ -6,15 +6,17 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from .nodes import AgentSpec, Handle, NodeLink
+from .nodes import AgentSpec, Handle, Kept, NodeLink
 
 MAX_LINE = 32 * 1024 * 1024
 """Bytes of a line that is still assembled: one can hold an image or a long answer."""
+RECALLED = 1024 * 1024
+"""Bytes of a wire log that are read back at a time."""
 SHOWN = 2000
 """Characters told of a longer one; the rest is in the wire log."""
 LAST_GRACE = 5.0
@@ -71,6 +73,26 @@ class Pipe:
         pipe._handle = await node.spawn(spec, pipe)
         return pipe
 
+    @classmethod
+    def of(cls, node: NodeLink, kept: Kept, reader: Reader) -> Pipe:
+        """The wire to a process that outlived its owner. `recall` first, then `go_on`."""
+        pipe = cls(node, reader)
+        pipe._handle = kept.handle
+        return pipe
+
+    def recall(self, kept: Kept) -> Iterator[Line]:
+        """What it said before, from its wire log. The beginning of a last line waits for its end."""
+        left = kept.offset - kept.since
+        with kept.wire_log.open("rb") as log:
+            log.seek(kept.since)
+            while left and (data := log.read(min(left, RECALLED))):
+                yield from self._cut(data, kept.offset - left)
+                left -= len(data)
+
+    def go_on(self, kept: Kept) -> None:
+        """Read what it says from now on."""
+        self._node.adopt(kept, self)
+
     @property
     def pid(self) -> int:
         return self._handle.pid
@@ -114,14 +136,18 @@ class Pipe:
     # Watcher: called by the node
 
     def on_data(self, data: bytes, offset: int) -> None:
+        if lines := self._cut(data, offset):
+            self._reader.lines(lines)
+
+    def _cut(self, data: bytes, offset: int) -> list[Line]:
+        """The lines that `data` completes; a rest is held."""
         lines, start = [], 0
         while (end := data.find(b"\n", start)) >= 0:
             lines.append(self._line(data[start:end], offset + start))
             start = end + 1
         if start < len(data):
             self._hold(data[start:], offset + start)
-        if lines:
-            self._reader.lines(lines)
+        return lines
 
     def on_exit(self, code: int) -> None:
         self._tell_gone(code, f"was killed by signal {-code}" if code < 0 else f"exited with code {code}")

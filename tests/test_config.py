@@ -191,11 +191,6 @@ def test_rules_of_a_policy_keep_their_order(read):
     assert "Bash(git *) = allow, * = deny" == shown["value"]
 
 
-def test_the_seconds_for_which_agents_are_kept(read):
-    assert 0 == read().settings.kept_seconds
-    assert 90 == read({"on_kernel_death": "keep:90"}).settings.kept_seconds
-
-
 def test_tables_about_harnesses_are_merged_by_name_the_nearer_file_first(read):
     near = "[harness.claude]\nmodel = 'near'\n[acp.mine]\ncommand = ['x']"
     far = "[harness.claude]\nmodel = 'far'\n[harness.codex]\nmodel = 'far'\n[terminal.repl]\nready = '>'"

@@ -21,9 +21,9 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "fences folds harness prices redact rules tree views wording",
-    2: "config guard inventory ledger library local nodes offspring orphans portal profiles screen tokens "
-    "transport workspace",
-    3: "approvals idleness mail manager processes revival runner signals teams",
+    2: "config evidence guard inventory keeper keeping ledger library local nodes offspring orphans portal "
+    "profiles screen tokens transport wires workspace",
+    3: "adoption approvals comeback idleness mail manager processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands frames magics notebook rehearse replays run server "
     "testing tools values widgets",
 }
@@ -31,7 +31,7 @@ FLOOR = {module: floor for floor, modules in FLOORS.items() for module in module
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
 
 PACKAGES = {"", "harness", "rehearse"}
-ALONE = {"guard", "rehearse"}
+ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
 DOORS = {"guard", "local"}
 """They start processes."""
@@ -182,12 +182,12 @@ def ledger(module, source):
 
 
 def alone(module, source):
-    """guard and rehearse know only the standard library."""
+    """guard, keeper and rehearse know only the standard library, and each other."""
     if room(module) not in ALONE:
         return
     for top, inside, line in imports(module, parsed(source)):
-        ours = top == "madrox_nb" and inside == room(module)
-        if not ours and top not in sys.stdlib_module_names and top != room(module):
+        ours = top == "madrox_nb" and inside in ALONE
+        if not ours and top not in sys.stdlib_module_names and top not in ALONE:
             yield f"{module}:{line} runs alone and imports {top}{inside and '.' + inside}"
 
 
@@ -333,6 +333,8 @@ def test_a_broken_law_is_named(law, module, source, named):
         (processes, "harness.claude", "self.brief.fork"),
         (ledger, "manager", "class Manager:\n    def record(self):\n        self.ledger.append(e, l)"),
         (ledger, "mail", "waiters.append(x)"),
+        (alone, "keeper", "from .guard import Guard"),
+        (alone, "keeper", "from guard import Guard"),
         (alone, "rehearse.turn", "from .client import Client\nfrom . import VERSION"),
         (alone, "rehearse.__main__", "from rehearse.turn import Agent"),
         (alone, "manager", "import psutil"),

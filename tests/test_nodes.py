@@ -9,14 +9,13 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from rogues import Ear, family, local_node, marker, on_loop, rogue, spec, survivors
+from rogues import Ear, family, little_room, local_node, marker, on_loop, rogue, spec, survivors
 
-from madrox_nb import local
+from madrox_nb import local, wires
 from madrox_nb.errors import HarnessError, HarnessNotFound, NotRunning
 from madrox_nb.local import LocalLauncher, LocalNode
 from madrox_nb.nodes import FewestAgents, NodeState, Wait
@@ -121,17 +120,6 @@ async def test_an_agent_whose_log_has_no_room_waits_and_loses_nothing(tmp_path: 
         assert 0 == await ear.end()
     assert 1_000_000 == len(ear.heard)
     assert ear.heard == (tmp_path / "alice.wire.log").read_bytes()
-
-
-@contextlib.contextmanager
-def little_room(size: int) -> Iterator[None]:
-    """Files of this process cannot grow beyond `size` bytes: a full disk for one test."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @on_loop
@@ -263,7 +251,7 @@ async def test_too_few_descriptors_are_said_before_anything_is_started(tmp_path:
     async with local_node() as node:
         open_before = open_files()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + local.FDS_KEPT, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + wires.FDS_KEPT, hard))
         try:
             with pytest.raises(HarnessError, match=r"no file descriptors are left.*ulimit -n"):
                 await node.spawn(spec(tmp_path, "true"), Ear())

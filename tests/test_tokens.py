@@ -47,6 +47,32 @@ def test_tokens_are_hard_to_guess_fit_a_header_and_are_redacted():
     assert "{secret:token}" == Redactor().text(token)
 
 
+def test_a_kernel_that_comes_back_knows_its_agents_by_the_hashes_that_were_left(tmp_path):
+    file = tmp_path / "run" / "tokens.json"
+    before = Tokens(file)
+    alice, bob, person = before.issue("alice"), before.issue("bob"), "mdx_person"
+    before.accept(person, "you")
+    before.revoke("bob")
+    after = Tokens(file)
+
+    assert after.who(alice) is None
+    after.restore()
+    assert ("alice", None, None) == (after.who(alice), after.who(bob), after.who(person))
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert 0o700 == file.parent.stat().st_mode & 0o777
+    assert alice not in file.read_text()
+    assert [file] == list(file.parent.iterdir())
+
+
+def test_a_run_that_keeps_nobody_leaves_no_tokens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tokens = Tokens()
+    tokens.issue("alice")
+    tokens.restore()
+
+    assert [] == list(tmp_path.iterdir())
+
+
 # the person's own
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,17 @@ async def local_node() -> AsyncIterator[LocalNode]:
         yield node
     finally:
         await node.close()
+
+
+@contextmanager
+def little_room(size: int) -> Iterator[None]:
+    """Files of this process cannot grow beyond `size` bytes: a full disk for one test."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def on_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
