@@ -49,6 +49,8 @@ def _run_for(settings: dict[str, Any]) -> Run:
         if _shared is not None and _shared.is_open and not settings:
             return _shared
         run = Run(**settings)
+        if run.went_on:
+            notice(f"went on with agents that outlived an earlier kernel: {', '.join(run.went_on)}")
         if _shared is None or not _shared.is_open:
             _shared = run
         return run

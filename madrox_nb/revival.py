@@ -41,7 +41,8 @@ class Return:
 
     agent: str
     how: str
-    """`session`, `fresh` (it had said nothing yet), `suspended`, or empty when it did not."""
+    """`process` (it had outlived its kernel), `session`, `fresh` (it had said nothing yet), `suspended`,
+    `woken` (it was only suspended), or empty when it did not."""
     why: str = ""
     """Why not; or what the person should know all the same."""
 

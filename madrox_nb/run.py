@@ -19,13 +19,15 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 
-from . import config, views
+from . import config, keeping, views
+from .config import Settings
 from .display import Live, Waiting, attended
 from .errands import Errands
-from .errors import NotRunning
+from .errors import LedgerInUse, MadroxError, NotRunning
 from .events import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -40,6 +42,7 @@ from .events import (
     UsageReported,
 )
 from .folds import Usage, usage_of
+from .keeping import kept_runs, place
 from .ledger import utc_now
 from .mail import Ticket
 from .manager import Manager
@@ -55,6 +58,8 @@ from .views import Picture, Row
 if TYPE_CHECKING:
     from .frames import Frames
     from .widgets import TreeWidget
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -213,44 +218,76 @@ class Run:
         self._log = _LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
-        self.manager = Manager(chosen, mcp_url=self.url, attended=attended)
+        self.went_on: tuple[str, ...] = ()
+        """The agents that outlived an earlier kernel, with their processes."""
         try:
-            self.portal.call(self._open)
+            self._begin(chosen)
         except BaseException:
             self._log.close()
             self.portal.stop()
             raise
         _open.add(self)
 
+    def _begin(self, chosen: Settings) -> None:
+        """Go on with the newest run whose agents outlived their kernel, else begin one."""
+        runs = [] if chosen.on_kernel_death == "kill" else list(kept_runs(chosen.logs))
+        for run in (*reversed(runs), ""):
+            self.manager = Manager(chosen, mcp_url=self.url, attended=attended, run=run)
+            try:
+                self.portal.call(self._open)
+                break
+            except (NotRunning, LedgerInUse):  # another kernel was faster, or its time was over
+                if not run:
+                    raise
+
     async def _open(self) -> None:
-        await self.manager.open()
-        chosen = self.config.settings
+        manager, chosen = self.manager, self.config.settings
+        known = urlsplit(str(keeping.read(place(chosen.logs, manager.run)).get("mcp_url", "")))
         self.token_file = chosen.home / "token"
-        self.server = Server(self.manager, chosen.host, chosen.port, kept(self.token_file))
-        self.manager.ledger.listen(self._apply)
+        self.server = Server(manager, chosen.host, known.port or chosen.port, kept(self.token_file))
+        await manager.open()
+        self.went_on = tuple(agent.name for agent in manager.tree.alive())
+        for entry in manager.ledger if self.went_on else ():
+            self._apply(entry)
+        if known.port:
+            await self._meet_again(known.geturl())
+        manager.ledger.listen(self._apply)
         self.manager.ledger.listen(Errands(self.manager).heard)
         self.manager.watch(self._hear)
         self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
+
+    async def _meet_again(self, address: str) -> None:
+        """Listen where agents know us. Who can't find us there is told the new address when it wakes."""
+        self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
+        if await self.url() == address:
+            return
+        log.warning("agents know us at %s, and now we are at %s", address, self.server.url)
+        for agent in self.manager.tree.alive():
+            with contextlib.suppress(MadroxError):  # who works, or could not go on, stays as it is
+                await self.manager.suspend(agent.name, "to learn our new address")
 
     @property
     def is_open(self) -> bool:
         return not self._closed
 
-    def close(self) -> None:
-        """End every agent and the run. Idempotent; does nothing in a forked process."""
+    def close(self, *, leave: bool = False) -> None:
+        """End every agent and the run. Idempotent; does nothing in a forked process.
+
+        With `leave`, agents that may outlive this kernel are left to the next one.
+        """
         if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
         _open.discard(self)
         try:
-            self.portal.call(self._close)
+            self.portal.call(self._close, leave and self.config.settings.on_kernel_death != "kill")
         finally:
             self.portal.stop()
             self._log.close()
 
-    async def _close(self) -> None:
+    async def _close(self, leave: bool) -> None:
         try:
-            await self.manager.close()
+            await (self.manager.leave() if leave else self.manager.close())
         finally:
             await self.server.stop()
 
@@ -296,6 +333,8 @@ class Run:
             for name in here
         ]
         missing = tuple(name for name in names if name not in here)
+        if self.went_on and not names and not run:
+            return [Return(name, "process") for name in self.went_on if tree[name].alive]
         if missing or not names:
             told += await bring_back(self.manager, missing, run)
         return told
@@ -426,7 +465,7 @@ _open: set[Run] = set()
 
 def _close_all() -> None:
     for run in tuple(_open):
-        run.close()
+        run.close(leave=True)
 
 
 # atexit alone would be too late: executors are closed by then, and from 3.12 on no thread starts
