@@ -34,12 +34,16 @@ check: $(READY)  ## format, lint and types
 bench: $(READY)  ## the measurements, as ratios taken in one run
 	$(BIN)/python bench/run.py
 
-clis: $(CLIS)/.ready  ## install the pinned real CLIs and MCP clients that tests/real drives
+clis: $(CLIS)/.ready  ## install the pinned real CLIs and MCP clients that the tests drive
 
-$(CLIS)/.ready: tests/real/package.json tests/real/package-lock.json
+$(CLIS)/.ready: $(READY) tests/real/package.json tests/real/package-lock.json tests/real/programs.txt
 	mkdir -p $(CLIS)
 	cp tests/real/package.json tests/real/package-lock.json $(CLIS)/
 	npm ci --prefix $(CLIS) --ignore-scripts --no-fund --no-audit
+	while read -r program package; do \
+		$(BIN)/uv venv -q --clear --python $(BIN)/python $(CLIS)/$$program && \
+		$(BIN)/uv pip install -q --python $(CLIS)/$$program/bin/python $$package || exit 1; \
+	done < tests/real/programs.txt
 	touch $@
 
 widgets:  ## build the widgets into madrox_nb/static, after their own tests

@@ -399,7 +399,9 @@ def test_a_python_runs_code_whole_and_keeps_its_state(
 
 def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, chat: Chat) -> None:
     """Only what the program may know: a home of its own and the stub. Skips when it is absent."""
-    found = shutil.which(program) or groups.absent("terminals", program, PROVIDES[program])
+    found = str(groups.CLIS.parent / program / "bin" / program)
+    if not Path(found).exists():
+        groups.absent("terminals", f"the real {program}", "make clis")
     for name in ("HOME", "LLM_USER_PATH"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setenv(f"MADROX_{program.upper()}_BIN", found)
@@ -408,10 +410,6 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, chat:
     (tmp_path / "extra-openai-models.yaml").write_text(
         f"- model_id: stub\n  model_name: stub\n  api_base: {chat.url}\n"
     )
-
-
-PROVIDES = {"llm": "pip install llm", "aider": "pip install aider-chat, in an environment of its own"}
-"""They are looked for on PATH, so they may live in environments of their own."""
 
 
 @pytest.mark.slow
