@@ -80,6 +80,29 @@ def many(turn: str) -> None:
     end(turn, " ".join(sorted(f"{m['request']}:{m['decision']}" for m in heard)))
 
 
+def babbles(turn: str) -> None:
+    """100 MB in well-formed pieces of an answer, and a tenth as much that is none."""
+    piece = json.dumps({"type": "delta", "turn": turn, "text": "b" * 950}).encode() + b"\n"
+    for _ in range(1000):
+        os.write(1, piece * 100)
+        os.write(1, b"chatter\n" * 1000)
+    end(turn, "enough")
+
+
+def newer(turn: str) -> None:
+    """A later version: kinds and fields that nobody here has heard of."""
+    say("thought", turn=turn, text="hm")
+    say("said", turn=turn, text="new", mood="bright", parts=[{"kind": "text"}])
+    say("quota", left=0.5, nested={"turn": "someone.else"})
+    say("usage", turn=turn, input_tokens=7, output_tokens=3, carbon_grams=0.1)
+    end(turn, "new")
+
+
+def older(turn: str) -> None:
+    """An earlier version: it tells of no pieces and of no usage."""
+    end(turn, "old")
+
+
 def deaf(turn: str) -> None:
     """Ignores interrupts, and everything else, for good."""
     while True:
@@ -91,7 +114,11 @@ def echo(turn: str) -> None:
 
 
 ACTS = {
-    f.__name__: f for f in (nonsense, long, endless, dies, twice, halves, secret, child, asks, many, deaf)
+    f.__name__: f
+    for f in (
+        *(nonsense, long, endless, dies, twice, halves, secret, child, asks, many),
+        *(babbles, newer, older, deaf),
+    )
 }
 
 
