@@ -177,7 +177,7 @@ def test_without_any_cli_a_spawn_says_that_no_model_is_thinking(tmp_path: Path) 
         said = cell.run("from madrox_nb import Madrox; m = Madrox(port=0); lead = m.spawn('lead')")
         cell.run("m.close()")
 
-    notice = "no agent CLI was found (claude): lead is a rehearsal; no model is thinking"
+    notice = "no agent CLI was found (claude, codex): lead is a rehearsal; no model is thinking"
     assert [notice] == [m["content"]["data"]["text/plain"] for m in said if m["msg_type"] == "display_data"]
 
 
