@@ -1,11 +1,11 @@
 """How Codex is started and its thread opened: flags, permissions, our server.
 
 Under the policy `untrusted` it asks about every command and every edit, however harmless. A
-command that was allowed runs in a sandbox first and, when that is seen to stop it, again
-without. So the sandbox is read-only where anybody is asked: in a writable one the effects of
-such a command would happen twice. It also confines what is said to a running program, about
-which Codex does not ask. What a command needs beyond it (the net, errors that it hides) its
-model requests by name, and that is asked about too.
+command that was allowed runs in a sandbox first; only when that stops it within its first
+tenth of a second, it runs again without. So the sandbox is read-only where anybody is asked:
+in a writable one the effects of such a command would happen twice. It also confines what is
+said to a running program, about which Codex does not ask. What a command needs beyond it, to
+write late or to reach the net, its model requests by name, and that is asked about too.
 
 What the person's own rules allow (`rules/` beside config.toml) passes unasked, as everywhere
 in Codex: its server has no switch for that.

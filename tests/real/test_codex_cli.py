@@ -405,25 +405,26 @@ async def test_a_command_is_asked_about_and_not_run_when_denied(codex_agent, mod
 
 
 @pytest.mark.parametrize("permissions", ["ask", "edits"])
-async def test_an_allowed_command_runs_though_the_sandbox_would_not_let_it_and_just_once(
+async def test_an_allowed_command_that_said_why_it_wants_out_of_the_sandbox_runs_once(
     codex_agent, tmp_path, permissions
 ):
+    wider = {"sandbox_permissions": "require_escalated", "justification": "it writes"}
     async with codex_agent(permissions=permissions) as lead:
-        asked = await ask(lead, shell(f"echo ran >> {tmp_path}/outside"))
+        asked = await ask(lead, shell(f"sleep 0.3; echo ran >> {tmp_path}/outside", **wider))
         await decide(lead, asked, "allow")
 
+    assert "it writes" == asked.input["reason"]
     assert "ran\n" == (tmp_path / "outside").read_text()
     assert [True] == [returned.ok for returned in lead.of(ToolReturned)]
 
 
-async def test_a_command_that_wants_out_of_the_sandbox_says_why(codex_agent, tmp_path):
-    wider = {"sandbox_permissions": "require_escalated", "justification": "it writes"}
+async def test_an_allowed_command_that_said_nothing_of_it_stays_in_the_sandbox(codex_agent, tmp_path):
+    """Codex runs it again without only when it is stopped at once, which a busy machine can miss."""
     async with codex_agent(permissions="ask") as lead:
-        asked = await ask(lead, shell(f"touch {tmp_path}/outside; true", **wider))
-        await decide(lead, asked, "allow")
+        await decide(lead, await ask(lead, shell(f"sleep 0.5; echo ran >> {tmp_path}/outside")), "allow")
 
-    assert "it writes" == asked.input["reason"]
-    assert (tmp_path / "outside").exists()
+    assert not (tmp_path / "outside").exists()
+    assert [False] == [returned.ok for returned in lead.of(ToolReturned)]
 
 
 async def test_what_is_said_to_a_running_program_stays_in_the_sandbox(codex_agent, model, tmp_path):
