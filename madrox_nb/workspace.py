@@ -19,7 +19,10 @@ from .errors import BadInput
 
 IGNORE_ALL = "*\n"
 SENSITIVE = frozenset(
-    {".git", ".claude", ".mcp.json", ".gemini", ".opencode", "opencode.json", "opencode.jsonc"}
+    {
+        *(".git", ".claude", ".mcp.json", ".codex", ".agents"),
+        *(".gemini", ".opencode", "opencode.json", "opencode.jsonc"),
+    }
 )
 """What is written there is carried out by git or a CLI the next time somebody runs it."""
 

@@ -7,7 +7,7 @@ import os
 import groups  # noqa: F401 — reads MADROX_REQUIRE before it is cleaned away
 import pytest
 
-OURS = ("MADROX_", "ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE")
+OURS = ("MADROX_", "ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE", "CODEX_", "OPENAI_", "GEMINI_", "OPENCODE_")
 SEED = ("MAX_INSTANCES", "WORKSPACE_DIR", "LOG_DIR", "LOG_LEVEL")
 
 

@@ -66,7 +66,7 @@ def test_without_any_agent_cli_the_status_is_1_and_says_what_a_spawn_would_start
     status, said = examined(capsys)
 
     assert 1 == status
-    assert "%madrox spawn starts rehearsal: none of MADROX_HARNESSES (claude) is installed" in said
+    assert "%madrox spawn starts rehearsal: none of MADROX_HARNESSES (claude, codex) is installed" in said
 
 
 def test_a_cli_that_is_here_and_not_in_the_order_of_choice_is_named(
@@ -77,7 +77,7 @@ def test_a_cli_that_is_here_and_not_in_the_order_of_choice_is_named(
     status, said = examined(capsys)
 
     assert 1 == status
-    assert "(claude) is installed; name what is, as in MADROX_HARNESSES=stranger\n" in said
+    assert "(claude, codex) is installed; name what is, as in MADROX_HARNESSES=stranger\n" in said
 
 
 def test_with_the_cli_that_a_spawn_would_choose_the_status_is_0(

@@ -91,7 +91,11 @@ async def taken_over(place: Path) -> AsyncIterator[tuple[LocalNode, dict[str, Ke
 
 
 def alive(pids: list[int]) -> list[psutil.Process]:
-    return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may go at any moment
+            found.append(psutil.Process(pid))
+    return found
 
 
 def open_files() -> list[str]:
