@@ -84,11 +84,11 @@ async def many() -> None:
     me = psutil.Process()
 
     async def story(m: Manager) -> None:
-        await m.spawn("first", harness="repl")
+        await m.spawn("first", harness="repl", permissions="all")
         await m.send("first", "warm")
         memory, fds, threads = me.memory_info().rss, me.num_fds(), me.num_threads()
         begun = time.perf_counter()
-        await asyncio.gather(*(m.spawn(f"a{n}", harness="repl") for n in range(AGENTS)))
+        await asyncio.gather(*(m.spawn(f"a{n}", harness="repl", permissions="all") for n in range(AGENTS)))
         spawned = time.perf_counter() - begun
         row(f"{AGENTS} agents at terminals, spawned and ready", f"{spawned:.2f} s")
         begun, cpu = time.perf_counter(), time.process_time()
@@ -112,7 +112,7 @@ async def deaths() -> None:
     """20 programs that die at once."""
 
     async def story(m: Manager) -> None:
-        await asyncio.gather(*(m.spawn(f"a{n}", harness="repl") for n in range(20)))
+        await asyncio.gather(*(m.spawn(f"a{n}", harness="repl", permissions="all") for n in range(20)))
         stopped = asyncio.Event()
         left = 20
 
@@ -140,7 +140,7 @@ async def flood() -> None:
 
     async def story(m: Manager) -> None:
         for name in ("loud", "quiet"):
-            await m.spawn(name, harness="repl")
+            await m.spawn(name, harness="repl", permissions="all")
         await m.send("quiet", "warm")
         memory, peak, trips = me.memory_info().rss, 0, []
         turn = asyncio.ensure_future(m.send("loud", "flood 100"))
@@ -167,7 +167,7 @@ async def painted() -> None:
     me = psutil.Process()
 
     async def story(m: Manager) -> None:
-        await m.spawn("loud", harness="painted")
+        await m.spawn("loud", harness="painted", permissions="all")
         memory = me.memory_info().rss
         begun = time.perf_counter()
         with Stall() as stall:
@@ -185,7 +185,7 @@ async def events() -> None:
     bare = await bare_reader(2000)
 
     async def story(m: Manager) -> None:
-        await m.spawn("a", harness="repl")
+        await m.spawn("a", harness="repl", permissions="all")
         before = time.process_time()
         await m.send("a", "lines 200000")
         whole = 1e6 * (time.process_time() - before) / 200_000

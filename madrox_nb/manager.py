@@ -305,6 +305,7 @@ class Manager:
         permissions = self._permissions(permissions, parent, by)
         found = library.role(role)
         harness = harness or self.harnesses.choose(self.settings.harnesses)
+        self._check_guarded(harness, permissions)
         defaults = self.harnesses.defaults(harness)
         more = self.harnesses.options(harness, options or {}, "options")
         chosen = {**defaults.options, **more}
@@ -738,6 +739,14 @@ class Manager:
     def _check_open(self) -> None:
         if not self._open:
             raise NotRunning("this madrox is closed; open a new one with Madrox()")
+
+    def _check_guarded(self, harness: str, permissions: Permissions) -> None:
+        """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
+        if self.harnesses[harness].unguarded and permissions != "all":
+            raise Forbidden(
+                f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
+                f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
+            )
 
     def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
         """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""

@@ -39,7 +39,7 @@ def told(home: Path, story: STORY, harness: str, **settings: Any) -> None:
     model = settings.pop("model", None)
 
     async def with_lead(m: Manager) -> None:
-        await m.spawn("lead", harness=harness, model=model)
+        await m.spawn("lead", harness=harness, model=model, permissions="all")
         await story(m)
 
     terminals.lend_shipped()
@@ -442,7 +442,7 @@ def test_aider_chats_and_keeps_what_was_said_over_an_interrupt(
         stubbed(tmp_path, monkeypatch, "aider", chat)
 
         async def story(m: Manager) -> None:
-            await m.spawn("lead", harness="aider", model="openai/stub")
+            await m.spawn("lead", harness="aider", model="openai/stub", permissions="all")
             assert FENCE == (await m.send("lead", "FENCE one")).text
             text = "FENCE two\n\nlines, > and\n> quotes"
             assert FENCE == (await m.send("lead", text)).text

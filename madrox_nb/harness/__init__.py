@@ -184,6 +184,8 @@ class Harness(ABC):
     """Settings of this CLI alone that a spawn can give: name → what it means."""
     version_args: ClassVar[tuple[str, ...]] = ("--version",)
     """What makes the CLI print its version and end."""
+    unguarded: ClassVar[bool] = False
+    """It does what it is told and asks nobody, as a shell does: only an agent with `all` can be one."""
     tested: ClassVar[tuple[str, ...]] = ()
     """The versions of the CLI that its tests were run with."""
 

@@ -64,6 +64,10 @@ class Profile:
     args: Keys = ()
     provides: str = ""
     """How a person gets the program, one command."""
+    tested: Keys = ()
+    """Its versions that this profile was tried with."""
+    harmless: bool = False
+    """It has no tools: all that it does is speak."""
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """Name in the agent's private directory, {files}, → content."""
@@ -112,6 +116,11 @@ class Profile:
     """The keys that end a turn and keep what was said before. Empty: it knows none."""
     exit: str = ""
     """The keys that end the program."""
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether it does what it is told, and nothing holds it to an agent's permissions."""
+        return not (self.harmless or self.permissions)
 
     @property
     def tells(self) -> bool:

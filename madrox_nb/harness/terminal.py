@@ -69,6 +69,8 @@ class Terminal(Harness):
             "profile": profile,
             "features": Features(multi_turn=True, interrupt=bool(profile.interrupt)),
             "instructed": profile.tells,
+            "tested": profile.tested,
+            "unguarded": profile.unguarded,
             "__doc__": f"The state of one {profile.name} at a terminal.",
             "__module__": cls.__module__,
         }

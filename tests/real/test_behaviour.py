@@ -62,7 +62,7 @@ def madrox(
 
 @pytest.fixture
 def lead(madrox: Madrox, kind: Kind) -> AgentHandle:
-    return madrox.spawn("lead", harness=kind.name)
+    return madrox.spawn("lead", harness=kind.name, permissions=kind.permissions)
 
 
 def events(madrox: Madrox, *kinds: type[Event]) -> list[Any]:
@@ -253,7 +253,7 @@ def test_a_crash_in_mid_turn_is_a_named_failure_and_the_name_can_be_used_again(
 
     assert ("failed", "failed", True) == (reply.outcome, lead.state, stopped.failed)
     assert "was killed by signal 9" in reply.error
-    assert "idle" == madrox.spawn("lead", harness=kind.name).state
+    assert "idle" == madrox.spawn("lead", harness=kind.name, permissions=kind.permissions).state
 
 
 def test_a_program_that_is_not_there_is_named_with_how_to_get_it(
@@ -265,7 +265,7 @@ def test_a_program_that_is_not_there_is_named_with_how_to_get_it(
     monkeypatch.setenv(variable, "/nowhere/at-all")
     with Madrox(home=madrox.manager.settings.home, port=0) as other:  # its environment is read once
         with pytest.raises(HarnessNotFound, match=f"{variable} is '/nowhere/at-all'"):
-            other.spawn("lead", harness=kind.name)
+            other.spawn("lead", harness=kind.name, permissions=kind.permissions)
         assert "lead" not in other
 
 

@@ -33,6 +33,8 @@ class Kind:
     prefix: str = ""
     """How it calls our tools."""
     shell: Callable[[str], str] = lambda command: ""
+    permissions: str | None = None
+    """What it has to be given; None for what is given unsaid."""
     """A prompt that has it run a command in its shell, after asking."""
 
     @property
@@ -125,6 +127,6 @@ KINDS = {
         ),
         _acp("opencode"),
         _acp("gemini"),
-        Python("python", (sys.executable,), _nothing),
+        Python("python", (sys.executable,), _nothing, permissions="all"),
     )
 }
