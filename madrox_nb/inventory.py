@@ -151,10 +151,13 @@ def number(said: str) -> str:
 
 
 def untested(said: str, tested: Sequence[str]) -> str:
-    """What to know about a version that is none of those that were tested; empty when there is nothing."""
+    """What to know about a version that is none of those that were tested; empty when there is nothing.
+
+    A tested `3.11` stands for every 3.11.
+    """
     version = number(said)
     known = sorted((number(each) for each in tested), key=_order)
-    if not version or not known or version in known:
+    if not version or not known or any(_order(version)[: len(_order(k))] == _order(k) for k in known):
         return ""
     if _order(version) > _order(known[-1]):
         return f"not tested with: newer than {known[-1]}"

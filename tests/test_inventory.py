@@ -278,6 +278,8 @@ def test_a_version_is_held_against_those_that_were_tested(said: str, note: str) 
 
 def test_where_nothing_was_tested_nothing_is_said() -> None:
     assert "" == untested("1.0.0", ())
+    assert "" == untested("Python 3.11.7", ("3.11",))
+    assert "not tested with: newer than 3.1" == untested("Python 3.11.7", ("3.1",))
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ class Rehearsal(Harness):
     name: ClassVar[str] = "rehearsal"
     commands: ClassVar[tuple[str, ...]] = ()
     provides: ClassVar[str] = "it comes with madrox_nb"
+    tested: ClassVar[tuple[str, ...]] = ("1",)
     instructed: ClassVar[bool] = False
     features: ClassVar[Features] = Features(
         interrupt=True,
