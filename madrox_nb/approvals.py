@@ -122,7 +122,7 @@ class Requests:
 
     def heard(self, entry: Entry) -> None:
         """Called with every entry: what an ended turn asked needs no answer any more."""
-        if isinstance(entry.event, TurnEnded | AgentStopped):
+        if self._open and isinstance(entry.event, TurnEnded | AgentStopped):
             for waiting in [w for w in self._open.values() if w.runner.agent == entry.event.agent]:
                 self._drop(waiting)
 

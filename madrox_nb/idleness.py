@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, Protocol
 
-from .events import AgentReady, AgentStopped, AgentSuspended, Entry, TurnEnded, TurnStarted
+from .events import AgentReady, Entry, TurnEnded
 from .harness import Features
 from .tree import Agent, Tree
 
 _BEGINS = frozenset({AgentReady, TurnEnded})
-_ENDS = frozenset({TurnStarted, AgentSuspended, AgentStopped})
 
 
 class Desk(Protocol):
@@ -29,46 +29,51 @@ class Desk(Protocol):
 
 
 class Idleness:
-    """One timer for each idle agent, from the end of its last turn on.
+    """Looks after each idle agent when it may have been idle for long enough.
 
-    A turn, however long, is no idleness, and neither is a message that waits for it.
+    A turn, however long, is no idleness, and neither is a message that waits for it. One
+    timer an agent: a turn in between does not touch it, and it looks again later.
     """
 
-    def __init__(self, desk: Desk, timeout: float) -> None:
+    def __init__(self, desk: Desk, timeout: float, clock: Callable[[], datetime]) -> None:
         """`timeout` in seconds; 0 never suspends anybody."""
-        self._desk, self._timeout = desk, timeout
+        self._desk, self._timeout, self._clock = desk, timeout, clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def heard(self, entry: Entry) -> None:
         """Called with every entry."""
         event = entry.event
-        kind = type(event)
-        if kind in _ENDS or kind in _BEGINS:
-            self._stop(event.agent)
-        if kind in _BEGINS:
+        if type(event) in _BEGINS and event.agent not in self._timers:
             self.begin(event.agent)
 
     def begin(self, name: str) -> None:
         """It is idle from now on."""
         if self._timeout:
-            self._timers[name] = asyncio.get_running_loop().call_later(self._timeout, self._over, name)
+            self._look_in(self._timeout, name)
 
     def close(self) -> None:
-        for name in tuple(self._timers):
-            self._stop(name)
-
-    def _stop(self, name: str) -> None:
-        if (timer := self._timers.pop(name, None)) is not None:
+        for timer in self._timers.values():
             timer.cancel()
+        self._timers.clear()
 
-    def _over(self, name: str) -> None:
+    def _look_in(self, seconds: float, name: str) -> None:
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._look, name)
+
+    def _look(self, name: str) -> None:
         del self._timers[name]
+        agent = self._desk.tree[name]
+        if agent.state != "idle":
+            return  # the end of its turn begins it anew
+        left = self._timeout - (self._clock() - agent.since).total_seconds()
+        if left > 0:
+            self._look_in(left, name)
+        elif self._may_sleep(agent):
+            self._desk.soon(self._desk.suspend(name, f"idle for {_spoken(self._timeout)}"))
+
+    def _may_sleep(self, agent: Agent) -> bool:
         desk = self._desk
-        agent = desk.tree[name]
-        has_work = any(each.name == name for each in desk.unquiet((name,)))
-        could_go_on = desk.features(name).resume and (agent.begun or not agent.origin)
-        if agent.state == "idle" and could_go_on and not has_work:
-            desk.soon(desk.suspend(name, f"idle for {_spoken(self._timeout)}"))
+        has_work = any(each.name == agent.name for each in desk.unquiet((agent.name,)))
+        return desk.features(agent.name).resume and (agent.begun or not agent.origin) and not has_work
 
 
 def _spoken(seconds: float) -> str:

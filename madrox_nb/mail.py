@@ -413,6 +413,8 @@ class Mail:
     def _in_turn(self, turn: str) -> list[Ticket]:
         """The ticket that became this turn, and those that have joined it."""
         began = [self._running[turn]] if turn in self._running else []
+        if not self._steering:
+            return began
         return began + [t for t in self._steering.values() if t.how == "steered" and t.turn == turn]
 
     def _ended(self, entry: Entry, event: TurnEnded) -> None:
@@ -420,12 +422,16 @@ class Mail:
             if not ticket.close(entry):
                 self._leave(ticket)
         self._running.pop(event.turn, None)
+        if self._steering:
+            self._end_steering(event)
+        self.feed(event.agent)
+
+    def _end_steering(self, event: TurnEnded) -> None:
         for steer, ticket in tuple(self._steering.items()):
             if ticket.turn == event.turn:
                 del self._steering[steer]
                 if ticket.how == "steering":  # the turn ended without a word about it
                     self._requeue(ticket)
-        self.feed(event.agent)
 
     def _stopped(self, event: AgentStopped) -> None:
         for ticket in self.open_tickets():

@@ -128,7 +128,7 @@ class Manager:
             tokens=self.tokens,
             mcp_url=mcp_url,
         )
-        self.idleness = Idleness(self, settings.idle_timeout)
+        self.idleness = Idleness(self, settings.idle_timeout, clock)
         self.signals = Signals(self.redactor)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False

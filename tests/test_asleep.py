@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from crew import until, with_run
 
+from madrox_nb import config
 from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, NameTaken
 from madrox_nb.events import (
     AgentReady,
@@ -233,17 +235,26 @@ def test_who_can_not_go_on_later_stays(tmp_path: Path) -> None:
 
 
 def test_each_turn_begins_the_idleness_anew(tmp_path: Path) -> None:
-    async def story(m: Manager) -> None:
-        await m.spawn("lead")
-        first = m.idleness._timers["lead"]
-        await speaking(m, "lead", "/slow 3 0.05")
-        assert {} == m.idleness._timers
-        await m.quiet()
+    now = [datetime(2026, 7, 25, 12, tzinfo=UTC)]
 
-        assert first.cancelled()
-        assert first.when() < m.idleness._timers["lead"].when()
+    async def story() -> None:
+        settings = config.load({"home": tmp_path, "idle_timeout": 600}, environ={}, files=()).settings
+        m = await Manager(settings, clock=lambda: now[0]).open()
+        try:
+            await m.spawn("lead", harness="rehearsal")
+            now[0] += timedelta(seconds=500)
+            await m.send("lead", "hi")
+            now[0] += timedelta(seconds=500)
+            m.idleness._look("lead")  # as its timer does
+            assert (await m.quiet(), "idle") == (True, m.tree["lead"].state)
 
-    with_run(tmp_path, story)
+            now[0] += timedelta(seconds=100)
+            m.idleness._look("lead")
+            assert (await m.quiet(), "suspended") == (True, m.tree["lead"].state)
+        finally:
+            await m.close()
+
+    asyncio.run(asyncio.wait_for(story(), 60))
 
 
 def test_a_timeout_of_nothing_suspends_nobody(tmp_path: Path) -> None:
