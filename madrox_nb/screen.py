@@ -4,11 +4,12 @@ A program at a terminal speaks no protocol, so this wire has one of its own. It 
 JSON like any other, and a codec speaks it with the terminal instead of the program:
 
     to the terminal    look    paints, exit                once, first; `exit` is pressed to end the program
-                       expect  see, quiet                  what to look for from now on
+                       expect  see, quiet, words           what to look for from now on
                        type    text, enter, pause          …when the program reads it
                        press   keys                        at once; what was not typed yet is dropped
     from the terminal  saw     name, before, match, missing
                        quiet   text                        nothing changed for so many seconds
+                       printed text                        meanwhile, with `words`
 
 `see` is name → {pattern, stays, always, more}. A pattern is a regular expression in MULTILINE mode
 that is looked for in what was printed since the last `saw` or `type`, or, when the program
@@ -21,6 +22,11 @@ that is found ends the expectation.
 `before` is what was printed before the match, without control sequences, at most `KEPT`
 characters; `missing` counts those that came before them and stand in the wire log alone.
 Of a screen, `before` is all that is on it, and what has scrolled off the top.
+
+With `words` what is printed is told before something of it is found: whole lines, and the
+piece of a line after which the program pauses; at most `SAID` characters each `EVERY`
+seconds, in order and without a gap. A program that prints so fast that what was not told
+is no longer kept is told of no more, until something is found or typed.
 
 What is typed goes in small pieces, each when the program has read the one before. So
 nothing is lost in a terminal's buffer, and when a program dies half-way, whoever comes
@@ -53,6 +59,10 @@ WINDOW = 4096
 """Characters in which a pattern is looked for at once; a match is never longer."""
 KEPT = 256 * 1024
 """Characters kept of what was printed since the last match."""
+SAID = 4096
+"""Characters told at once of what is printed."""
+EVERY = 0.1
+"""Seconds between two times that is told; the program pauses when nothing changed for as long."""
 PIECE = 2048
 """Bytes typed at once: half of what a terminal holds for a program that is busy."""
 LOOKS = (0.001, 0.02)
@@ -94,6 +104,8 @@ class Pty(Pipe):
         self._looked = 0.0
         """Seconds without a change after which we have looked already."""
         self._paused = False
+        self._teller: asyncio.TimerHandle | None = None
+        """Rings when what was printed may be told."""
 
     @classmethod
     async def open(cls, node: NodeLink, spec: AgentSpec, reader: Reader) -> Pty:
@@ -157,6 +169,7 @@ class Pty(Pipe):
         if self._eye is not None:
             self._eye.seek({name: each for name, each in self._sought.items() if not each.stays})
             self._changed()
+            self._listen()
 
     def _forget(self) -> None:
         self._from = self._upto
@@ -173,6 +186,21 @@ class Pty(Pipe):
             return
         self._hand.look()
         self._eye.feed(data)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Tell in a moment what was printed, when somebody wants the words."""
+        if self._teller is None and self._expected.words and self._eye and self._eye.untold:
+            self._teller = self._loop.call_later(EVERY, self._tell_words)
+
+    def _tell_words(self) -> None:
+        self._teller = None
+        if self._eye is None or not self._expected.words:
+            return
+        pauses = self._loop.time() - self._changed_at >= EVERY
+        if text := self._eye.words(pauses=pauses):
+            self._tell(self._from, fact="printed", text=text)
+        self._listen()
 
     def _changed(self) -> None:
         """What is seen is not what it was: the seconds without a change begin anew."""
@@ -251,6 +279,10 @@ class Pty(Pipe):
 
     def _rest(self) -> None:
         self._cancel()
+        self._expected = Expected()
+        if self._teller is not None:
+            self._teller.cancel()
+            self._teller = None
         self._hand.drop()
 
     def _tell_gone(self, code: int | None, why: str) -> None:
@@ -278,6 +310,8 @@ class Expected:
     see: Mapping[str, Pattern] = field(default_factory=dict)
     quiet: float = 0.0
     """Seconds without a change after which that is told; 0: never."""
+    words: bool = False
+    """Tell what is printed meanwhile."""
 
     @classmethod
     def of(cls, order: Order) -> Expected:
@@ -287,7 +321,7 @@ class Expected:
             )
             for name, each in order["see"].items()
         }
-        return cls(see, order.get("quiet", 0.0))
+        return cls(see, order.get("quiet", 0.0), order.get("words", False))
 
     def patterns(self, *, typing: bool) -> dict[str, Pattern]:
         return {name: each for name, each in self.see.items() if each.always or not typing}
@@ -306,6 +340,13 @@ class Eye(Protocol):
 
     found: Found | None
     """The first of what is sought, once it is there."""
+
+    @property
+    def untold(self) -> bool:
+        """There is more for `words` to tell, now or later."""
+
+    def words(self, *, pauses: bool) -> str:
+        """What was printed and not told yet, at most `SAID` characters; a line's piece when it `pauses`."""
 
     def feed(self, data: bytes) -> None:
         """More output."""
@@ -428,8 +469,27 @@ class Stream(_SpawnBase):  # type: ignore[misc]
         self._expecter: Any = None
         self._sought: list[str] = []
         self._begun = ""
-        self._dropped = 0
+        self._dropped = self._told = 0
+        """Characters since the last match that are not kept any more, and that `words` has told."""
         self.found: Found | None = None
+
+    @property
+    def untold(self) -> bool:
+        kept: int = self._before.tell()
+        return self._dropped <= self._told < self._dropped + kept
+
+    def words(self, *, pauses: bool) -> str:
+        if not self.untold:
+            return ""
+        start = self._told - self._dropped
+        text = self.text()[start : start + SAID]
+        whole = text.rfind("\n") + 1
+        if len(text) == SAID:
+            text = text[: whole or SAID]
+        elif not pauses:
+            text = text[:whole]
+        self._told += len(text)
+        return text
 
     def feed(self, data: bytes) -> None:
         text = self._plain(self._begun + self._decoder.decode(data))
@@ -453,7 +513,7 @@ class Stream(_SpawnBase):  # type: ignore[misc]
 
     def take(self) -> None:
         self.found = self._expecter = None
-        self._dropped = 0
+        self._dropped = self._told = 0
 
     def forget(self) -> None:
         self.take()
@@ -548,6 +608,12 @@ class Screen:
         self._lines = [""] * size[0]
         self._shown = ""
         self.found: Found | None = None
+
+    untold = False
+
+    def words(self, *, pauses: bool) -> str:
+        """None: what is painted is not what is said."""
+        return ""
 
     def feed(self, data: bytes) -> None:
         self._unpainted += data

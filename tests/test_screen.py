@@ -78,9 +78,9 @@ class Terminal:
     def order(self, do: str, **more: Any) -> None:
         self.pty.write(json.dumps({"do": do, **more}))
 
-    def expect(self, quiet: float = 0.0, **see: Any) -> None:
+    def expect(self, quiet: float = 0.0, words: bool = False, **see: Any) -> None:
         patterns = {name: {"pattern": each} if isinstance(each, str) else each for name, each in see.items()}
-        self.order("expect", see=patterns, quiet=quiet)
+        self.order("expect", see=patterns, quiet=quiet, words=words)
 
     def type(self, text: str, enter: str = "\n", pause: float = 0.0) -> None:
         self.order("type", text=text, enter=enter, pause=pause)
@@ -225,6 +225,72 @@ async def test_a_prompt_that_did_not_stay_because_the_program_died_is_not_told()
     assert ["exited with code 0"] == terminal.facts.ends
     assert terminal.pty._timer is None
     assert [] == terminal.facts.told
+
+
+# what is told meanwhile
+
+
+@on_loop
+async def test_whole_lines_are_told_before_anything_is_found_and_a_piece_when_the_program_pauses() -> None:
+    terminal = Terminal()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(b"one\n\x1b[1mtw", b"o\x1b[0m\nthr")
+
+    assert {"fact": "printed", "text": "one\ntwo\nthr"} == await terminal.facts.next()
+    terminal.prints(b"e")
+    terminal.pty._tell_words()  # at once: it does not pause
+    assert [] == terminal.facts.told
+    terminal.prints(b"e\nfour")
+    terminal.pty._tell_words()
+    assert {"fact": "printed", "text": "ee\n"} == await terminal.facts.next()
+    assert {"fact": "printed", "text": "four"} == await terminal.facts.next()
+
+
+@on_loop
+async def test_nothing_is_told_when_what_is_expected_was_found_or_the_program_is_gone() -> None:
+    found, gone, silent = Terminal(), Terminal(), Terminal()
+    found.expect(words=True, prompt="^> ")
+    found.prints(b"one\n> two\n")
+    gone.expect(words=True, prompt="^> ")
+    gone.prints(b"one\n")
+    gone.pty.on_exit(0)
+    silent.expect(prompt="^> ")
+    silent.prints(b"one\n")
+    assert "saw" == (await found.facts.next())["fact"]
+    found.pty._tell_words()
+
+    assert (None, None) == (gone.pty._teller, silent.pty._teller)
+    assert [[], [], []] == [each.facts.told for each in (found, gone, silent)]
+
+
+@on_loop
+async def test_much_is_told_in_small_pieces_one_after_the_other_without_a_gap() -> None:
+    terminal, loop = Terminal(), asyncio.get_running_loop()
+    text = "".join(f"line {n}\n" for n in range(1500))
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(text.encode())
+    begun, pieces = loop.time(), [""]
+    while "".join(pieces) != text:
+        pieces.append((await terminal.facts.next())["text"])
+
+    assert (len(pieces) - 1) * screen.EVERY * 0.9 <= loop.time() - begun
+    assert screen.SAID >= max(map(len, pieces))
+    assert {"\n"} == {piece[-1] for piece in pieces[1:]}
+
+
+@on_loop
+async def test_of_a_flood_that_outruns_the_telling_no_more_is_told_until_something_is_found() -> None:
+    terminal = Terminal()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(*[b"y" * 99 + b"\n"] * 10_000)
+    terminal.pty._tell_words()
+    assert ([], None) == (terminal.facts.told, terminal.pty._teller)
+    terminal.prints(b"> ")
+    await terminal.facts.next()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(b"calm\n")
+
+    assert {"fact": "printed", "text": "calm\n"} == await terminal.facts.next()
 
 
 # what is typed
