@@ -21,8 +21,8 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "fences folds harness prices redact rules tree views wording",
-    2: "config guard inventory ledger library local nodes offspring orphans portal profiles screen tokens "
-    "transport workspace",
+    2: "config guard hand inventory ledger library local nodes offspring orphans painted portal printed "
+    "profiles screen tokens transport workspace",
     3: "approvals idleness mail manager processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands frames magics notebook rehearse replays run server "
     "testing tools values widgets",

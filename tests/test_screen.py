@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rogues import on_loop
 
-from madrox_nb import screen
+from madrox_nb import hand, printed, screen
 from madrox_nb.screen import Pty
 from madrox_nb.transport import Line
 
@@ -142,10 +142,10 @@ async def test_a_prompt_that_an_answer_quotes_is_no_prompt() -> None:
 
 @on_loop
 async def test_the_edge_of_the_window_is_no_beginning_of_a_line() -> None:
-    for length in range(screen.WINDOW - 4, screen.WINDOW + 4):
+    for length in range(printed.WINDOW - 4, printed.WINDOW + 4):
         terminal = Terminal()
         terminal.expect(prompt="^> ", end="END")
-        terminal.prints(b"y" * length, b"> " + b"y" * screen.WINDOW, b"> ", b"END")
+        terminal.prints(b"y" * length, b"> " + b"y" * printed.WINDOW, b"> ", b"END")
 
         assert "end" == (await terminal.facts.next())["name"], length
 
@@ -175,8 +175,8 @@ async def test_of_a_flood_the_end_is_kept_and_the_rest_is_counted() -> None:
     fact = await terminal.facts.next()
 
     assert 20_000_000 == len(fact["before"]) + fact["missing"]
-    assert screen.KEPT >= len(fact["before"])
-    assert 16 * screen.KEPT > peak
+    assert printed.KEPT >= len(fact["before"])
+    assert 16 * printed.KEPT > peak
 
 
 @on_loop
@@ -274,7 +274,7 @@ async def test_much_is_told_in_small_pieces_one_after_the_other_without_a_gap() 
         pieces.append((await terminal.facts.next())["text"])
 
     assert (len(pieces) - 1) * screen.EVERY * 0.9 <= loop.time() - begun
-    assert screen.SAID >= max(map(len, pieces))
+    assert printed.SAID >= max(map(len, pieces))
     assert {"\n"} == {piece[-1] for piece in pieces[1:]}
 
 
@@ -299,12 +299,12 @@ async def test_of_a_flood_that_outruns_the_telling_no_more_is_told_until_somethi
 @on_loop
 async def test_the_next_piece_is_typed_when_the_program_has_read_the_one_before() -> None:
     terminal = Terminal()
-    text = "x" * (2 * screen.PIECE + 10)
+    text = "x" * (2 * hand.PIECE + 10)
     terminal.node.left = 1
     terminal.type(text)
     assert b"" == terminal.typed
     terminal.node.left = 0
-    await terminal.until_typed(text[: screen.PIECE].encode())
+    await terminal.until_typed(text[: hand.PIECE].encode())
     terminal.node.left = 0
 
     await terminal.until_typed(text.encode() + b"\n")
@@ -349,7 +349,7 @@ async def test_nothing_more_is_typed_when_something_else_stands_there() -> None:
     terminal.expect(end="END")
     terminal.prints(b"END")
     assert "end" == (await terminal.facts.next())["name"]
-    assert screen.PIECE == len(terminal.typed)
+    assert hand.PIECE == len(terminal.typed)
 
 
 @on_loop
@@ -359,7 +359,7 @@ async def test_a_key_that_is_pressed_comes_before_what_is_not_typed_yet() -> Non
     terminal.node.left = 1
     terminal.order("press", keys="\x03")
 
-    assert b"x" * screen.PIECE + b"\x03" == terminal.typed
+    assert b"x" * hand.PIECE + b"\x03" == terminal.typed
     assert not terminal.pty._hand.typing
 
 
