@@ -506,12 +506,18 @@ class Manager:
         """End the turn under way, keeping its context; returns its end, None when there was none.
 
         Returns when the CLI has confirmed it. Raises `HarnessError` when it does not
-        within `interrupt_timeout`: the turn then still runs.
+        within `interrupt_timeout`, and `BadInput` when it can't be interrupted: the turn
+        then still runs.
         """
         agent = self.tree[name]
         runner = self.processes.get(name)
         if agent.state not in WORKING or runner is None:
             return None
+        if not self.features(name).interrupt:
+            raise BadInput(
+                f"{name} can't be interrupted: {agent.harness} can't end a turn and keep what was said. "
+                f"Wait for {agent.turn}, or end the agent: %madrox stop {name} --force"
+            )
         ended: asyncio.Future[TurnEnded] = asyncio.get_running_loop().create_future()
 
         def heard(entry: Entry) -> None:

@@ -4,11 +4,12 @@ A program at a terminal speaks no protocol, so this wire has one of its own. It 
 JSON like any other, and a codec speaks it with the terminal instead of the program:
 
     to the terminal    look    paints, exit                once, first; `exit` is pressed to end the program
-                       expect  see, quiet                  what to look for from now on
+                       expect  see, quiet, words           what to look for from now on
                        type    text, enter, pause          …when the program reads it
                        press   keys                        at once; what was not typed yet is dropped
     from the terminal  saw     name, before, match, missing
                        quiet   text                        nothing changed for so many seconds
+                       printed text                        meanwhile, with `words`
 
 `see` is name → {pattern, stays, always, more}. A pattern is a regular expression in MULTILINE mode
 that is looked for in what was printed since the last `saw` or `type`, or, when the program
@@ -18,60 +19,41 @@ quotes a prompt is no prompt. While something is being typed only those count th
 `always`. With `more` it has to be on the screen more often than when typing began. The first
 that is found ends the expectation.
 
-`before` is what was printed before the match, without control sequences, at most `KEPT`
+`before` is what was printed before the match, without control sequences, at most 256 Ki
 characters; `missing` counts those that came before them and stand in the wire log alone.
 Of a screen, `before` is all that is on it, and what has scrolled off the top.
+
+With `words` what is printed is told before something of it is found: whole lines, and the
+piece of a line after which the program pauses; at most 4096 characters each `EVERY`
+seconds, in order and without a gap. A program that prints so fast that what was not told
+is no longer kept is told of no more, until something is found or typed.
 
 What is typed goes in small pieces, each when the program has read the one before. So
 nothing is lost in a terminal's buffer, and when a program dies half-way, whoever comes
 after it at that terminal is not handed the rest.
 
-Matching is pexpect's, the screen is pyte's. Neither reads, writes, sleeps or starts anything.
+This file looks and decides when; what is printed is seen in `printed.py`, what is painted
+in `painted.py`, and `hand.py` types.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import json
-import re
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-import pexpect.expect
-import pexpect.spawnbase
-
+from .hand import Hand
 from .nodes import AgentSpec, NodeLink
+from .painted import Screen
+from .printed import KEPT, WINDOW, Found, Pattern, Stream
 from .transport import Line, Pipe, Reader
 
-if TYPE_CHECKING:
-    pass
-
-WINDOW = 4096
-"""Characters in which a pattern is looked for at once; a match is never longer."""
-KEPT = 256 * 1024
-"""Characters kept of what was printed since the last match."""
-PIECE = 2048
-"""Bytes typed at once: half of what a terminal holds for a program that is busy."""
-LOOKS = (0.001, 0.02)
-"""Seconds between two looks whether the program has read: the first, and the longest."""
-FRAME = 0.05
-"""Seconds between two looks at a screen that changes."""
-PAINTED = 1024
-"""Bytes painted before the loop is left to others."""
-UNPAINTED = 256 * 1024
-"""Bytes that may wait to be painted before the program has to wait."""
-SCROLLED = 50_000
-"""Lines kept of what scrolled off a screen, as text."""
+EVERY = 0.1
+"""Seconds between two tellings of what is printed; the program pauses when nothing changed for as long."""
 
 Order = Mapping[str, Any]
-
-# their stubs describe more than the classes are
-_SpawnBase: Any = pexpect.spawnbase.SpawnBase
-_Expecter: Any = pexpect.expect.Expecter
-_searcher_re: Any = pexpect.expect.searcher_re
 
 
 class Pty(Pipe):
@@ -87,13 +69,15 @@ class Pty(Pipe):
         self._expected = Expected()
         self._from = self._upto = 0
         """Where in the wire log the present expectation began, and how far it was read."""
-        self._hand = _Hand(self._loop, self._unread, self._put, self._typed)
+        self._hand = Hand(self._loop, self._unread, self._put, self._typed)
         self._timer: asyncio.TimerHandle | None = None
         """Rings when nothing has changed for as long as something that is expected wants."""
         self._changed_at = 0.0
         self._looked = 0.0
         """Seconds without a change after which we have looked already."""
         self._paused = False
+        self._teller: asyncio.TimerHandle | None = None
+        """Rings when what was printed may be told."""
 
     @classmethod
     async def open(cls, node: NodeLink, spec: AgentSpec, reader: Reader) -> Pty:
@@ -157,6 +141,7 @@ class Pty(Pipe):
         if self._eye is not None:
             self._eye.seek({name: each for name, each in self._sought.items() if not each.stays})
             self._changed()
+            self._listen()
 
     def _forget(self) -> None:
         self._from = self._upto
@@ -173,6 +158,21 @@ class Pty(Pipe):
             return
         self._hand.look()
         self._eye.feed(data)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Tell in a moment what was printed, when somebody wants the words."""
+        if self._teller is None and self._expected.words and self._eye and self._eye.untold:
+            self._teller = self._loop.call_later(EVERY, self._tell_words)
+
+    def _tell_words(self) -> None:
+        self._teller = None
+        if self._eye is None or not self._expected.words:
+            return
+        pauses = self._loop.time() - self._changed_at >= EVERY
+        if text := self._eye.words(pauses=pauses):
+            self._tell(self._from, fact="printed", text=text)
+        self._listen()
 
     def _changed(self) -> None:
         """What is seen is not what it was: the seconds without a change begin anew."""
@@ -251,24 +251,15 @@ class Pty(Pipe):
 
     def _rest(self) -> None:
         self._cancel()
+        self._expected = Expected()
+        if self._teller is not None:
+            self._teller.cancel()
+            self._teller = None
         self._hand.drop()
 
     def _tell_gone(self, code: int | None, why: str) -> None:
         self._rest()
         super()._tell_gone(code, why)
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """What to look for, and what else has to be true of it."""
-
-    text: str
-    stays: float = 0.0
-    """Seconds that it has to stay the last that was printed."""
-    always: bool = False
-    """Also while something is being typed."""
-    more: bool = False
-    """On a screen: more often than when typing began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +269,8 @@ class Expected:
     see: Mapping[str, Pattern] = field(default_factory=dict)
     quiet: float = 0.0
     """Seconds without a change after which that is told; 0: never."""
+    words: bool = False
+    """Tell what is printed meanwhile."""
 
     @classmethod
     def of(cls, order: Order) -> Expected:
@@ -287,18 +280,10 @@ class Expected:
             )
             for name, each in order["see"].items()
         }
-        return cls(see, order.get("quiet", 0.0))
+        return cls(see, order.get("quiet", 0.0), order.get("words", False))
 
     def patterns(self, *, typing: bool) -> dict[str, Pattern]:
         return {name: each for name, each in self.see.items() if each.always or not typing}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    name: str
-    before: str
-    match: str
-    missing: int = 0
 
 
 class Eye(Protocol):
@@ -306,6 +291,13 @@ class Eye(Protocol):
 
     found: Found | None
     """The first of what is sought, once it is there."""
+
+    @property
+    def untold(self) -> bool:
+        """There is more for `words` to tell, now or later."""
+
+    def words(self, *, pauses: bool) -> str:
+        """What was printed and not told yet, at most 4096 characters; a line's piece when it `pauses`."""
 
     def feed(self, data: bytes) -> None:
         """More output."""
@@ -324,325 +316,3 @@ class Eye(Protocol):
 
     def text(self) -> str:
         """What is there."""
-
-
-# typing
-
-
-class _Hand:
-    """Types: a piece at a time, the next when the program has read the one before."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        unread: Callable[[], int],
-        put: Callable[[bytes], None],
-        typed: Callable[[], None],
-    ) -> None:
-        self._loop, self._unread, self._put, self._done = loop, unread, put, typed
-        self._pieces: deque[bytes] = deque()
-        self._pause, self._wait = 0.0, LOOKS[0]
-        self._timer: asyncio.TimerHandle | None = None
-        self.typing = False
-
-    def type(self, text: str, enter: str, pause: float) -> None:
-        """Type `text` and then `enter`; with `pause` that comes so many seconds after all was read."""
-        data, enter_keys = text.encode(errors="replace"), enter.encode()
-        if not pause:
-            data, enter_keys = data + enter_keys, b""
-        self._pieces = deque(data[i : i + PIECE] for i in range(0, len(data), PIECE))
-        self._pieces += [enter_keys] if enter_keys else []
-        self._pause, self.typing = pause, True
-        self._next()
-
-    def drop(self) -> None:
-        """Type no more."""
-        self._pieces.clear()
-        self.typing = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def look(self) -> None:
-        """The program has said something, so it may have read too."""
-        if self.typing and not self._pieces and not self._unread():
-            self._finish()
-
-    def _next(self) -> None:
-        if self._unread():
-            self._later(self._wait)
-            self._wait = min(2 * self._wait, LOOKS[1])
-            return
-        self._wait = LOOKS[0]
-        if not self._pieces:
-            self._finish()
-        elif self._pause and len(self._pieces) == 1:
-            pause, self._pause = self._pause, 0.0
-            self._later(pause)
-        else:
-            self._put(self._pieces.popleft())
-            self._later(self._wait)
-
-    def _later(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._next)
-
-    def _finish(self) -> None:
-        self.drop()
-        self._done()
-
-
-# what a program prints, as text
-
-SEQUENCE = re.compile(
-    r"\x1b(?:\[(?P<args>[0-?]*)[ -/]*(?P<csi>[@-~])|(?P<string>[\]PX^_])(?P<said>[^\x07\x1b]*)(?:\x1b\\|\x07)"
-    r"|[ -/]*[0-Z\\`-~])|[\x00\x07]"
-)
-BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]{0,4096}\x1b?|[ -/]*)?\Z")
-"""A control sequence whose end has not come yet."""
-PRIVATE = re.compile(r"\x1b\[(?:[<=>][0-?]*|\?[0-?]*(?![0-?hl]))[ -/]*[@-~]")
-"""What pyte does not know and would stumble over: keyboards, versions, synchronised drawing."""
-
-
-def answers(csi: str, args: str) -> str:
-    """What a terminal answers when it is asked where its cursor is, whether it is well, what it is."""
-    match csi, args:
-        case "n", "6":
-            return "\x1b[1;1R"
-        case "n", "5":
-            return "\x1b[0n"
-        case "c", "" | "0":
-            return "\x1b[?6c"
-    return ""
-
-
-class Stream(_SpawnBase):  # type: ignore[misc]
-    """Output as one long text, in which pexpect finds patterns.
-
-    Lines that a program writes anew (spinners, bars) stay in it with their carriage
-    returns; going to a line's beginning by other means becomes one.
-    """
-
-    def __init__(self, put: Callable[[bytes], None], changed: Callable[[], None]) -> None:
-        super().__init__(timeout=None, searchwindowsize=WINDOW, encoding="utf-8", codec_errors="replace")
-        self._put, self._changed = put, changed
-        self._expecter: Any = None
-        self._sought: list[str] = []
-        self._begun = ""
-        self._dropped = 0
-        self.found: Found | None = None
-
-    def feed(self, data: bytes) -> None:
-        text = self._plain(self._begun + self._decoder.decode(data))
-        for start in range(0, len(text), WINDOW // 2):
-            self._add(text[start : start + WINDOW // 2])
-            self._changed()
-
-    def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        self.found = self._expecter = None
-        if patterns:
-            self._sought = list(patterns)
-            searcher = Searcher([compiled(each) for each in patterns.values()])
-            self._expecter = _Expecter(self, searcher)
-            self._see(_Expecter(self, searcher, None).existing_data(), self._sought)
-
-    def last(self, patterns: Mapping[str, Pattern]) -> Found | None:
-        if patterns:
-            searcher = Searcher([compiled(each, at_end=True) for each in patterns.values()])
-            self._see(_Expecter(self, searcher).existing_data(), list(patterns))
-        return self.found
-
-    def take(self) -> None:
-        self.found = self._expecter = None
-        self._dropped = 0
-
-    def forget(self) -> None:
-        self.take()
-        self._before, self._buffer = self.buffer_type(), self.buffer_type()
-
-    def text(self) -> str:
-        printed: str = self._before.getvalue()
-        return printed
-
-    def _plain(self, text: str) -> str:
-        """Without control sequences; those that ask something are answered."""
-        if not any(c in text for c in "\x1b\x07\0"):  # most of what programs print
-            self._begun = ""
-            return text
-        begun = BEGUN.search(text)
-        self._begun = begun.group() if begun else ""
-        return SEQUENCE.sub(self._meant, text[: begun.start()] if begun else text)
-
-    def _meant(self, sequence: re.Match[str]) -> str:
-        csi, args = sequence["csi"], sequence["args"] or ""
-        if csi is None:
-            return ""
-        if answer := answers(csi, args):
-            self._put(answer.encode())
-        if (csi == "G" and args in ("", "1")) or (csi == "K" and args == "2"):
-            return "\r"
-        if csi == "D":
-            return "\b" * min(int(args) if args.isdecimal() else 1, WINDOW)
-        return ""
-
-    def _add(self, piece: str) -> None:
-        if self._expecter is not None:
-            self._see(self._expecter.new_data(piece), self._sought)
-        else:
-            self._before.write(piece)
-            self._buffer.write(piece)
-        if self._before.tell() > 2 * KEPT:
-            kept = self._before.getvalue()
-            self._dropped += len(kept) - KEPT
-            self._before, self._buffer = self.buffer_type(), self.buffer_type()
-            self._before.write(kept[-KEPT:])
-            self._buffer.write(kept[-WINDOW:])
-
-    def _see(self, index: int | None, names: Sequence[str]) -> None:
-        if index is not None:
-            missing = self._dropped + max(0, len(self.before) - KEPT)
-            self.found = Found(names[index], self.before[-KEPT:], self.after, missing)
-
-
-class Searcher(_searcher_re):  # type: ignore[misc]
-    """pexpect's, but `^` is the beginning of a line, never that of a window that is cut."""
-
-    def search(self, buffer: str, freshlen: int, searchwindowsize: int | None = None) -> int:
-        cut = len(buffer) >= WINDOW
-        index: int = super().search(buffer, freshlen, len(buffer) - 1 if cut else len(buffer))
-        return index
-
-
-def compiled(pattern: Pattern, *, at_end: bool = False) -> re.Pattern[str]:
-    return re.compile(rf"(?:{pattern.text})\Z" if at_end else pattern.text, re.MULTILINE)
-
-
-# what a program paints
-
-
-class Screen:
-    """Output as a person would see it, by pyte, and what has scrolled off its top."""
-
-    def __init__(
-        self,
-        size: tuple[int, int],
-        put: Callable[[bytes], None],
-        flow: Callable[[bool], None],
-        changed: Callable[[], None],
-    ) -> None:
-        import pyte
-
-        self._loop = asyncio.get_running_loop()
-        self._scrolled: deque[str] = deque(maxlen=SCROLLED)
-        self._screen = _screen(size, put, self._scrolled.append)
-        self._stream = pyte.Stream(self._screen)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._begun = ""
-        self._flow, self._changed = flow, changed
-        self._unpainted = bytearray()
-        self._held = False
-        """The program waits until we have painted."""
-        self._painting = self._frame = False
-        self._sought: Mapping[str, Pattern] = {}
-        self._then = ""
-        """What was there when typing began."""
-        self._lines = [""] * size[0]
-        self._shown = ""
-        self.found: Found | None = None
-
-    def feed(self, data: bytes) -> None:
-        self._unpainted += data
-        if len(self._unpainted) > UNPAINTED and not self._held:
-            self._held = True
-            self._flow(False)
-        if not self._painting:
-            self._painting = True
-            self._paint()
-
-    def _paint(self) -> None:
-        piece = bytes(self._unpainted[:PAINTED])
-        del self._unpainted[:PAINTED]
-        text = self._begun + self._decoder.decode(piece)
-        begun = BEGUN.search(text)
-        self._begun = begun.group() if begun else ""
-        self._stream.feed(PRIVATE.sub("", text[: begun.start()] if begun else text))
-        if not self._frame:
-            self._frame = True
-            self._loop.call_later(FRAME, self._look)
-        if self._unpainted:
-            self._loop.call_soon(self._paint)
-            return
-        self._painting = False
-        if self._held:
-            self._held = False
-            self._flow(True)
-
-    def _look(self) -> None:
-        self._frame = False
-        before, self._shown = self._shown, self._drawn()
-        if before != self._shown:
-            self.found = self._first(self._sought)
-            self._changed()
-
-    def _drawn(self) -> str:
-        """The screen as lines. Only those that changed are put together again."""
-        for y in self._screen.dirty:
-            self._lines[y] = _row(self._screen, y)
-        self._screen.dirty.clear()
-        return "\n".join(self._lines)
-
-    def _first(self, patterns: Mapping[str, Pattern]) -> Found | None:
-        for name, each in patterns.items():
-            pattern = compiled(each)
-            match = pattern.search(self._shown)
-            if match and (not each.more or _count(pattern, self.text()) > _count(pattern, self._then)):
-                text = self.text()
-                return Found(name, text[-KEPT:], match.group(), max(0, len(text) - KEPT))
-        return None
-
-    def seek(self, patterns: Mapping[str, Pattern]) -> None:
-        self._sought = patterns
-        self._shown = self._drawn()
-        self.found = self._first(patterns)
-
-    def last(self, patterns: Mapping[str, Pattern]) -> Found | None:
-        """What is on a screen that does not change has stayed, wherever it is."""
-        return None if self._unpainted else self._first(patterns)
-
-    def take(self) -> None:
-        self.found = None
-        self._sought = {}
-
-    def forget(self) -> None:
-        self.take()
-        self._drawn()
-        self._then = self.text()
-
-    def text(self) -> str:
-        """What has scrolled off the top, and what is there."""
-        return "\n".join([*self._scrolled, *self._lines]).rstrip()
-
-
-def _screen(size: tuple[int, int], put: Callable[[bytes], None], scrolled: Callable[[str], None]) -> Any:
-    """A screen of pyte's that answers its program, and says what scrolls off its top."""
-    import pyte
-
-    class Paper(pyte.Screen):
-        def index(self) -> None:
-            top, bottom = self.margins or (0, self.lines - 1)
-            if top == 0 and self.cursor.y == bottom:
-                scrolled(_row(self, 0))
-            super().index()
-
-        def write_process_input(self, data: str) -> None:
-            put(data.encode())
-
-    return Paper(size[1], size[0])
-
-
-def _row(screen: Any, y: int) -> str:
-    line = screen.buffer[y]
-    return "".join(line[x].data for x in range(screen.columns)).rstrip()
-
-
-def _count(pattern: re.Pattern[str], text: str) -> int:
-    return sum(1 for _ in pattern.finditer(text))

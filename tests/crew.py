@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,17 @@ class Forgetful(Rehearsal):
 
     name = "forgetful"
     features = Features(interrupt=True, structured=True)
+
+
+@library.lend
+class Headstrong(Rehearsal):
+    """A CLI whose turns can't be ended early."""
+
+    name = "headstrong"
+    features = Features(structured=True)
+
+    def interrupt(self) -> Iterable[str]:
+        return ()
 
 
 @asynccontextmanager

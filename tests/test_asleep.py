@@ -199,6 +199,26 @@ def test_resume_waits_and_tells_why_it_failed(tmp_path: Path) -> None:
     with_run(tmp_path, story)
 
 
+# interrupted
+
+
+def test_who_can_not_be_interrupted_refuses_at_once_and_says_what_to_do(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", harness="headstrong")
+        assert None is await m.interrupt("lead")  # there is nothing to interrupt
+        await speaking(m, "lead", "/slow 600 0.05")
+        with pytest.raises(
+            BadInput, match=r"headstrong can't end a turn.*lead\.t1.*%madrox stop lead --force"
+        ):
+            await m.interrupt("lead")
+        assert ("busy", 0) == (m.tree["lead"].state, count(m, TurnEnded))
+
+        await m.terminate("lead", force=True)
+        assert "stopped" == m.tree["lead"].state
+
+    with_run(tmp_path, story, interrupt_timeout=300)
+
+
 # idleness
 
 

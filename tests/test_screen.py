@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rogues import on_loop
 
-from madrox_nb import screen
+from madrox_nb import hand, printed, screen
 from madrox_nb.screen import Pty
 from madrox_nb.transport import Line
 
@@ -78,9 +78,9 @@ class Terminal:
     def order(self, do: str, **more: Any) -> None:
         self.pty.write(json.dumps({"do": do, **more}))
 
-    def expect(self, quiet: float = 0.0, **see: Any) -> None:
+    def expect(self, quiet: float = 0.0, words: bool = False, **see: Any) -> None:
         patterns = {name: {"pattern": each} if isinstance(each, str) else each for name, each in see.items()}
-        self.order("expect", see=patterns, quiet=quiet)
+        self.order("expect", see=patterns, quiet=quiet, words=words)
 
     def type(self, text: str, enter: str = "\n", pause: float = 0.0) -> None:
         self.order("type", text=text, enter=enter, pause=pause)
@@ -142,10 +142,10 @@ async def test_a_prompt_that_an_answer_quotes_is_no_prompt() -> None:
 
 @on_loop
 async def test_the_edge_of_the_window_is_no_beginning_of_a_line() -> None:
-    for length in range(screen.WINDOW - 4, screen.WINDOW + 4):
+    for length in range(printed.WINDOW - 4, printed.WINDOW + 4):
         terminal = Terminal()
         terminal.expect(prompt="^> ", end="END")
-        terminal.prints(b"y" * length, b"> " + b"y" * screen.WINDOW, b"> ", b"END")
+        terminal.prints(b"y" * length, b"> " + b"y" * printed.WINDOW, b"> ", b"END")
 
         assert "end" == (await terminal.facts.next())["name"], length
 
@@ -175,8 +175,8 @@ async def test_of_a_flood_the_end_is_kept_and_the_rest_is_counted() -> None:
     fact = await terminal.facts.next()
 
     assert 20_000_000 == len(fact["before"]) + fact["missing"]
-    assert screen.KEPT >= len(fact["before"])
-    assert 16 * screen.KEPT > peak
+    assert printed.KEPT >= len(fact["before"])
+    assert 16 * printed.KEPT > peak
 
 
 @on_loop
@@ -227,18 +227,84 @@ async def test_a_prompt_that_did_not_stay_because_the_program_died_is_not_told()
     assert [] == terminal.facts.told
 
 
+# what is told meanwhile
+
+
+@on_loop
+async def test_whole_lines_are_told_before_anything_is_found_and_a_piece_when_the_program_pauses() -> None:
+    terminal = Terminal()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(b"one\n\x1b[1mtw", b"o\x1b[0m\nthr")
+
+    assert {"fact": "printed", "text": "one\ntwo\nthr"} == await terminal.facts.next()
+    terminal.prints(b"e")
+    terminal.pty._tell_words()  # at once: it does not pause
+    assert [] == terminal.facts.told
+    terminal.prints(b"e\nfour")
+    terminal.pty._tell_words()
+    assert {"fact": "printed", "text": "ee\n"} == await terminal.facts.next()
+    assert {"fact": "printed", "text": "four"} == await terminal.facts.next()
+
+
+@on_loop
+async def test_nothing_is_told_when_what_is_expected_was_found_or_the_program_is_gone() -> None:
+    found, gone, silent = Terminal(), Terminal(), Terminal()
+    found.expect(words=True, prompt="^> ")
+    found.prints(b"one\n> two\n")
+    gone.expect(words=True, prompt="^> ")
+    gone.prints(b"one\n")
+    gone.pty.on_exit(0)
+    silent.expect(prompt="^> ")
+    silent.prints(b"one\n")
+    assert "saw" == (await found.facts.next())["fact"]
+    found.pty._tell_words()
+
+    assert (None, None) == (gone.pty._teller, silent.pty._teller)
+    assert [[], [], []] == [each.facts.told for each in (found, gone, silent)]
+
+
+@on_loop
+async def test_much_is_told_in_small_pieces_one_after_the_other_without_a_gap() -> None:
+    terminal, loop = Terminal(), asyncio.get_running_loop()
+    text = "".join(f"line {n}\n" for n in range(1500))
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(text.encode())
+    begun, pieces = loop.time(), [""]
+    while "".join(pieces) != text:
+        pieces.append((await terminal.facts.next())["text"])
+
+    assert (len(pieces) - 1) * screen.EVERY * 0.9 <= loop.time() - begun
+    assert printed.SAID >= max(map(len, pieces))
+    assert {"\n"} == {piece[-1] for piece in pieces[1:]}
+
+
+@on_loop
+async def test_of_a_flood_that_outruns_the_telling_no_more_is_told_until_something_is_found() -> None:
+    terminal = Terminal()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(*[b"y" * 99 + b"\n"] * 10_000)
+    terminal.pty._tell_words()
+    assert ([], None) == (terminal.facts.told, terminal.pty._teller)
+    terminal.prints(b"> ")
+    await terminal.facts.next()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(b"calm\n")
+
+    assert {"fact": "printed", "text": "calm\n"} == await terminal.facts.next()
+
+
 # what is typed
 
 
 @on_loop
 async def test_the_next_piece_is_typed_when_the_program_has_read_the_one_before() -> None:
     terminal = Terminal()
-    text = "x" * (2 * screen.PIECE + 10)
+    text = "x" * (2 * hand.PIECE + 10)
     terminal.node.left = 1
     terminal.type(text)
     assert b"" == terminal.typed
     terminal.node.left = 0
-    await terminal.until_typed(text[: screen.PIECE].encode())
+    await terminal.until_typed(text[: hand.PIECE].encode())
     terminal.node.left = 0
 
     await terminal.until_typed(text.encode() + b"\n")
@@ -283,7 +349,7 @@ async def test_nothing_more_is_typed_when_something_else_stands_there() -> None:
     terminal.expect(end="END")
     terminal.prints(b"END")
     assert "end" == (await terminal.facts.next())["name"]
-    assert screen.PIECE == len(terminal.typed)
+    assert hand.PIECE == len(terminal.typed)
 
 
 @on_loop
@@ -293,7 +359,7 @@ async def test_a_key_that_is_pressed_comes_before_what_is_not_typed_yet() -> Non
     terminal.node.left = 1
     terminal.order("press", keys="\x03")
 
-    assert b"x" * screen.PIECE + b"\x03" == terminal.typed
+    assert b"x" * hand.PIECE + b"\x03" == terminal.typed
     assert not terminal.pty._hand.typing
 
 

@@ -129,6 +129,12 @@ class Profile:
         return self.instructions != "none" or any("{instructions}" in each for each in filled)
 
     @property
+    def speaks(self) -> bool:
+        """Whether it is known of a line, as soon as it is printed, that it is one of the answer."""
+        own = self.answer.start or self.answer.end or "\n" in self.prompt or r"\n" in self.prompt
+        return not self.paints and not own
+
+    @property
     def takes_lines(self) -> bool:
         """Whether a text of several lines can be sent as it is."""
         return bool(self.paste or self.multi_line or "{text}" not in self.submit)

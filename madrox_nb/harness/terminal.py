@@ -12,7 +12,8 @@ where neither prompt nor work is to be seen. A program that is gone takes its ag
 also when somebody else's prompt stands where its own should be: nothing is typed there.
 
 There is no protocol, so there are no figures of usage, no session and no approvals; the
-text is what stood between our text and the prompt.
+text is what stood between our text and the prompt. Of a program that prints it is told to
+watchers while it comes.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from ..events import (
     AgentStopped,
     Notice,
     Outcome,
+    TextDelta,
     TurnEnded,
     TurnSaid,
     UsageReported,
 )
 from . import Brief, Features, Harness, Item, Launch, Tables, Unreadable, Write
 from .profile import Profile, filled, profile, typed
+from .spoken import HELD, Words, printed, without_echo
 
 Sought = dict[str, dict[str, Any]]
 """What is looked for: name → pattern and its conditions."""
@@ -88,6 +91,10 @@ class Terminal(Harness):
         self._told_role = False
         self._echo: list[str] = []
         """Lines of our own text that may come back before the answer."""
+        self._words: Words | None = None
+        """The words of the answer under way; None when they are known at its end alone."""
+        self._heard = 0
+        """Characters told as printed since the last thing that was seen."""
 
     # what to run
 
@@ -143,6 +150,7 @@ class Terminal(Harness):
         self._told_role = True
         keys = typed(made, text, re.sub(r"\W", "", turn))
         self._echo = keys.split("\n") if made.echo else []
+        self._words, self._heard = Words(made, self._echo) if made.speaks else None, 0
         if made.paste:
             keys = keys.join(PASTE)
         yield _order("type", text=keys, enter=made.enter, pause=made.pause)
@@ -158,7 +166,8 @@ class Terminal(Harness):
         yield self._expect()
 
     def _expect(self) -> str:
-        return _order("expect", see=dict(self._sought()), quiet=self._quiet())
+        speaks = bool(self.turn and self._words and not self._words.over)
+        return _order("expect", see=dict(self._sought()), quiet=self._quiet(), words=speaks)
 
     def _sought(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is looked for in this state. Of two at one place the first counts."""
@@ -203,6 +212,10 @@ class Terminal(Harness):
         if fact["fact"] == "quiet":
             yield from self._heard_nothing(fact["text"])
             return
+        if fact["fact"] == "printed":
+            self._heard += len(fact["text"])
+            yield from self._spoken(fact["text"])
+            return
         what, _, which = fact["name"].partition(" ")
         if what != "dialog":
             self._dialogs.clear()
@@ -213,6 +226,7 @@ class Terminal(Harness):
             self._missing += fact["missing"]
         match what:
             case "dialog":
+                yield from self._caught_up(fact["before"], fact["missing"])
                 yield from self._asked(which, fact["match"])
             case "began":
                 self._state = "working"
@@ -233,6 +247,24 @@ class Terminal(Harness):
             return
         yield Write(line=_order("press", keys=self.profile.dialogs[int(which)].answer))
         yield Write(line=self._expect())
+
+    def _spoken(self, text: str) -> Iterator[Item]:
+        """Tell what of `text` is known to be of the answer."""
+        if self._words is None or not self.turn:
+            return
+        if told := self._words.more(text):
+            yield TextDelta(agent=self.brief.agent, turn=self.turn, text=told)
+        if self._words.over:
+            self._words = None
+            yield Write(line=self._expect())
+
+    def _caught_up(self, before: str, missing: int) -> Iterator[Item]:
+        """Tell what was printed before a dialog and not heard yet, so that its words go on after it."""
+        heard, self._heard = self._heard - missing, 0
+        if heard < 0 or len(before) - heard > HELD:
+            self._words = None
+        else:
+            yield from self._spoken(before[heard:])
 
     def _heard_nothing(self, text: str) -> Iterator[Item]:
         """Nothing has changed for a while, and nothing that is expected is to be seen."""
@@ -295,31 +327,6 @@ class Terminal(Harness):
         for pattern in cut.strip:
             text = re.sub(pattern, "", text, flags=re.MULTILINE)
         return text.strip("\n").rstrip()
-
-
-def printed(text: str) -> str:
-    """Text as it looks after its carriage returns and backspaces."""
-    if "\r" not in text and "\b" not in text:
-        return text
-    return "\n".join(_overwritten(line) for line in re.sub(r"\r+\n", "\n", text).split("\n"))
-
-
-def without_echo(text: str, echo: Iterable[str]) -> str:
-    """`text` without its first lines that are those of `echo`, whatever prompts stand before them."""
-    for line in echo:
-        first, _, rest = text.partition("\n")
-        if not first.rstrip().endswith(line.rstrip()):
-            break
-        text = rest
-    return text
-
-
-def _overwritten(line: str) -> str:
-    """What is left of a line that was written anew: the last time counts."""
-    line = line.rstrip("\r").rpartition("\r")[2]
-    while "\b" in line:
-        line = re.sub("[^\b]\b|^\b+", "", line)
-    return line
 
 
 def _after_last(pattern: str, text: str) -> str | None:
