@@ -113,6 +113,24 @@ def test_a_message_that_comes_while_it_is_being_suspended_is_not_lost(tmp_path: 
     with_run(tmp_path, story)
 
 
+def test_who_is_ended_while_it_is_being_suspended_is_not_woken_by_what_waits(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        suspending = asyncio.ensure_future(m.suspend("lead"))
+        await asyncio.sleep(0)  # it has begun to end
+        ticket = await m.ask("lead", "hello")
+        await m.terminate("lead")
+        await suspending
+        assert await m.quiet(timeout=20)
+
+        with pytest.raises(AgentGone, match="terminated by you"):
+            await m.answer(ticket)
+        assert 1 == count(m, AgentReady)
+        assert 0 == len(m.processes)
+
+    with_run(tmp_path, story)
+
+
 def test_its_workspace_is_kept_for_it(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         lead = await m.spawn("lead")
