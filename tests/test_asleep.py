@@ -10,7 +10,7 @@ import psutil
 import pytest
 from crew import until, with_run
 
-from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, NameTaken
+from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, LimitReached, NameTaken
 from madrox_nb.events import (
     AgentReady,
     AgentStopped,
@@ -312,6 +312,31 @@ def test_a_fork_stands_beside_the_original_and_is_numbered(tmp_path: Path) -> No
         assert "all" == named.permissions
 
     with_run(tmp_path, story)
+
+
+def test_forks_at_once_get_names_of_their_own_and_none_takes_another_with_it(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.send("lead", "hi")
+        forks = await asyncio.gather(*(m.fork("lead") for _ in range(3)), m.spawn())
+        assert {"agent.1", "agent.2", "agent.3", "agent.4"} == {fork.name for fork in forks}
+
+        twice = await asyncio.gather(m.fork("lead", "twin"), m.spawn("twin"), return_exceptions=True)
+        assert 1 == sum(isinstance(each, NameTaken) for each in twice)
+        assert "hi" == (await m.send("twin", "/say hi")).text
+
+    with_run(tmp_path, story)
+
+
+def test_forks_at_once_are_no_more_than_the_limit(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.send("lead", "hi")
+        forks = await asyncio.gather(*(m.fork("lead") for _ in range(2)), return_exceptions=True)
+        assert 1 == sum(isinstance(each, LimitReached) for each in forks)
+        assert 2 == len(m.tree.alive())
+
+    with_run(tmp_path, story, max_instances=2)
 
 
 def test_a_fork_can_be_suspended_once_it_has_a_turn_of_its_own(tmp_path: Path) -> None:
