@@ -130,6 +130,19 @@ def test_who_was_suspended_comes_back_suspended_and_wakes_for_a_message(tmp_path
     with_run(tmp_path, story)
 
 
+def test_who_came_back_without_a_word_said_can_be_suspended_and_woken(tmp_path: Path) -> None:
+    async def before(m: Manager) -> None:
+        await m.spawn("lead")
+
+    async def after(m: Manager) -> None:
+        assert ["fresh"] == [each.how for each in await bring_back(m)]
+        await m.suspend("lead")
+        assert "awake" == (await m.send("lead", "/say awake")).text
+
+    with_run(tmp_path, before)
+    with_run(tmp_path, after)
+
+
 def test_everything_allowed_is_not_remembered(tmp_path: Path) -> None:
     killed(tmp_path, 'await m.spawn("lead", permissions="all")', 'await m.send("lead", "one")')
 
