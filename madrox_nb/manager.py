@@ -761,7 +761,9 @@ class Manager:
         if wanted is not None:
             return wanted
         if parent is not None:
-            return inherited(self.tree[parent].permissions)
+            given = inherited(self.tree[parent].permissions)
+            own = given if by == PERSON else self.tree[by].permissions  # it may spawn below one who has more
+            return given if covers(own, given) else cast(Permissions, own)
         if self.settings.permissions == "auto":
             return "ask" if self.attended else "deny"
         return cast(Permissions, self.settings.permissions)

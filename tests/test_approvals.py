@@ -321,6 +321,16 @@ def test_no_agent_gives_a_child_more_than_it_has(tmp_path: Path, has: str, wants
     with_run(tmp_path, story)
 
 
+def test_an_agent_that_spawns_below_one_who_has_more_gives_what_it_has_itself(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", permissions="deny")
+        await m.spawn("able", parent="lead", permissions="all")
+        assert "deny" == (await m.spawn("kid", parent="able", by="lead")).permissions
+        assert "edits" == (await m.spawn("other", parent="able")).permissions
+
+    with_run(tmp_path, story)
+
+
 def test_a_word_that_is_no_permission_is_answered_with_the_nearest(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         with pytest.raises(BadInput, match=r"permissions='edit' is not known. Did you mean 'edits'"):
