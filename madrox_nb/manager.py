@@ -307,6 +307,7 @@ class Manager:
         permissions = self._permissions(permissions, parent, by)
         found = library.role(role)
         harness = harness or self.harnesses.choose(self.settings.harnesses)
+        self._check_bounds(harness, by)
         defaults = self.harnesses.defaults(harness)
         more = self.harnesses.options(harness, options or {}, "options")
         chosen = {**defaults.options, **more}
@@ -746,6 +747,14 @@ class Manager:
     def _check_open(self) -> None:
         if not self._open:
             raise NotRunning("this madrox is closed; open a new one with Madrox()")
+
+    def _check_bounds(self, harness: str, by: str) -> None:
+        """A shell does what it is told, whatever its permissions say: an agent could do anything with one."""
+        if by != PERSON and not self.harnesses[harness].bounded and self.tree[by].permissions != "all":
+            raise Forbidden(
+                f"{harness} keeps to no permissions, and {by} runs with "
+                f"permissions={self.tree[by].permissions!r}: name another harness, or ask the person to spawn it"
+            )
 
     def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
         """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""

@@ -69,6 +69,7 @@ class Terminal(Harness):
             "profile": profile,
             "features": Features(multi_turn=True, interrupt=bool(profile.interrupt)),
             "instructed": profile.tells,
+            "bounded": bool(profile.permissions),
             "__doc__": f"The state of one {profile.name} at a terminal.",
             "__module__": cls.__module__,
         }
