@@ -660,8 +660,8 @@ class Manager:
     async def _wake(self, agent: str) -> None:
         try:
             await self.resume(agent)
-        except HarnessError as exc:
-            if self.alive(agent):  # its CLI is not even there any more
+        except MadroxError as exc:
+            if self.tree[agent].state == "suspended":  # its CLI, or its harness, is not even there any more
                 reason, _, evidence = str(exc).partition("\n")
                 self.record(AgentStopped(agent=agent, reason=reason, failed=True, evidence=evidence))
                 self.processes.forget(agent)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from crew import until, with_run
 
+from madrox_nb import library
 from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, LimitReached, NameTaken
 from madrox_nb.events import (
     AgentReady,
@@ -21,6 +22,7 @@ from madrox_nb.events import (
     TurnStarted,
     TurnSteered,
 )
+from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.manager import Manager
 from madrox_nb.tree import Tree
 
@@ -197,6 +199,21 @@ def test_a_session_that_is_gone_is_a_named_failure_for_who_waits(tmp_path: Path)
         assert "failed" == m.tree["lead"].state
         with pytest.raises(AgentGone):
             await m.resume("lead")
+
+    with_run(tmp_path, story)
+
+
+def test_who_is_woken_and_whose_harness_is_gone_tells_who_asked(tmp_path: Path) -> None:
+    library.lend(type("Lent", (Rehearsal,), {"name": "lent"}))
+
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", harness="lent")
+        await m.suspend("lead")
+        del library._lent["lent"]  # a kernel with other settings went on with this run
+        with pytest.raises(AgentGone, match="no harness named 'lent'"):
+            await m.send("lead", "hi")
+        assert "failed" == m.tree["lead"].state
+        assert await m.quiet(timeout=20)
 
     with_run(tmp_path, story)
 
