@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from crew import until, with_run
+from crew import Disk, until, with_run
 
 from madrox_nb import library
 from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, LimitReached, NameTaken
@@ -464,5 +466,43 @@ def test_who_is_steered_and_dies_tells_both(tmp_path: Path) -> None:
 
         with pytest.raises(AgentGone):
             await m.answer(ticket)
+
+    with_run(tmp_path, story)
+
+
+def test_a_message_that_came_too_late_waits_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(m: Manager) -> None:
+        disk = Disk(m, monkeypatch)
+        await m.spawn("boss")
+        await m.spawn("lead")
+        await speaking(m, "lead", "/slow 9 0.1")
+        ticket = await m.ask("lead", "/say late", sender="boss", steer=True)
+        assert "steering" == ticket.how
+        disk.full = True
+        m.processes["lead"].interrupt()
+        await disk.noticed()
+        disk.full = False
+
+        assert await m.quiet(timeout=20)
+        assert ["late"] == [message.text for message in m.inboxes.received("boss")]
+
+    with_run(tmp_path, story)
+
+
+def test_who_steered_an_agent_that_was_killed_finds_that_in_its_inbox(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("boss")
+        await m.spawn("lead")
+        await speaking(m, "lead", "/hang hard")
+        ticket = await m.ask("lead", "/say late", sender="boss", steer=True)
+        steered_into = ticket.turn
+        os.kill(m.processes["lead"].pid or 0, signal.SIGKILL)
+        assert await m.quiet(timeout=20)
+
+        [told] = m.inboxes.received("boss")
+        assert (steered_into, "failed") == (told.answers, told.outcome)
+        assert "lead has failed" in told.text
 
     with_run(tmp_path, story)
