@@ -382,8 +382,12 @@ class Manager:
             return await self._born(spawned)
         self._check_room(spawned)
         self._claim(spawned)
-        await self.act(spawned)
-        await self.act(AgentSuspended(agent=spawned.agent, reason="as it was before"))
+        try:
+            await self.act(spawned)
+        except BaseException:
+            self.processes.forget(spawned.agent)
+            raise
+        self.record(AgentSuspended(agent=spawned.agent, reason="as it was before"))  # born: no way back
         return None
 
     def _claim(self, spawned: AgentSpawned) -> Path:
@@ -752,8 +756,8 @@ class Manager:
         """A shell does what it is told, whatever its permissions say: an agent could do anything with one."""
         if by != PERSON and not self.harnesses[harness].bounded and self.tree[by].permissions != "all":
             raise Forbidden(
-                f"{harness} keeps to no permissions, and {by} runs with "
-                f"permissions={self.tree[by].permissions!r}: name another harness, or ask the person to spawn it"
+                f"{harness} keeps to no permissions, and {by} runs with permissions="
+                f"{self.tree[by].permissions!r}: name another harness, or ask the person to spawn it"
             )
 
     def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:

@@ -341,7 +341,7 @@ class Tree:
         return f"{agent}.a{self.asked.get(agent, 0) + 1}"
 
     def next_child(self, parent: str | None, besides: Container[str] = ()) -> str:
-        """A name for a child that was given none, and none of `besides`: `lead.2`, or `agent.1` for a root."""
+        """A name for a child that was given none, not in `besides`: `lead.2`, or `agent.1` for a root."""
         stem = parent or "agent"
         number = self.borne.get(stem, 0) + 1
         while (name := f"{stem}.{number}") in self.agents or name in besides:
