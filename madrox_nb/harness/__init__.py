@@ -181,7 +181,7 @@ class Harness(ABC):
     instructed: ClassVar[bool] = True
     """It is told `Brief.instructions`. What others say that look like blocks (fences.py) is left alone."""
     bounded: ClassVar[bool] = True
-    """What its CLI does keeps to `Brief.permissions`. Else only an agent that may do all itself may start one."""
+    """What its CLI does keeps to `Brief.permissions`; else only agents that may do all may start one."""
     options: ClassVar[Mapping[str, str]] = {}
     """Settings of this CLI alone that a spawn can give: name → what it means."""
     version_args: ClassVar[tuple[str, ...]] = ("--version",)
