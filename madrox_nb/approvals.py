@@ -31,11 +31,11 @@ from .events import (
 )
 from .folds import Approval, Approvals
 from .harness import Ask, Withdraw
-from .rules import ruled
+from .rules import Place, ruled
 from .runner import Runner
 from .tree import Agent, Tree
 from .wording import refusal
-from .workspace import may_touch
+from .workspace import may_touch, place
 
 
 @dataclass
@@ -138,7 +138,8 @@ class Requests:
 
     def _answer(self, agent: Agent, ask: Ask) -> _Answer | None:
         """What can be answered without a person; None when one has to be asked."""
-        if (rule := ruled(self.settings.policy, ask.tool, ask.input)) is not None and rule[1] != "ask":
+        rule = ruled(self.settings.policy, ask.tool, ask.input, places(agent, ask))
+        if rule is not None and rule[1] != "ask":
             return _Answer(rule[1], "policy", f"the policy says so ({rule[0]!r})")
         if (standing := self.desk.approvals.standing(self.desk.tree, agent.name, ask.tool)) is not None:
             return _standing(standing)
@@ -200,6 +201,11 @@ def allowed(agent: Agent, ask: Ask) -> bool:
     if ask.touches is None or not (ask.reads or agent.permissions == "edits"):
         return False
     return all(may_touch(Path(agent.workspace), path) for path in ask.touches)
+
+
+def places(agent: Agent, ask: Ask) -> list[Place]:
+    """What a rule may call the paths that are asked about. Looks at links, so it reads the disk."""
+    return [place(Path(agent.workspace), path) for path in ask.touches or ()]
 
 
 def _shown(ask: Ask) -> str:

@@ -240,15 +240,20 @@ class Mail:
         ticket.began = self._desk.record(joined).ts
 
     def _requeue(self, ticket: Ticket) -> None:
-        ticket.turn, text, ticket.text = "", ticket.text, ""
-        self._desk.soon(self._queue_or_tell(ticket, text))
+        missed, ticket.turn, text, ticket.text = ticket.turn, "", ticket.text, ""
+        self._desk.soon(self._queue_or_tell(ticket, text, missed))
 
-    async def _queue_or_tell(self, ticket: Ticket, text: str) -> None:
-        try:
-            await self._queue(ticket, text)
-        except MadroxError as exc:  # whoever waits is told
-            ticket.close(exc)
-            raise
+    async def _queue_or_tell(self, ticket: Ticket, text: str, missed: str) -> None:
+        while True:
+            try:
+                return await self._queue(ticket, text)
+            except LedgerFull:  # it has been taken: it waits for room
+                await self.change(ROOM_SECONDS)
+            except MadroxError as exc:  # whoever asked is told, and knows it by the turn that it was for
+                ticket.message, ticket.turn = "", missed
+                if not ticket.close(exc):
+                    self._leave(ticket)
+                raise
 
     async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
         """Wait for the answer to `ticket`; None when `timeout` seconds pass first.

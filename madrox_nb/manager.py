@@ -130,6 +130,8 @@ class Manager:
         )
         self.idleness = Idleness(self, settings.idle_timeout, clock)
         self.signals = Signals(self.redactor)
+        self._unborn: set[str] = set()
+        """Names of those whose files are being copied: their birth is not on record yet."""
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -301,7 +303,7 @@ class Manager:
         as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
         starting.
         """
-        name = self.tree.next_child(parent) if name is None else checked_name(name)
+        name = self.tree.next_child(parent, self._unborn) if name is None else checked_name(name)
         permissions = self._permissions(permissions, parent, by)
         found = library.role(role)
         harness = harness or self.harnesses.choose(self.settings.harnesses)
@@ -332,6 +334,7 @@ class Manager:
         command = self.harnesses.command(spawned.harness)
         self._check_room(spawned)
         workspace = self._claim(spawned)
+        self._unborn.add(name)
         try:
             if copy_of is not None:
                 await asyncio.to_thread(copy_workspace, copy_of, workspace)
@@ -339,6 +342,8 @@ class Manager:
         except BaseException:
             self.processes.forget(name)
             raise
+        finally:
+            self._unborn.discard(name)
         if spawned.harness != library.FALLBACK:
             asyncio.get_running_loop().run_in_executor(None, preload)
         return self.processes.start(
@@ -353,6 +358,8 @@ class Manager:
     def _check_room(self, spawned: AgentSpawned) -> None:
         """Raises when no agent of that name can be born now."""
         name, parent = spawned.agent, spawned.parent
+        if name in self._unborn:
+            raise NameTaken(name, "starting")
         if (known := self.tree.agents.get(name)) is not None:
             if known.alive:
                 raise NameTaken(name, known.state)
@@ -362,8 +369,9 @@ class Manager:
                 raise BadInput(
                     f"{name} stood {place} before: spawn it there ({again}), or choose another name"
                 )
-        if len(alive := self.tree.alive()) >= self.settings.max_instances:
-            raise LimitReached(self.settings.max_instances, [agent.name for agent in alive])
+        there = [*(agent.name for agent in self.tree.alive()), *self._unborn]
+        if len(there) >= self.settings.max_instances:
+            raise LimitReached(self.settings.max_instances, there)
 
     async def reborn(self, spawned: AgentSpawned, *, suspended: bool) -> asyncio.Task[None] | None:
         """Let an agent of an earlier run come back; its start, or None when it stays suspended.
@@ -374,8 +382,12 @@ class Manager:
             return await self._born(spawned)
         self._check_room(spawned)
         self._claim(spawned)
-        await self.act(spawned)
-        await self.act(AgentSuspended(agent=spawned.agent, reason="as it was before"))
+        try:
+            await self.act(spawned)
+        except BaseException:
+            self.processes.forget(spawned.agent)
+            raise
+        self.record(AgentSuspended(agent=spawned.agent, reason="as it was before"))  # born: no way back
         return None
 
     def _claim(self, spawned: AgentSpawned) -> Path:
@@ -457,7 +469,7 @@ class Manager:
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
         given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
-            agent=self.tree.next_child(agent.parent) if as_ is None else checked_name(as_),
+            agent=self.tree.next_child(agent.parent, self._unborn) if as_ is None else checked_name(as_),
             harness=agent.harness,
             role=agent.role,
             parent=agent.parent,
@@ -658,8 +670,8 @@ class Manager:
     async def _wake(self, agent: str) -> None:
         try:
             await self.resume(agent)
-        except HarnessError as exc:
-            if self.alive(agent):  # its CLI is not even there any more
+        except MadroxError as exc:
+            if self.tree[agent].state == "suspended":  # its CLI, or its harness, is not even there any more
                 reason, _, evidence = str(exc).partition("\n")
                 self.record(AgentStopped(agent=agent, reason=reason, failed=True, evidence=evidence))
                 self.processes.forget(agent)
@@ -768,7 +780,9 @@ class Manager:
         if wanted is not None:
             return wanted
         if parent is not None:
-            return inherited(self.tree[parent].permissions)
+            given = inherited(self.tree[parent].permissions)
+            own = given if by == PERSON else self.tree[by].permissions  # it may spawn below one who has more
+            return given if covers(own, given) else cast(Permissions, own)
         if self.settings.permissions == "auto":
             return "ask" if self.attended else "deny"
         return cast(Permissions, self.settings.permissions)

@@ -160,6 +160,8 @@ class Processes:
         """End the agent's process, if it has one: a working one is interrupted first."""
         runner = self._runners.get(name)
         if runner is not None:
+            if runner.suspends:  # it would be woken, and nobody would end it again
+                runner.suspends, runner.ended = False, reason
             runner.ended = runner.ended or reason
         if (starting := self._starting.get(name)) is not None:
             starting.cancel()

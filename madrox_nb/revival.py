@@ -130,7 +130,7 @@ def _as_before(agent: Agent) -> AgentSpawned:
         workspace=agent.workspace,
         auto_inject=agent.auto_inject,
         session=agent.session if agent.begun else "",
-        origin="resumed",
+        origin="resumed" if agent.begun else "",  # else it would look for a session that has no turn yet
         system_prompt=agent.system_prompt,
         options=agent.options,
         extra_args=agent.extra_args,

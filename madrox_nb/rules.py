@@ -9,13 +9,17 @@ Before the parenthesis stands the tool as its CLI calls it, in it what the tool 
 on (a command, a path, an address); `*` stands for anything in either. In a rule that
 allows, a `*` in the parenthesis never spans what makes one shell command into two, so
 that `Bash(git *)` does not let `git status; rm -rf ~` pass.
+
+What a tool touches is compared by where it lies, links resolved: a rule that begins with
+`/` names any place on the disk (`Read(/data/*)`), any other one a place in the agent's own
+workspace (`Edit(*.csv)`). One that allows has to fit all that the tool touches.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from .errors import BadInput
@@ -68,11 +72,20 @@ def _step(permissions: str) -> int:
     return LADDER.index(permissions) if permissions in LADDER else 0
 
 
-def ruled(policy: Mapping[str, str], tool: str, given: Mapping[str, Any]) -> tuple[str, Rule] | None:
-    """The rule of `policy` that fits and its answer; None when none does."""
+Place = tuple[str, ...]
+"""What a path may be called in a rule: absolute, and in the workspace if it lies there. Links resolved."""
+
+
+def ruled(
+    policy: Mapping[str, str], tool: str, given: Mapping[str, Any], places: Sequence[Place] = ()
+) -> tuple[str, Rule] | None:
+    """The rule of `policy` that fits and its answer; None when none does.
+
+    `places` are those that the tool would touch, when that is all it would do.
+    """
     subject = acted_on(given)
     for rule, answer in policy.items():
-        if _fits(rule, tool, subject, strict=answer == "allow"):
+        if _fits(rule, tool, subject, () if "command" in given else places, strict=answer == "allow"):
             return rule, answer  # type: ignore[return-value]
     return None
 
@@ -88,11 +101,22 @@ def acted_on(given: Mapping[str, Any]) -> str:
     return ""
 
 
-def _fits(rule: str, tool: str, subject: str, *, strict: bool) -> bool:
+def _fits(rule: str, tool: str, subject: str, places: Sequence[Place], *, strict: bool) -> bool:
     parts = _RULE.fullmatch(rule.strip())
     if parts is None or not _matches(parts[1], tool, ".*"):
         return False
-    return parts[2] is None or _matches(parts[2], subject, _ONE_COMMAND if strict else ".*")
+    if (pattern := parts[2]) is None:
+        return True
+    if not strict:
+        return any(_matches(pattern, name, ".*") for name in (subject, *(n for each in places for n in each)))
+    if places:
+        return all(_lies(pattern, place) for place in places)
+    return ".." not in subject.split("/") and _matches(pattern, subject, _ONE_COMMAND)
+
+
+def _lies(pattern: str, place: Place) -> bool:
+    names = (name for name in place if name.startswith("/") == pattern.startswith("/"))
+    return any(_matches(pattern, name, ".*") for name in names)
 
 
 def _matches(pattern: str, text: str, star: str) -> bool:

@@ -11,7 +11,7 @@ Everything that decides what may happen next lives in `LEGAL` (after h11's
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -340,13 +340,13 @@ class Tree:
     def next_approval(self, agent: str) -> str:
         return f"{agent}.a{self.asked.get(agent, 0) + 1}"
 
-    def next_child(self, parent: str | None) -> str:
-        """A name for a child that was given none: `lead.2`, or `agent.1` for a root."""
+    def next_child(self, parent: str | None, besides: Container[str] = ()) -> str:
+        """A name for a child that was given none, not in `besides`: `lead.2`, or `agent.1` for a root."""
         stem = parent or "agent"
         number = self.borne.get(stem, 0) + 1
-        while f"{stem}.{number}" in self.agents:
+        while (name := f"{stem}.{number}") in self.agents or name in besides:
             number += 1
-        return f"{stem}.{number}"
+        return name
 
 
 def spawn_line(agent: Agent) -> str:

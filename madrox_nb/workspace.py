@@ -97,6 +97,20 @@ def may_touch(workspace: Path, path: str) -> bool:
     return SENSITIVE.isdisjoint(part.casefold() for part in within.parts)
 
 
+def place(workspace: Path, path: str) -> tuple[str, ...]:
+    """What `path` is called, links resolved: absolute, and from the workspace on if it may be touched there.
+
+    Nothing, for what can't be a path.
+    """
+    try:
+        target = (workspace / Path(path).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return ()
+    if not may_touch(workspace, path):
+        return (str(target),)
+    return str(target), str(target.relative_to(workspace.resolve()))
+
+
 def inside(workspace: Path, path: str) -> bool:
     """Whether `path` (absolute, or relative to the workspace) lies in it, links resolved."""
     try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from madrox_nb import config, library
 from madrox_nb.events import Entry
@@ -81,6 +84,27 @@ def with_run(home: Path, story: Callable[[Manager], Awaitable[T]], **settings: A
             return await asyncio.wait_for(story(manager), 60)
 
     return asyncio.run(main())
+
+
+class Disk:
+    """A disk under the ledger of `manager` that can be full."""
+
+    def __init__(self, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = False
+        self._ledger, self._write = manager.ledger, manager.ledger._write
+        monkeypatch.setattr(manager.ledger, "_write", self._may_write)
+
+    def _may_write(self, data: bytes, refuse: bool) -> bool:
+        if not self.full:
+            return self._write(data, refuse)
+        if not refuse:
+            self._ledger.trouble = OSError(errno.ENOSPC, "no room")
+        return False
+
+    async def noticed(self) -> None:
+        """Wait until something found no room."""
+        while self._ledger.trouble is None:
+            await asyncio.sleep(0.01)
 
 
 async def until(manager: Manager, happened: Callable[[Entry], bool], verb: Coroutine[Any, Any, T]) -> T:

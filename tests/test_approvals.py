@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from crew import until, with_run
 
+from madrox_nb import library
 from madrox_nb.errors import BadInput, Forbidden, UnknownApproval
 from madrox_nb.events import ApprovalAnswered, ApprovalAsked, Entry
 from madrox_nb.folds import Approvals
+from madrox_nb.harness import Ask, Item
+from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.mail import Ticket
 from madrox_nb.manager import Manager
 from madrox_nb.tree import Tree
@@ -275,6 +280,46 @@ def test_a_policy_answers_for_whoever_is_away(tmp_path: Path) -> None:
     with_run(tmp_path, story, policy=policy)
 
 
+@library.lend
+class Editor(Rehearsal):
+    """A CLI that says which file it would touch."""
+
+    name = "editor"
+
+    def read(self, line: str) -> Iterable[Item]:
+        for item in super().read(line):
+            yield replace(item, touches=(str(item.input["file_path"]),)) if isinstance(item, Ask) else item
+
+
+@pytest.mark.parametrize(
+    ("path", "decision"),
+    [
+        ("table.csv", "allow"),
+        ("in/table.csv", "allow"),
+        ("../../table.csv", "deny"),
+        ("/etc/table.csv", "deny"),
+        ("link.csv", "deny"),
+        (".git/table.csv", "deny"),
+        ("{data}/table.csv", "allow"),
+        ("{data}/table.txt", "allow"),
+        ("{data}/../table.txt", "deny"),
+    ],
+)
+def test_a_rule_about_files_means_where_they_lie(tmp_path: Path, path: str, decision: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+
+    async def story(m: Manager) -> None:
+        lead = await m.spawn("lead", harness="editor")
+        (Path(lead.workspace) / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+        wanted = json.dumps({"file_path": path.format(data=data)})
+        said = (await m.send("lead", f"/approve-needed Edit {wanted}")).text
+        assert said.startswith(f"asked to use Edit: {decision}"), said
+
+    policy = {"Edit(*.csv)": "allow", f"Edit({data}/*)": "allow", "*": "deny"}
+    with_run(tmp_path, story, policy=policy)
+
+
 def test_a_rule_that_asks_asks_even_about_what_the_permissions_allow(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         ticket = await asked(m, "lead", permissions="all")
@@ -317,6 +362,28 @@ def test_no_agent_gives_a_child_more_than_it_has(tmp_path: Path, has: str, wants
         with pytest.raises(Forbidden, match=f"lead runs with permissions='{has}' and can't give"):
             await m.spawn("kid", parent="lead", by="lead", permissions=wants)
         assert "kid" not in m.tree
+
+    with_run(tmp_path, story)
+
+
+def test_an_agent_that_spawns_below_one_who_has_more_gives_what_it_has_itself(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", permissions="deny")
+        await m.spawn("able", parent="lead", permissions="all")
+        assert "deny" == (await m.spawn("kid", parent="able", by="lead")).permissions
+        assert "edits" == (await m.spawn("other", parent="able")).permissions
+
+    with_run(tmp_path, story)
+
+
+def test_only_an_agent_that_may_do_all_starts_a_program_that_keeps_to_no_permissions(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", permissions="edits")
+        with pytest.raises(Forbidden, match="shell keeps to no permissions, and lead runs with"):
+            await m.spawn("sh", harness="shell", parent="lead", by="lead")
+        await m.spawn("free", permissions="all")
+        await m.spawn("sh", harness="shell", parent="free", by="free")
+        await m.spawn("mine", harness="shell", parent="lead")
 
     with_run(tmp_path, story)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
-from crew import until, with_run
+from crew import Disk, until, with_run
 
-from madrox_nb import config
-from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, NameTaken
+from madrox_nb import config, library
+from madrox_nb.errors import AgentBusy, AgentGone, BadInput, HarnessNotReady, LimitReached, NameTaken
 from madrox_nb.events import (
     AgentReady,
     AgentStopped,
@@ -23,6 +25,7 @@ from madrox_nb.events import (
     TurnStarted,
     TurnSteered,
 )
+from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.manager import Manager
 from madrox_nb.tree import Tree
 
@@ -115,6 +118,24 @@ def test_a_message_that_comes_while_it_is_being_suspended_is_not_lost(tmp_path: 
     with_run(tmp_path, story)
 
 
+def test_who_is_ended_while_it_is_being_suspended_is_not_woken_by_what_waits(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        suspending = asyncio.ensure_future(m.suspend("lead"))
+        await asyncio.sleep(0)  # it has begun to end
+        ticket = await m.ask("lead", "hello")
+        await m.terminate("lead")
+        await suspending
+        assert await m.quiet(timeout=20)
+
+        with pytest.raises(AgentGone, match="terminated by you"):
+            await m.answer(ticket)
+        assert 1 == count(m, AgentReady)
+        assert 0 == len(m.processes)
+
+    with_run(tmp_path, story)
+
+
 def test_its_workspace_is_kept_for_it(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         lead = await m.spawn("lead")
@@ -181,6 +202,21 @@ def test_a_session_that_is_gone_is_a_named_failure_for_who_waits(tmp_path: Path)
         assert "failed" == m.tree["lead"].state
         with pytest.raises(AgentGone):
             await m.resume("lead")
+
+    with_run(tmp_path, story)
+
+
+def test_who_is_woken_and_whose_harness_is_gone_tells_who_asked(tmp_path: Path) -> None:
+    library.lend(type("Lent", (Rehearsal,), {"name": "lent"}))
+
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", harness="lent")
+        await m.suspend("lead")
+        del library._lent["lent"]  # a kernel with other settings went on with this run
+        with pytest.raises(AgentGone, match="no harness named 'lent'"):
+            await m.send("lead", "hi")
+        assert "failed" == m.tree["lead"].state
+        assert await m.quiet(timeout=20)
 
     with_run(tmp_path, story)
 
@@ -327,6 +363,31 @@ def test_a_fork_stands_beside_the_original_and_is_numbered(tmp_path: Path) -> No
     with_run(tmp_path, story)
 
 
+def test_forks_at_once_get_names_of_their_own_and_none_takes_another_with_it(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.send("lead", "hi")
+        forks = await asyncio.gather(*(m.fork("lead") for _ in range(3)), m.spawn())
+        assert {"agent.1", "agent.2", "agent.3", "agent.4"} == {fork.name for fork in forks}
+
+        twice = await asyncio.gather(m.fork("lead", "twin"), m.spawn("twin"), return_exceptions=True)
+        assert 1 == sum(isinstance(each, NameTaken) for each in twice)
+        assert "hi" == (await m.send("twin", "/say hi")).text
+
+    with_run(tmp_path, story)
+
+
+def test_forks_at_once_are_no_more_than_the_limit(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.send("lead", "hi")
+        forks = await asyncio.gather(*(m.fork("lead") for _ in range(2)), return_exceptions=True)
+        assert 1 == sum(isinstance(each, LimitReached) for each in forks)
+        assert 2 == len(m.tree.alive())
+
+    with_run(tmp_path, story, max_instances=2)
+
+
 def test_a_fork_can_be_suspended_once_it_has_a_turn_of_its_own(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
@@ -435,5 +496,43 @@ def test_who_is_steered_and_dies_tells_both(tmp_path: Path) -> None:
 
         with pytest.raises(AgentGone):
             await m.answer(ticket)
+
+    with_run(tmp_path, story)
+
+
+def test_a_message_that_came_too_late_waits_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(m: Manager) -> None:
+        disk = Disk(m, monkeypatch)
+        await m.spawn("boss")
+        await m.spawn("lead")
+        await speaking(m, "lead", "/slow 9 0.1")
+        ticket = await m.ask("lead", "/say late", sender="boss", steer=True)
+        assert "steering" == ticket.how
+        disk.full = True
+        m.processes["lead"].interrupt()
+        await disk.noticed()
+        disk.full = False
+
+        assert await m.quiet(timeout=20)
+        assert ["late"] == [message.text for message in m.inboxes.received("boss")]
+
+    with_run(tmp_path, story)
+
+
+def test_who_steered_an_agent_that_was_killed_finds_that_in_its_inbox(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("boss")
+        await m.spawn("lead")
+        await speaking(m, "lead", "/hang hard")
+        ticket = await m.ask("lead", "/say late", sender="boss", steer=True)
+        steered_into = ticket.turn
+        os.kill(m.processes["lead"].pid or 0, signal.SIGKILL)
+        assert await m.quiet(timeout=20)
+
+        [told] = m.inboxes.received("boss")
+        assert (steered_into, "failed") == (told.answers, told.outcome)
+        assert "lead has failed" in told.text
 
     with_run(tmp_path, story)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from crew import run_of, with_run
+from crew import Disk, run_of, with_run
 
 from madrox_nb.errors import BadInput
 from madrox_nb.events import (
@@ -128,6 +128,43 @@ def test_who_was_suspended_comes_back_suspended_and_wakes_for_a_message(tmp_path
         assert '["one"]' == (await m.send("lead", "/recall")).text
 
     with_run(tmp_path, story)
+
+
+def test_who_came_back_without_a_word_said_can_be_suspended_and_woken(tmp_path: Path) -> None:
+    async def before(m: Manager) -> None:
+        await m.spawn("lead")
+
+    async def after(m: Manager) -> None:
+        assert ["fresh"] == [each.how for each in await bring_back(m)]
+        await m.suspend("lead")
+        assert "awake" == (await m.send("lead", "/say awake")).text
+
+    with_run(tmp_path, before)
+    with_run(tmp_path, after)
+
+
+def test_who_was_suspended_comes_back_whole_or_not_at_all_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def before(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.send("lead", "hi")
+        await m.suspend("lead")
+
+    async def after(m: Manager) -> None:
+        disk = Disk(m, monkeypatch)
+        disk.full = True
+        [told] = await bring_back(m)
+        assert ("", True) == (told.how, "no room" in told.why)
+        disk.full = False
+        assert not m.processes._workspaces._held
+
+        m.ledger.listen(lambda entry: setattr(disk, "full", isinstance(entry.event, AgentSpawned)))
+        [told] = await bring_back(m)
+        assert ("suspended", "suspended") == (told.how, m.tree["lead"].state)
+
+    with_run(tmp_path, before)
+    with_run(tmp_path, after)
 
 
 def test_everything_allowed_is_not_remembered(tmp_path: Path) -> None:

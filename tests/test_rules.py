@@ -68,6 +68,17 @@ def test_a_rule_that_allows_one_command_lets_no_second_one_pass(wicked):
     assert answer({"Bash(git *)": "allow"}, "Bash", command=wicked) is None
 
 
+def test_a_rule_that_allows_has_to_fit_all_that_is_touched_and_one_that_denies_any_of_it():
+    policy = {"Edit(/etc/*)": "deny", "Edit(*.csv)": "allow"}
+    given = {"content": "looks like.csv"}
+    ours, theirs = ("/w/a.csv", "a.csv"), ("/etc/a.csv",)
+
+    assert ("Edit(*.csv)", "allow") == ruled(policy, "Edit", given, [ours])
+    assert ("Edit(/etc/*)", "deny") == ruled(policy, "Edit", given, [ours, theirs])
+    assert ruled({"Edit(*.csv)": "allow"}, "Edit", given, [ours, theirs]) is None
+    assert ruled({"Edit(/data/*)": "allow"}, "Edit", {"file_path": "/data/../etc/passwd"}) is None
+
+
 def test_a_rule_that_denies_fits_whatever_stands_behind_it():
     assert "deny" == answer({"Bash(rm *)": "deny"}, "Bash", command="rm -rf ~ && echo done")
 

@@ -14,7 +14,7 @@ from crew import run_of
 
 from madrox_nb.errors import MadroxError
 from madrox_nb.events import PERSON, AgentStopped, MessageRead, TurnStarted
-from madrox_nb.folds import Costs, Inboxes
+from madrox_nb.folds import Approvals, Costs, Inboxes
 from madrox_nb.mail import Ticket
 from madrox_nb.manager import Manager
 from madrox_nb.tree import Tree
@@ -32,7 +32,15 @@ VERBS = {
     "interrupt": 2,
     "end": 1,
     "crash": 1,
+    "suspend": 4,
+    "resume": 1,
+    "fork": 1,
+    "steer": 4,
+    "want": 4,
+    "approve": 3,
+    "deny": 2,
 }
+POLICY = {"Bash(git *)": "allow", "Bash(rm *)": "deny", "*": "ask"}
 CALLERS, STEPS = 6, 25
 
 
@@ -55,7 +63,16 @@ class Storm:
 
     async def blow(self) -> None:
         await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
+        answering = asyncio.ensure_future(self._answer_all())
         assert await self.m.quiet(timeout=20), [(a.name, a.state) for a in self.m.unquiet()]
+        answering.cancel()
+
+    async def _answer_all(self) -> None:
+        """The person comes back and answers whatever is still open."""
+        while True:
+            for each in self.m.approvals.open():
+                await self.m.approve(each.id)
+            await self.m.mail.change(0.05)
 
     async def _caller(self) -> None:
         for _ in range(STEPS):
@@ -71,9 +88,10 @@ class Storm:
             return
         await self.m.spawn(name, parent=self.m.tree[name].parent, auto_inject=name != "c")
 
-    async def _ask(self, me: str, to: str) -> Asked:
-        text = self.dice.choice(["/say hi", f"/slow 2 0.0{self.dice.randint(1, 9)}", "/fail no", "hello"])
-        asked = Asked(await self.m.ask(to, text, sender=me), me)
+    async def _ask(self, me: str, to: str, text: str = "", *, steer: bool = False) -> Asked:
+        slow = f"/slow 2 0.0{self.dice.randint(1, 9)}"
+        text = text or self.dice.choice(["/say hi", slow, "/fail no", "hello"])
+        asked = Asked(await self.m.ask(to, text, sender=me, steer=steer), me)
         asked.ticket.leave = True
         self.asked.append(asked)
         return asked
@@ -116,13 +134,38 @@ class Storm:
     async def _crash(self, me: str, to: str) -> None:
         await self.m.ask(to, "/crash")
 
+    async def _suspend(self, me: str, to: str) -> None:
+        await self.m.suspend(to)
+
+    async def _resume(self, me: str, to: str) -> None:
+        await self.m.resume(to, wait=self.dice.random() < 0.5)
+
+    async def _fork(self, me: str, to: str) -> None:
+        fork = await self.m.fork(to, self.dice.choice(["twin", None]))
+        await self.m.terminate(fork.name)
+
+    async def _steer(self, me: str, to: str) -> None:
+        await self._ask(me, to, steer=True)
+
+    async def _want(self, me: str, to: str) -> None:
+        command = self.dice.choice(["git status", "rm x", "ls"])
+        await self._ask(me, to, f'/approve-needed Bash {{"command": "{command}"}}')
+
+    async def _approve(self, me: str, to: str) -> None:
+        if open_ones := self.m.approvals.open():
+            await self.m.approve(self.dice.choice(open_ones).id, always=self.dice.choice(["", "", "agent"]))
+
+    async def _deny(self, me: str, to: str) -> None:
+        if open_ones := self.m.approvals.open():
+            await self.m.deny(self.dice.choice(open_ones).id, "no")
+
 
 @pytest.mark.parametrize("seed", range(6))
 def test_in_any_weather_each_question_has_one_answer_and_each_message_one_reader(
     tmp_path: Path, seed: int
 ) -> None:
     async def story() -> None:
-        async with run_of(tmp_path, interrupt_timeout=5.0) as m:
+        async with run_of(tmp_path, interrupt_timeout=5.0, attended="yes", policy=POLICY) as m:
             await m.spawn("a")
             await m.spawn("b", parent="a")
             await m.spawn("c", parent="a", auto_inject=False)
@@ -133,12 +176,20 @@ def test_in_any_weather_each_question_has_one_answer_and_each_message_one_reader
             assert Tree.replay(entries) == m.tree
             assert Inboxes.replay(entries) == m.inboxes
             assert Costs.replay(entries) == m.costs
+            assert Approvals.replay(entries) == m.approvals
+            assert [] == m.approvals.open()
+            assert {a.name for a in m.tree if a.alive and a.state != "suspended"} == {
+                a.name for a in m.tree if m.processes.running(a.name)
+            }
+            assert [] == list(m.mail.open_tickets())
             assert len(set(storm.taken)) == len(storm.taken)
             read = Counter(message for entry in entries for message in reads(entry.event))
             assert [] == [message for message, times in read.items() if times > 1]
             ended = {entry.event.agent for entry in entries if isinstance(entry.event, AgentStopped)}
             for asked in storm.asked:
-                check(asked, m, asker_died=asked.by in ended)
+                mine = (asked.ticket.id, asked.by)
+                together = [each for each in storm.asked if (each.ticket.id, each.by) == mine]
+                check(together, m, asker_died=asked.by in ended)
 
     asyncio.run(asyncio.wait_for(story(), 90))
 
@@ -149,11 +200,17 @@ def reads(event: object) -> tuple[str, ...]:
     return (event.message,) if isinstance(event, MessageRead) else ()
 
 
-def check(asked: Asked, m: Manager, *, asker_died: bool) -> None:
-    """One answer: given to who waited, left in the inbox, or in the agent's own words. None for the dead."""
-    assert asked.ticket.end is not None, asked
-    left = [x for x in m.inboxes.messages.values() if x.answers == asked.ticket.id and x.text != "my reply"]
-    unclaimed = [x for x in left if not (asked.given and x.read)]
-    answers = asked.given + len(unclaimed)
-    assert answers <= 1, (asked, left)
-    assert answers == 1 or asked.ticket.replied or asker_died, (asked, left)
+def check(together: list[Asked], m: Manager, *, asker_died: bool) -> None:
+    """One answer each: given to who waited, left in the inbox, or in own words. None for the dead.
+
+    What one caller asked `together` has joined one turn.
+    """
+    assert [] == [asked for asked in together if asked.ticket.end is None]
+    known, by = together[0].ticket.id, together[0].by
+    answered = [x for x in m.inboxes.messages.values() if (x.answers, x.to) == (known, by)]
+    left = [x for x in answered if x.text != "my reply"]
+    given = sum(asked.given for asked in together)
+    answers = given + len([x for x in left if not (given and x.read)])
+    assert answers <= len(together), (together, left)
+    replied = any(asked.ticket.replied for asked in together)
+    assert answers == len(together) or replied or asker_died, (together, left)
