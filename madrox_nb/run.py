@@ -27,8 +27,9 @@ from . import config, keeping, views
 from .config import Settings
 from .display import Live, Waiting, attended, how_to_answer
 from .errands import Errands
-from .errors import LedgerInUse, MadroxError, NotRunning
+from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
+    AgentReady,
     ApprovalAnswered,
     ApprovalAsked,
     Entry,
@@ -336,7 +337,13 @@ class Run:
         if self.went_on and not names and not run:
             return [Return(name, "process") for name in self.went_on if tree[name].alive]
         if missing or not names:
-            told += await bring_back(self.manager, missing, run)
+            try:
+                told += await bring_back(self.manager, missing, run)
+            except BadInput:
+                for name in missing:
+                    if name in tree and not run:
+                        raise tree.refusal(AgentReady(agent=name)) from None
+                raise
         return told
 
     async def serve(self) -> Serving:
