@@ -268,6 +268,7 @@ def test_options_at_both_ends_of_a_text_count() -> None:
     [
         ("sned lead hello", None, "no such command. Did you mean 'send'?"),
         ("spawn lead --rol architect", None, "Did you mean '--role'?"),
+        ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
         ("spawn lead --permissions some", None, "invalid choice"),
         ("spawn 'lead", None, "No closing quotation"),
         ("stop", None, "usage: %madrox stop"),
