@@ -201,6 +201,8 @@ FOREIGN = {
     "bypass_isolation": "What an agent may do is said by permissions='all', if you may give that",
     "mcp_servers": "An agent has the madrox tools and no others yet",
     "use_worktree": "Each agent has a directory of its own already",
+    "harness": "Which CLI is said by instance_type of spawn_instance",
+    "instance_type": "Another CLI is started with spawn_instance",
     "git_repo": "Each agent has a directory of its own; clone what it needs into it",
 }
 """Arguments of spawning that prompts written for other systems give, and what to do instead."""

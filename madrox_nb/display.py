@@ -116,14 +116,24 @@ class Live:
 # waiting
 
 
-class WaitInterrupted(KeyboardInterrupt):
-    """The waiting was interrupted; the agents go on."""
+def how_to_answer(asked: Sequence[str]) -> str:
+    """The lines that answer the first of these requests, and where the others are."""
+    more = f" ({len(asked) - 1} more: %madrox approvals)" if len(asked) > 1 else ""
+    return f"%madrox approve {asked[0]}, or deny {asked[0]}{more}"
 
-    def __init__(self, names: Sequence[str], doing: str = "working", *, again: bool = False) -> None:
+
+class WaitInterrupted(KeyboardInterrupt):
+    """The waiting was interrupted; the agents go on, or wait for an answer to what they `asked`."""
+
+    def __init__(
+        self, names: Sequence[str], doing: str = "working", *, again: bool = False, asked: Sequence[str] = ()
+    ) -> None:
         self.names = tuple(names)
         one = len(self.names) == 1
         who = ", ".join(self.names) or "the agents"
         first = f"Stopped waiting for {who}; {'it goes' if one else 'they go'} on {doing}."
+        if asked:
+            first = f"Stopped waiting for {who}; now: {how_to_answer(asked)}"
         second = f"%madrox wait {shlex.join(self.names)}".rstrip() + " waits again."
         if again:
             them = "it" if one else "them"
@@ -146,6 +156,8 @@ class Waiting:
     doing: str = "working"
     cancels: bool = True
     """Whether an interrupt may cancel the future; a verb that acts must run to its end."""
+    asked: Callable[[], Sequence[str]] = tuple
+    """The requests that wait for the person meanwhile."""
 
     def block(self, future: cf.Future[T], line: Callable[[T], str] = lambda _: "") -> T:
         """Wait in this thread. `line` says what stays of the display.
@@ -188,7 +200,9 @@ class Waiting:
         if exc is not None and self.live is not None:
             who, go = ", ".join(self.names) or "the agents", "goes" if len(self.names) == 1 else "go"
             left = isinstance(exc, KeyboardInterrupt | asyncio.CancelledError)
-            self.live.close(f"{who} {go} on {self.doing}" if left else who)
+            asked = self.asked() if left else ()
+            doing = f"not answered yet: {', '.join(asked)}" if asked else f"{who} {go} on {self.doing}"
+            self.live.close(doing if left else who)
 
     def _leave(self, future: cf.Future[Any]) -> None:
         if self.cancels:
@@ -210,11 +224,12 @@ class Waiting:
 
     def _interrupted(self) -> WaitInterrupted:
         running = kernel()
+        asked = self.asked()
         if running is None or self.again is None:
-            return WaitInterrupted(self.names, self.doing)
+            return WaitInterrupted(self.names, self.doing, asked=asked)
         again, live = self.again, self.live
         SecondInterrupt.of(running).arm(lambda: again(live))
-        return WaitInterrupted(self.names, self.doing, again=True)
+        return WaitInterrupted(self.names, self.doing, again=True, asked=asked)
 
 
 @contextlib.contextmanager

@@ -117,7 +117,9 @@ class BadPrompt(BadInput):
 
 _ACTS = {
     "agent.spawned": "be spawned",
+    "agent.ready": "go on",
     "agent.stopped": "be stopped",
+    "agent.suspended": "be suspended",
     "message.posted": "be sent a message",
     "turn.started": "start a turn",
 }

@@ -59,6 +59,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         hint = nearest(unknown[1], self._option_string_actions) if unknown else ""
+        lacking = re.match(r"argument (--\S+): expected one argument", message)
+        if lacking:
+            hint = f" One that begins with a dash: {lacking[1]}=--such"
         raise UsageError(f"{message}.{hint}\n{self.format_usage().strip()}")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -264,7 +267,9 @@ def _grammar() -> dict[str, _Command]:
     )
     c.add("--system-prompt", metavar="TEXT", help="instead of the role's text")
     c.add("--option", action="append", default=[], metavar="NAME=VALUE", help="of its harness alone")
-    c.add("--extra-arg", action="append", default=[], metavar="ARG", help="passed on to its CLI as it stands")
+    c.add(
+        "--extra-arg", action="append", default=[], metavar="ARG", help="passed on to its CLI; --extra-arg=-v"
+    )
     c.add("--no-auto-inject", action="store_true", help="its words wait until they are asked for")
     c.add("--no-wait", action="store_true", help="return while it starts")
 

@@ -460,16 +460,19 @@ class Manager:
         fork, or there is nothing to go on with yet, and whatever `spawn` raises.
         """
         agent = self.tree[name]
+        called = self.tree.next_child(agent.parent, self._unborn) if as_ is None else checked_name(as_)
         if not self.features(name).fork:
             raise BadInput(
                 f"{name} can't be forked: {agent.harness} can't go on twice with one conversation. "
-                f"Spawn another agent and tell it what it needs: {spawn_line(agent)}"
+                f"Spawn another agent and tell it what it needs: {spawn_line(agent._replace(name=called))}"
             )
         if not agent.session or not agent.begun:
+            if not agent.alive:
+                raise self.tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
         given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
-            agent=self.tree.next_child(agent.parent, self._unborn) if as_ is None else checked_name(as_),
+            agent=called,
             harness=agent.harness,
             role=agent.role,
             parent=agent.parent,

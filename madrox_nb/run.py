@@ -25,10 +25,11 @@ import orjson
 
 from . import config, keeping, views
 from .config import Settings
-from .display import Live, Waiting, attended
+from .display import Live, Waiting, attended, how_to_answer
 from .errands import Errands
-from .errors import LedgerInUse, MadroxError, NotRunning
+from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
+    AgentReady,
     ApprovalAnswered,
     ApprovalAsked,
     Entry,
@@ -336,7 +337,13 @@ class Run:
         if self.went_on and not names and not run:
             return [Return(name, "process") for name in self.went_on if tree[name].alive]
         if missing or not names:
-            told += await bring_back(self.manager, missing, run)
+            try:
+                told += await bring_back(self.manager, missing, run)
+            except BadInput:
+                for name in missing:
+                    if name in tree and not run:
+                        raise tree.refusal(AgentReady(agent=name)) from None
+                raise
         return told
 
     async def serve(self) -> Serving:
@@ -404,11 +411,11 @@ class Run:
             self._again([agent.name for agent in agents] or list(names), live)
 
         def look() -> tuple[str, str]:
-            if ticket is not None and not ticket.turn:
-                return "", f"queued: {self._line(self.manager.tree[ticket.agent])}"
-            return self._look(names, everyone)
+            said, line = self._look(names, everyone)
+            queued = ticket is not None and not ticket.turn
+            return ("", f"queued: {line}") if queued else (said, line)
 
-        return Waiting(names, Live(look), again)
+        return Waiting(names, Live(look), again, asked=lambda: self._asked(names))
 
     def _again(self, names: list[str], live: Live | None) -> None:
         """The second interrupt of a cell: on the main thread, perhaps between two cells."""
@@ -421,13 +428,20 @@ class Run:
     def _look(self, names: tuple[str, ...], everyone: bool) -> tuple[str, str]:
         """What a waiting cell shows: the end of what one agent says, and who does what."""
         tree = self.manager.tree
-        agents = self.manager.unquiet(names) if everyone else [tree[name] for name in names]
+        below = [a for name in names for a in tree.subtree(name) if a.approvals and a.name not in names]
+        agents = self.manager.unquiet(names) if everyone else [*(tree[name] for name in names), *below]
         lines = [self._line(agent) for agent in agents[:MANY]]
-        if asking := [approval for agent in agents for approval in agent.approvals]:
-            lines.append(f"  interrupt this cell, then: %madrox approve {asking[0]}, or deny {asking[0]}")
+        if asking := self._asked(names):
+            lines.append(f"  interrupt this cell, then: {how_to_answer(asking)}")
         if len(agents) > MANY:
             lines.append(f"… and {len(agents) - MANY} more")
         return self._said(names[0]) if len(names) == 1 else "", "\n".join(lines)
+
+    def _asked(self, names: tuple[str, ...]) -> list[str]:
+        """What these and all below them (everyone, without names) wait for the person to answer."""
+        tree = self.manager.tree
+        agents = [a for name in names for a in tree.subtree(name)] if names else list(tree)
+        return [approval for agent in agents for approval in agent.approvals]
 
     def _said(self, name: str) -> str:
         above = self.doing.above.get(name, 0)

@@ -376,18 +376,6 @@ def test_an_agent_that_spawns_below_one_who_has_more_gives_what_it_has_itself(tm
     with_run(tmp_path, story)
 
 
-def test_only_an_agent_that_may_do_all_starts_a_program_that_keeps_to_no_permissions(tmp_path: Path) -> None:
-    async def story(m: Manager) -> None:
-        await m.spawn("lead", permissions="edits")
-        with pytest.raises(Forbidden, match="shell keeps to no permissions, and lead runs with"):
-            await m.spawn("sh", harness="shell", parent="lead", by="lead")
-        await m.spawn("free", permissions="all")
-        await m.spawn("sh", harness="shell", parent="free", by="free")
-        await m.spawn("mine", harness="shell", parent="lead")
-
-    with_run(tmp_path, story)
-
-
 def test_a_word_that_is_no_permission_is_answered_with_the_nearest(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         with pytest.raises(BadInput, match=r"permissions='edit' is not known. Did you mean 'edits'"):

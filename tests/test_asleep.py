@@ -404,13 +404,30 @@ def test_a_fork_can_be_suspended_once_it_has_a_turn_of_its_own(tmp_path: Path) -
     with_run(tmp_path, story)
 
 
+def test_who_has_ended_is_not_suspended_resumed_or_forked_and_told_how_it_is_spawned(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.terminate("lead")
+        with pytest.raises(
+            AgentGone, match=r"lead has stopped and can't be suspended\. Spawn it again: %mad"
+        ):
+            await m.suspend("lead")
+        for verb in (m.resume, m.fork):
+            with pytest.raises(
+                AgentGone, match=r"lead has stopped and can't go on\. Spawn it again: %madrox"
+            ):
+                await verb("lead")
+
+    with_run(tmp_path, story)
+
+
 def test_what_can_not_be_forked_is_told_why(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
         await m.spawn("other", harness="forgetful")
         with pytest.raises(BadInput, match="lead has no conversation to fork yet"):
             await m.fork("lead", "twin")
-        with pytest.raises(BadInput, match=r"forgetful can't go on twice.*%madrox spawn other"):
+        with pytest.raises(BadInput, match=r"forgetful can't go on twice.*%madrox spawn twin --role"):
             await m.fork("other", "twin")
         await m.send("lead", "hi")
         with pytest.raises(NameTaken):

@@ -150,9 +150,23 @@ def test_a_cell_that_waits_says_what_is_asked_and_how_to_answer(cell: Kernel) ->
     assert "interrupt this cell, then: %madrox approve lead.a1" in said[-1]["content"]["data"]["text/plain"]
 
     cell.interrupt()
-    cell.finish(waiting)
+    said = cell.finish(waiting)
+    [error] = [m["content"] for m in said if m["msg_type"] == "error"]
+    assert "Stopped waiting for lead; now: %madrox approve lead.a1, or deny lead.a1" == error["traceback"][0]
+    assert any(shows("not answered yet: lead.a1")(m) for m in said)
     cell.run("m.approve('lead.a1')")
     assert "asked to use Bash: allow" in cell.value("m.wait('lead')['lead'].text")
+
+
+def test_what_a_child_asks_while_its_parent_waits_for_it_is_said_too(cell: Kernel) -> None:
+    cell.run("m.spawn('kid', parent='lead')")
+    waiting = cell.begin('m.send("lead", "/send kid /approve-needed")')
+    said = cell.until(shows("kid.a1, or deny kid.a1"))
+    cell.interrupt()
+    cell.finish(waiting)
+    cell.run("m.deny('kid.a1'); m.wait(); m.stop('kid')")
+
+    assert "asks: Bash true (kid.a1)" in said[-1]["content"]["data"]["text/plain"]
 
 
 def test_waiting_for_all_lists_who_works(cell: Kernel) -> None:
@@ -212,3 +226,9 @@ def test_an_interrupted_wait_names_whom_it_waited_for_in_words_that_fit() -> Non
     assert "Stopped waiting for a, b c; they go on working.\n%madrox wait a 'b c' waits again." == str(
         WaitInterrupted(("a", "b c"))
     )
+
+
+def test_an_interrupted_wait_names_one_request_and_counts_the_others() -> None:
+    told = str(WaitInterrupted(("lead",), asked=("lead.a1", "kid.a1", "kid.a2"))).splitlines()
+
+    assert "now: %madrox approve lead.a1, or deny lead.a1 (2 more: %madrox approvals)" in told[0]

@@ -187,6 +187,14 @@ def test_an_error_of_ours_is_shown_by_its_words_alone(
         line(crew, "send lead hello")
 
 
+def test_an_ended_agent_is_not_resumed_and_told_how_it_is_spawned_again(crew: InteractiveShell) -> None:
+    line(crew, "stop lead")
+    with pytest.raises(AgentGone, match=r"lead has stopped and can't go on\. Spawn it again: %madrox"):
+        line(crew, "resume lead")
+    with pytest.raises(BadInput, match="there is no earlier run"):
+        line(crew, "resume nobody")
+
+
 # how a line is read
 
 
@@ -260,6 +268,7 @@ def test_options_at_both_ends_of_a_text_count() -> None:
     [
         ("sned lead hello", None, "no such command. Did you mean 'send'?"),
         ("spawn lead --rol architect", None, "Did you mean '--role'?"),
+        ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
         ("spawn lead --permissions some", None, "invalid choice"),
         ("spawn 'lead", None, "No closing quotation"),
         ("stop", None, "usage: %madrox stop"),

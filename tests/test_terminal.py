@@ -662,6 +662,7 @@ def test_a_bypass_is_switched_on_for_permissions_all_alone(name: str) -> None:
     ("keys", "said"),
     [
         ({"promt": "x"}, r"there is no key 'promt'. Did you mean 'prompt'\?"),
+        ({"promt": "x", "prompt": None}, r"there is no key 'promt'. Did you mean 'prompt'\?"),
         ({"prompt": ""}, "has no 'prompt'"),
         ({"command": None}, "has no 'command'"),
         ({"prompt": "("}, "prompt is no regular expression"),
@@ -685,6 +686,11 @@ def test_a_wrong_key_is_named_with_its_place(keys: dict[str, Any], said: str) ->
     with pytest.raises(ValueError, match=said) as failure:
         profile("mine", MINIMAL | keys, "mine.toml")
     assert str(failure.value).startswith("profile 'mine' (mine.toml)")
+
+
+def test_a_profile_without_a_place_is_looked_for_in_both() -> None:
+    with pytest.raises(ValueError, match=r"profile 'mine' \(profiles/mine\.toml, or \[terminal\.mine\]\)"):
+        profile("mine", {"command": "mine"})
 
 
 def test_the_nearer_folder_wins_and_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: tools.Tool) -> 
     ("tool", "given", "said"),
     [
         ("send_to_instance", {"instance": "bob"}, "no argument 'instance'. Did you mean 'instance_id'"),
+        ("spawn_claude", {"harness": "opencode"}, "Which CLI is said by instance_type of spawn_instance"),
+        ("spawn_claude", {"instance_type": "codex"}, "Another CLI is started with spawn_instance"),
         ("spawn_instance", {"use_worktree": True}, "use_worktree is not taken here. Each agent has"),
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
         ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),

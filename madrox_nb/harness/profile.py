@@ -140,9 +140,10 @@ class Profile:
         return bool(self.paste or self.multi_line or "{text}" not in self.submit)
 
 
-def profile(name: str, table: Mapping[str, Any], place: str = "its table") -> Profile:
+def profile(name: str, table: Mapping[str, Any], place: str = "") -> Profile:
     """The profile of a table. Raises `ValueError`, which names the key, its place and what was meant."""
-    where = f"profile {name!r} ({place})"
+    where = f"profile {name!r} ({place or f'profiles/{name}.toml, or [terminal.{name}]'})"
+    _known(Profile, table, where)  # first: a key that is misspelt is missing, too
     for key in ("command", "prompt"):
         if not table.get(key):
             raise ValueError(f"{where} has no {key!r}; it is needed")
@@ -152,13 +153,19 @@ def profile(name: str, table: Mapping[str, Any], place: str = "its table") -> Pr
     return made
 
 
-def _values(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _known(cls: type, table: Mapping[str, Any], where: str) -> dict[str, str]:
+    """The types of the keys that `cls` knows. Raises `ValueError` for others."""
     known = {f.name: str(f.type) for f in fields(cls) if f.name != "name"}
     for key in table:
         if key not in known:
             raise ValueError(
                 f"{where}: there is no key {key!r}.{nearest(key, known)} Known: {', '.join(known)}"
             )
+    return known
+
+
+def _values(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    known = _known(cls, table, where)
     return {key: _value(known[key], value, f"{where}: {key}") for key, value in table.items()}
 
 
