@@ -24,7 +24,7 @@ characters; `missing` counts those that came before them and stand in the wire l
 Of a screen, `before` is all that is on it, and what has scrolled off the top.
 
 With `words` what is printed is told before something of it is found: whole lines, and the
-piece of a line after which the program pauses; at most 4096 characters each `EVERY`
+piece of a line after which the program pauses, or that goes on for long; at most 4096 characters each `EVERY`
 seconds, in order and without a gap. A program that prints so fast that what was not told
 is no longer kept is told of no more, until something is found or typed.
 
@@ -78,6 +78,8 @@ class Pty(Pipe):
         self._paused = False
         self._teller: asyncio.TimerHandle | None = None
         """Rings when what was printed may be told."""
+        self._waited = False
+        """When it rang last, there was only a piece of a line."""
 
     @classmethod
     async def open(cls, node: NodeLink, spec: AgentSpec, reader: Reader) -> Pty:
@@ -170,7 +172,9 @@ class Pty(Pipe):
         if self._eye is None or not self._expected.words:
             return
         pauses = self._loop.time() - self._changed_at >= EVERY
-        if text := self._eye.words(pauses=pauses):
+        text = self._eye.words(pauses=pauses or self._waited)
+        self._waited = not text
+        if text:
             self._tell(self._from, fact="printed", text=text)
         self._listen()
 

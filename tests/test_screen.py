@@ -240,10 +240,24 @@ async def test_whole_lines_are_told_before_anything_is_found_and_a_piece_when_th
     terminal.prints(b"e")
     terminal.pty._tell_words()  # at once: it does not pause
     assert [] == terminal.facts.told
-    terminal.prints(b"e\nfour")
+    terminal.prints(b"e\n")
     terminal.pty._tell_words()
     assert {"fact": "printed", "text": "ee\n"} == await terminal.facts.next()
+    terminal.prints(b"four")
     assert {"fact": "printed", "text": "four"} == await terminal.facts.next()
+
+
+@on_loop
+async def test_a_line_that_goes_on_without_a_pause_is_told_in_pieces() -> None:
+    terminal = Terminal()
+    terminal.expect(words=True, prompt="^> ")
+    terminal.prints(b"word ")
+    terminal.pty._tell_words()
+    assert [] == terminal.facts.told
+    terminal.prints(b"word ")
+    terminal.pty._tell_words()
+
+    assert [{"fact": "printed", "text": "word word "}] == terminal.facts.told
 
 
 @on_loop
