@@ -62,17 +62,17 @@ class Storm:
         self.taken: list[str] = []
 
     async def blow(self) -> None:
-        await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
         answering = asyncio.ensure_future(self._answer_all())
+        await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
         assert await self.m.quiet(timeout=20), [(a.name, a.state) for a in self.m.unquiet()]
         answering.cancel()
 
     async def _answer_all(self) -> None:
-        """The person comes back and answers whatever is still open."""
+        """The person comes by now and then and answers whatever is open: callers may wait for it."""
         while True:
+            await asyncio.sleep(0.3)
             for each in self.m.approvals.open():
                 await self.m.approve(each.id)
-            await self.m.mail.change(0.05)
 
     async def _caller(self) -> None:
         for _ in range(STEPS):
@@ -209,8 +209,8 @@ def check(together: list[Asked], m: Manager, *, asker_died: bool) -> None:
     known, by = together[0].ticket.id, together[0].by
     answered = [x for x in m.inboxes.messages.values() if (x.answers, x.to) == (known, by)]
     left = [x for x in answered if x.text != "my reply"]
-    given = sum(asked.given for asked in together)
-    answers = given + len([x for x in left if not (given and x.read)])
-    assert answers <= len(together), (together, left)
+    answers = sum(asked.given for asked in together) + len(left)
+    claimed = sum(asked.given for asked in together if asked.ticket.left)  # taken back out of the inbox
+    assert answers - claimed <= len(together), (together, left)
     replied = any(asked.ticket.replied for asked in together)
-    assert answers == len(together) or replied or asker_died, (together, left)
+    assert answers >= len(together) or replied or asker_died, (together, left)
