@@ -113,11 +113,10 @@ class Requests:
         waiting = self._open.get(approval)
         if waiting is None:
             raise self._not_open(approval)
-        agent = waiting.runner.agent
         why = why or ("" if decision == "allow" else f"the person denied {waiting.ask.tool}")
         self._decide(waiting, _Answer(decision, PERSON, why), always)
         if always:
-            self._settle(agent)
+            self._settle()
         return self.desk.approvals[approval]
 
     def heard(self, entry: Entry) -> None:
@@ -151,7 +150,7 @@ class Requests:
             return _Answer("deny", "nobody", refusal(agent.name, ask.tool, agent.permissions, nobody=True))
         return None
 
-    def _settle(self, agent: str) -> None:
+    def _settle(self) -> None:
         """An answer holds for good: give it to what waits already."""
         for waiting in tuple(self._open.values()):
             name, tool = waiting.runner.agent, waiting.ask.tool

@@ -111,7 +111,7 @@ class Manager:
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
-        self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}"[:-3] + f"-{os.getpid()}"
+        self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}-{os.getpid()}"
         kept = settings.on_kernel_death != "kill"
         self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
         self.redactor = Redactor()

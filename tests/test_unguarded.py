@@ -16,14 +16,12 @@ from madrox_nb.revival import bring_back
 HERE = Harnesses()
 
 
-@pytest.mark.parametrize("name", ["shell", "python", "ipython", "aider"])
+@pytest.mark.parametrize("name", ["shell", "python", "ipython", "aider", "ollama"])
 def test_what_acts_unasked_is_unguarded(name: str) -> None:
     assert HERE[name].unguarded
 
 
-@pytest.mark.parametrize(
-    "name", ["llm", "ollama", "claude-screen", "codex-screen", "claude", "codex", "gemini"]
-)
+@pytest.mark.parametrize("name", ["llm", "claude-screen", "codex-screen", "claude", "codex", "gemini"])
 def test_what_only_speaks_or_is_held_by_its_own_flags_is_not(name: str) -> None:
     assert not HERE[name].unguarded
 
