@@ -20,7 +20,7 @@ from wcwidth import wcswidth
 
 from . import __version__, config
 from .config import Settings
-from .errors import HarnessError, ServerError, UnknownHarness
+from .errors import BadInput, HarnessError, ServerError
 from .harness import Features
 from .inventory import Found, inventory, number
 from .library import FALLBACK, Harnesses
@@ -161,7 +161,7 @@ def _default(harnesses: Harnesses, settings: Settings, found: Sequence[Found]) -
     order = ", ".join(settings.harnesses)
     try:
         name = harnesses.choose(settings.harnesses)
-    except (UnknownHarness, HarnessError) as exc:
+    except (BadInput, HarnessError) as exc:
         return "", str(exc)
     if name == FALLBACK:
         if FALLBACK in settings.harnesses:

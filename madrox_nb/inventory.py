@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import HarnessError, UnknownHarness
+from .errors import BadInput, HarnessError
 from .harness import Features, Harness
 from .library import Harnesses
 from .local import asked
@@ -79,7 +79,7 @@ def inventory(
 ) -> list[Found]:
     """Every harness that can be named, by name. Waits for the slowest CLI, `seconds` at most.
 
-    Raises `BadInput` for a configuration of harnesses that can't be used.
+    What the configuration says wrongly stands in the row of the harness that it is about.
     """
     names = list(harnesses)
     env = {**(os.environ if environ is None else environ), **PLAIN}
@@ -90,11 +90,11 @@ def inventory(
 def _look(harnesses: Harnesses, name: str, env: Mapping[str, str], seconds: float) -> Found:
     try:
         cls = harnesses[name]
-    except (UnknownHarness, HarnessError) as exc:
+    except (BadInput, HarnessError) as exc:
         return Found(harness=name, installed=False, command=_line(str(exc)))
     try:
         command = harnesses.command(name)
-    except HarnessError as exc:
+    except (BadInput, HarnessError) as exc:
         return _found(name, cls, installed=False, command=_line(str(exc)))
     try:
         version = _version((*command, *cls.version_args), env, seconds) if cls.version_args else ""

@@ -76,15 +76,23 @@ class Harnesses:
         return name in _lent or name in self._found
 
     def __getitem__(self, name: str) -> type[Harness]:
-        """The class of that name. Raises `UnknownHarness`, or `HarnessNotFound` if it is broken."""
+        """The class of that name.
+
+        Raises `UnknownHarness`, `HarnessNotFound` if it is broken, or `BadInput` where the
+        configuration says something wrong that may be why it is missing.
+        """
         if name in _lent:
             return _lent[name]
-        if name not in self._found:
-            raise UnknownHarness(name, self)
-        found = self._found[name]
+        found = self._found.get(name) or next(self._misread(), UnknownHarness(name, self))
+        if isinstance(found, BadInput):
+            raise found
         if isinstance(found, Exception):
             raise HarnessNotFound(f"harness {name!r} is registered but can't be loaded: {found!r}") from found
         return found
+
+    def _misread(self) -> Iterator[BadInput]:
+        """What the configuration says wrongly: the reason why a name may be missing."""
+        return (found for found in self._found.values() if isinstance(found, BadInput))
 
     @cached_property
     def _found(self) -> dict[str, type[Harness] | Exception]:
@@ -103,7 +111,8 @@ class Harnesses:
             try:
                 family = cls.family(tables)
             except ValueError as exc:  # what the configuration says is the person's to mend
-                raise BadInput(str(exc)) from exc
+                found[name] = BadInput(str(exc))
+                continue
             if taken := next((each for each in family if each in found), None):
                 raise BadInput(
                     f"two harnesses are called {taken!r}; give the one of [{name}.{taken}] another name"

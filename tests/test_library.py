@@ -216,6 +216,16 @@ def test_a_native_binary_beside_its_launcher_is_preferred_when_it_is_there(
     assert (str(native),) == here.command("stranger")
 
 
+def test_a_wrong_table_keeps_back_its_own_family_and_nobody_else():
+    here = Harnesses({"terminal": {"mine": {"promt": "^> "}}})
+
+    assert Rehearsal is here["rehearsal"]
+    assert "claude" in here
+    for name in ("mine", "python"):
+        with pytest.raises(BadInput, match=r"profile 'mine'.*'promt'. Did you mean 'prompt'"):
+            here[name]
+
+
 def test_one_stranger_that_fails_hides_nobody_else(monkeypatch):
     class Broken:
         def load(self):
