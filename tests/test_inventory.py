@@ -287,13 +287,3 @@ def test_where_nothing_was_tested_nothing_is_said() -> None:
 )
 def test_the_number_of_a_version(said: str, expected: str) -> None:
     assert expected == number(said)
-
-
-def test_what_is_configured_wrongly_stands_in_its_own_row_and_spoils_no_other() -> None:
-    tables = {"harness": {"claude": {"comand": "x"}}, "terminal": {"mine": {"promt": "x"}}}
-    found = {each.harness: each for each in inventory.inventory(Harnesses(tables, {"PATH": ""}))}
-
-    assert found["rehearsal"].installed
-    assert (False, False) == (found["claude"].installed, found["terminal"].installed)
-    assert "no option 'comand'. Did you mean 'command'" in found["claude"].command
-    assert "no key 'promt'. Did you mean 'prompt'" in found["terminal"].command

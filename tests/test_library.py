@@ -8,6 +8,7 @@ from madrox_nb import library, profiles
 from madrox_nb.errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole
 from madrox_nb.harness import Harness
 from madrox_nb.harness.rehearsal import Rehearsal
+from madrox_nb.inventory import inventory
 from madrox_nb.library import Defaults, Harnesses
 
 ROLES = (
@@ -224,6 +225,16 @@ def test_a_wrong_table_keeps_back_its_own_family_and_nobody_else():
     for name in ("mine", "python"):
         with pytest.raises(BadInput, match=r"profile 'mine'.*'promt'. Did you mean 'prompt'"):
             here[name]
+
+
+def test_what_is_configured_wrongly_stands_in_its_own_row_and_spoils_no_other():
+    tables = {"harness": {"claude": {"comand": "x"}}, "terminal": {"mine": {"promt": "x"}}}
+    found = {each.harness: each for each in inventory(Harnesses(tables, {"PATH": ""}))}
+
+    assert found["rehearsal"].installed
+    assert (False, False) == (found["claude"].installed, found["terminal"].installed)
+    assert "no option 'comand'. Did you mean 'command'" in found["claude"].command
+    assert "no key 'promt'. Did you mean 'prompt'" in found["terminal"].command
 
 
 def test_one_stranger_that_fails_hides_nobody_else(monkeypatch):
