@@ -26,7 +26,7 @@ from .mail import Ticket
 from .manager import Manager
 from .portal import patiently
 from .revival import Return
-from .run import Run, ended
+from .run import Run
 from .tree import Agent
 from .values import Letters, Replies, Serving, Snapshot
 from .values import Reply as Reply
@@ -507,7 +507,7 @@ class Pending(_Question):
         """Wait for the end of the turn. Raises `AgentGone` when it never became one."""
         if self._reply is None:
             future = self._run.start(self._run.send, self._ticket)
-            self._reply = self._run.waiting(self.agent, ticket=self._ticket).block(future, ended)
+            self._reply = self._run.waiting(self.agent, ticket=self._ticket).block(future, self._run.ended)
         return self._reply
 
 
@@ -518,7 +518,9 @@ class AsyncPending(_Question):
         """Wait for the end of the turn. Raises `AgentGone` when it never became one."""
         if self._reply is None:
             future = self._run.start(self._run.send, self._ticket)
-            self._reply = await self._run.waiting(self.agent, ticket=self._ticket).patiently(future, ended)
+            self._reply = await self._run.waiting(self.agent, ticket=self._ticket).patiently(
+                future, self._run.ended
+            )
         return self._reply
 
 

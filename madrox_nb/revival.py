@@ -106,6 +106,8 @@ async def _birth(manager: Manager, each: Past) -> asyncio.Task[None] | Return | 
 
 def _check(manager: Manager, agent: Agent) -> None:
     """Raises why `agent` can't come back."""
+    if agent.name in manager.tree and manager.tree[agent.name].alive:
+        raise BadInput("it is here already")
     if agent.parent is not None and (
         agent.parent not in manager.tree or not manager.tree[agent.parent].alive
     ):

@@ -29,6 +29,7 @@ from .display import Live, Waiting, attended, how_to_answer
 from .errands import Errands
 from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
+    PERSON,
     AgentReady,
     ApprovalAnswered,
     ApprovalAsked,
@@ -416,6 +417,18 @@ class Run:
             return ("", f"queued: {line}") if queued else (said, line)
 
         return Waiting(names, Live(look), again, asked=lambda: self._asked(names))
+
+    def ended(self, reply: Reply) -> str:
+        """The one line that a cell keeps of a turn, and of what was refused in it without asking anybody."""
+        refused = [
+            each
+            for each in self.manager.approvals
+            if (each.turn, each.state) == (reply.turn, "deny") and each.by != PERSON
+        ]
+        if not refused:
+            return ended(reply)
+        tools = ", ".join(dict.fromkeys(each.tool for each in refused))
+        return f"{ended(reply)}; {len(refused)} refused ({tools}): %madrox approvals --all"
 
     def _again(self, names: list[str], live: Live | None) -> None:
         """The second interrupt of a cell: on the main thread, perhaps between two cells."""

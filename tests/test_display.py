@@ -169,6 +169,17 @@ def test_what_a_child_asks_while_its_parent_waits_for_it_is_said_too(cell: Kerne
     assert "asks: Bash true (kid.a1)" in said[-1]["content"]["data"]["text/plain"]
 
 
+def test_what_was_refused_without_asking_is_said_in_the_line_that_stays(cell: Kernel) -> None:
+    cell.run("m.spawn('shy', permissions='deny')")
+    said = cell.run("m.send('shy', '/approve-needed');")
+    lines = [m["content"]["data"]["text/plain"] for m in said if "data" in m["content"]]
+
+    assert any(
+        line == "shy.t1 ok; 1 refused (Bash): %madrox approvals --all" for line in map(str.strip, lines)
+    ), lines
+    cell.run("m.stop('shy')")
+
+
 def test_waiting_for_all_lists_who_works(cell: Kernel) -> None:
     cell.run("lead.send('/slow 600 0.05', wait=False); other = m.spawn('other')")
     waiting = cell.begin("m.wait()")
