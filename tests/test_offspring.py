@@ -65,6 +65,7 @@ def test_what_an_agent_left_in_the_background_is_listed_and_ends_with_it(madrox:
     assert ["api"] == list(madrox.processes()["agent"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hides", ["env -i sleep 600", "setsid sleep 600", "setsid env -i sleep 600", "(env -i sleep 600 &)"]
 )

@@ -30,6 +30,8 @@ from madrox_nb.manager import Manager
 from madrox_nb.revival import Return, bring_back, past
 from madrox_nb.tree import Tree
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 7, 25, 12, tzinfo=UTC)
 
 OWNER = """

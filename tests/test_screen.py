@@ -440,6 +440,7 @@ async def test_a_screen_that_changes_starts_the_seconds_anew() -> None:
     assert 0.28 <= loop.time() - begun
 
 
+@pytest.mark.slow
 @on_loop
 async def test_a_flood_is_painted_in_turns_and_the_program_has_to_wait() -> None:
     terminal = Terminal(paints=True)

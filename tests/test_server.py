@@ -127,6 +127,7 @@ def test_the_tools_are_listed_and_called_in_both_eras(tmp_path: Path, era: str) 
     run(story())
 
 
+@pytest.mark.slow
 @BOTH_ERAS
 def test_a_waiting_tool_reports_progress_and_says_running(
     tmp_path: Path, era: str, monkeypatch: pytest.MonkeyPatch
@@ -313,6 +314,7 @@ def test_a_token_ends_with_its_agent(tmp_path: Path) -> None:
     run(story())
 
 
+@pytest.mark.slow
 def test_twenty_callers_at_once_are_never_mixed_up(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(tmp_path) as server:
@@ -472,6 +474,7 @@ def test_a_forked_child_does_not_keep_the_port() -> None:
         assert -1 != listener.fileno()
 
 
+@pytest.mark.slow
 def test_stopping_drops_a_call_under_way_soon_and_leaves_the_agent_at_work(
     tmp_path: Path, our_log: io.StringIO
 ) -> None:

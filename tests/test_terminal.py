@@ -39,6 +39,8 @@ from madrox_nb.harness.terminal import Terminal
 from madrox_nb.manager import Manager
 from madrox_nb.transport import Line
 
+pytestmark = pytest.mark.slow
+
 LONG = "".join(f"{n} line with äöü € and ☃\n" for n in range(4000))
 """Over 100 kB of text, in lines."""
 STORY = Callable[[Manager], Awaitable[None]]
@@ -215,7 +217,6 @@ def test_an_interrupted_turn_ends_when_the_prompt_is_back(tmp_path: Path) -> Non
     rogue(tmp_path, story)
 
 
-@pytest.mark.slow
 def test_a_program_that_ignores_the_key_does_not_end_its_turn(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         turn = asyncio.ensure_future(m.send("lead", "deaf"))
@@ -252,7 +253,6 @@ def test_a_prompt_right_before_death_is_no_success(tmp_path: Path) -> None:
     rogue(tmp_path, story, stays=0.5)
 
 
-@pytest.mark.slow
 def test_a_program_that_never_shows_its_prompt_does_not_start(tmp_path: Path) -> None:
     async def story(m: Manager) -> None: ...
 
@@ -275,7 +275,6 @@ def test_a_shell_in_the_place_of_the_program_ends_the_agent_by_name(tmp_path: Pa
         rogue(tmp_path, story)
 
 
-@pytest.mark.slow
 def test_nothing_is_typed_into_a_shell_that_takes_over_at_the_prompt(tmp_path: Path) -> None:
     """It reads the first 3000 bytes and becomes a shell; of what follows nothing is carried out."""
     mark = tmp_path / "mark"
@@ -307,7 +306,6 @@ def test_an_idle_agent_whose_program_left_a_shell_is_ended_before_anybody_types(
 # screens
 
 
-@pytest.mark.slow
 def test_a_program_that_paints_answers(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         assert "hello 0" == (await m.send("lead", "hello")).text
@@ -316,7 +314,6 @@ def test_a_program_that_paints_answers(tmp_path: Path) -> None:
     painter(tmp_path, story)
 
 
-@pytest.mark.slow
 def test_a_footer_that_changes_is_no_end(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         assert "footer me 0" == (await m.send("lead", "footer me")).text
@@ -324,7 +321,6 @@ def test_a_footer_that_changes_is_no_end(tmp_path: Path) -> None:
     painter(tmp_path, story)
 
 
-@pytest.mark.slow
 def test_work_that_does_not_move_is_no_end(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         assert "ponders it 0" == (await m.send("lead", "ponders it")).text
@@ -332,7 +328,6 @@ def test_work_that_does_not_move_is_no_end(tmp_path: Path) -> None:
     painter(tmp_path, story, prompt=r"^\|\n-{40}")  # which is there all the time
 
 
-@pytest.mark.slow
 def test_a_dead_screen_is_a_failure_however_long_it_stays(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         answer = await m.send("lead", "freezes")
@@ -349,7 +344,6 @@ def test_a_painting_program_that_dies_at_work_has_not_succeeded(tmp_path: Path) 
     painter(tmp_path, story)
 
 
-@pytest.mark.slow
 def test_a_text_that_was_typed_and_not_taken_up_is_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,7 +357,6 @@ def test_a_text_that_was_typed_and_not_taken_up_is_sent_again(
     painter(tmp_path, story)
 
 
-@pytest.mark.slow
 def test_work_on_a_screen_is_interrupted_with_its_own_key(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         answer = await interrupted(m, "works 60", "thinking 3")
@@ -392,7 +385,6 @@ def test_a_shell_carries_out_whatever_lines_and_quotes_are_in_a_command(tmp_path
     told(tmp_path, story, "shell")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("harness", ["python", "ipython"])
 def test_a_python_runs_code_whole_and_keeps_its_state(
     tmp_path: Path, harness: str, monkeypatch: pytest.MonkeyPatch
@@ -447,7 +439,6 @@ SPEAKERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("harness", SPEAKERS)
 def test_an_answer_is_heard_while_it_is_printed(tmp_path: Path, harness: str) -> None:
     if harness == "shell" and not shutil.which("bash"):
@@ -477,7 +468,6 @@ BEGUN = {
 """They print a piece of a line, and pause."""
 
 
-@pytest.mark.slow
 def test_all_of_an_answer_is_heard_but_what_comes_with_its_end(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         words: list[str] = []
@@ -523,7 +513,6 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, chat:
     )
 
 
-@pytest.mark.slow
 def test_llm_chats_with_a_model_behind_an_openai_compatible_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,7 +539,6 @@ def test_llm_chats_with_a_model_behind_an_openai_compatible_server(
         with_run(tmp_path / "run", story)
 
 
-@pytest.mark.slow
 def test_aider_chats_and_keeps_what_was_said_over_an_interrupt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -573,7 +561,6 @@ def test_aider_chats_and_keeps_what_was_said_over_an_interrupt(
         with_run(tmp_path / "run", story, start_timeout=90.0)
 
 
-@pytest.mark.slow
 def test_ollama_is_spoken_to_as_its_documentation_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -811,7 +798,6 @@ class Played:
         return found[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("piece", [7, 65_536])
 @pytest.mark.parametrize(
     ("folder", "begins"),
@@ -836,7 +822,6 @@ def test_a_screen_that_was_recorded_is_understood(folder: str, begins: str, piec
     asyncio.run(main())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["claude-screen-2.1.330", "codex-screen-0.169.0"])
 def test_a_recorded_screen_without_its_turn_is_no_answer(
     folder: str, monkeypatch: pytest.MonkeyPatch

@@ -430,6 +430,7 @@ def test_a_busy_agent_queues_and_each_who_waits_gets_the_answer_to_their_own(tmp
     run(story())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_a_long_wait_reports_progress_and_ends_as_running_and_the_answer_comes_later(tmp_path: Path) -> None:
     async def story() -> None:
