@@ -223,7 +223,11 @@ class Mail:
         steer = f"{ticket.agent}.s{next(self._steers)}"
         ticket.how, ticket.text, ticket.turn = "steering", text, self._desk.tree[ticket.agent].turn
         self._steering[steer] = ticket
-        self._desk.steer(ticket.agent, steer, text)
+        try:
+            self._desk.steer(ticket.agent, steer, text)
+        except BaseException:  # a codec that can't: it was never taken
+            del self._steering[steer]
+            raise
         return ticket
 
     def steered(self, agent: str, steered: Steered) -> None:

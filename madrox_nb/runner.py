@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -175,11 +175,7 @@ class Runner:
 
     def begin(self, turn: str, text: str) -> None:
         """Write the prompt of a turn. A codec that can't ends its agent: the turn has begun already."""
-        try:
-            self._write(self.harness.prompt(turn, text))
-        except Exception as exc:
-            log.exception("%s: the %s codec could not write a prompt", self.agent, self.harness.name)
-            self._give_up(HarnessError(f"{self.agent}: its prompt could not be written: {exc!r}"))
+        self._write_or_end("prompt", lambda: self.harness.prompt(turn, text))
 
     def steer(self, steer: str, text: str) -> None:
         """Write a message that is to join the turn under way; `Core.steered` tells what came of it."""
@@ -190,7 +186,15 @@ class Runner:
         self._write(self.harness.interrupt())
 
     def answer(self, request: str, decision: Verdict, why: str = "") -> None:
-        self._write(self.harness.answer(request, decision, why))
+        """Write the answer to a request, which is on record already: a codec that can't ends its agent."""
+        self._write_or_end("answer", lambda: self.harness.answer(request, decision, why))
+
+    def _write_or_end(self, what: str, lines: Callable[[], Iterable[str]]) -> None:
+        try:
+            self._write(lines())
+        except Exception as exc:
+            log.exception("%s: the %s codec could not write its %s", self.agent, self.harness.name, what)
+            self._give_up(HarnessError(f"{self.agent}: its {what} could not be written: {exc!r}"))
 
     async def stop(self, grace: float) -> None:
         """End the process: politely, then firmly. Returns when it is gone and recorded."""

@@ -162,6 +162,22 @@ def test_the_requests_of_many_agents_stand_side_by_side(tmp_path: Path) -> None:
     with_run(tmp_path, story, **ATTENDED)
 
 
+def test_a_codec_that_can_not_write_the_answer_ends_its_agent_instead_of_leaving_it_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(m: Manager) -> None:
+        ticket = await asked(m, "lead")
+        monkeypatch.setattr(m.processes["lead"].harness, "answer", lambda *_: 1 / 0)
+        await m.approve("lead.a1")
+        answer = await m.answer(ticket)
+
+        assert answer is not None
+        assert ("failed", True) == (answer.outcome, "its answer could not be written" in answer.error)
+        assert "failed" == m.tree["lead"].state
+
+    with_run(tmp_path, story, **ATTENDED)
+
+
 # an answer that holds
 
 

@@ -504,6 +504,22 @@ def test_where_the_cli_can_not_the_message_is_queued_and_an_idle_agent_just_star
     with_run(tmp_path, story)
 
 
+def test_a_codec_that_can_not_steer_after_all_says_so_and_nothing_is_sent_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await speaking(m, "lead", "/slow 3 0.1")
+        monkeypatch.setattr(m.processes["lead"].harness, "steer", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await m.ask("lead", "/say twice", steer=True)
+        await m.quiet()
+
+        assert (1, []) == (count(m, TurnEnded), list(m.mail.open_tickets()))
+
+    with_run(tmp_path, story)
+
+
 def test_who_is_steered_and_dies_tells_both(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
