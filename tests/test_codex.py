@@ -979,7 +979,7 @@ def test_yes_and_no_to_a_command():
     ask(harness, 7, command="make", cwd="/w")
     ask(harness, "x", command="make", cwd="/w")
     (yes,) = harness.answer("7", "allow", "why not")
-    no, why = harness.answer("x", "deny", "no make here")
+    why, no = harness.answer("x", "deny", "no make here")
 
     assert {"id": 7, "result": {"decision": "accept"}} == written(yes)
     assert {"id": "x", "result": {"decision": "decline"}} == written(no)
@@ -992,7 +992,7 @@ def test_yes_and_no_to_a_command():
 def test_a_refusal_that_could_not_be_explained_is_nobodys_steer():
     harness = mid_turn()
     ask(harness, 7, command="make", cwd="/w")
-    _, why = harness.answer("7", "deny", "no make here")
+    why, _ = harness.answer("7", "deny", "no make here")
 
     assert [] == refuse(harness, written(why)["id"], "no active turn")
     assert [] == of(end(harness), Steered)

@@ -30,7 +30,8 @@ and forgotten, so ours wait for that. An interrupt leaves open whatever was unde
 tools and questions are closed here, and commands, which it would let run, are ended. A
 request to the model that was cut so is in no figure. A thread that goes on begins with the
 usage of its past, which was paid for, and with the instructions of its past, so ours are told
-anew. A refusal has no place for a reason, so the reason follows as a steered text.
+anew. A refusal has no place for a reason, so the reason goes ahead of it as a steered text:
+behind it, the next request to the model may already be on its way.
 
 In its figures input includes what was read from and written to the cache, and output includes
 reasoning; in ours `input_tokens` is what the cache did not give or take, output the same.
@@ -206,7 +207,7 @@ class Codex(Harness):
             answer = {"decision": "accept" if allowed else "decline"}
         explained = why and not allowed
         because = [self._steer("", f"Your request was refused: {why}")] if explained else []
-        return [_line(id=asked["id"], result=answer), *because]
+        return [*because, _line(id=asked["id"], result=answer)]
 
     def _interrupt(self) -> str:
         return self._request("turn/interrupt", threadId=self.thread, turnId=self._now.id)
