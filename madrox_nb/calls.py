@@ -119,10 +119,12 @@ class Tool:
     read_only: bool
     """It only looks or waits: Claude runs such calls of one message side by side."""
     destructive: bool
+    called: str = ""
+    """Its name, where that is another one than the function's."""
 
     @property
     def name(self) -> str:
-        return self.function.__name__
+        return self.called or self.function.__name__
 
     @property
     def description(self) -> str:
@@ -208,12 +210,15 @@ FOREIGN = {
 """Arguments of spawning that prompts written for other systems give, and what to do instead."""
 
 
-def tool(*, read_only: bool = False, destructive: bool = False) -> Callable[[F], F]:
-    """Register a function under its own name."""
+def tool(
+    *, read_only: bool = False, destructive: bool = False, also: tuple[str, ...] = ()
+) -> Callable[[F], F]:
+    """Register a function under its own name, and under those by which it is known elsewhere."""
 
     def register(function: F) -> F:
-        made = Tool(function, read_only, destructive)
-        TOOLS[made.name] = made
+        for called in ("", *also):
+            made = Tool(function, read_only, destructive, called)
+            TOOLS[made.name] = made
         return function
 
     return register

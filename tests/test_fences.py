@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from madrox_nb.calls import TOOLS
 from madrox_nb.fences import VERBS, Fence, blocks, in_blocks
-from madrox_nb.tools import spawn_instance
+from madrox_nb.tools.spawning import spawn_instance
 from madrox_nb.wording import WITH_BLOCKS, instructions
 
 SPAWN = "```madrox spawn name=scout role=debugger harness=llm\nfirst task…\n\nand more\n```"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from madrox_nb import calls, tools
+from madrox_nb import calls
 from madrox_nb.calls import TOOLS, Call, Result, find, in_tools
 from madrox_nb.config import Settings
 from madrox_nb.errors import (
@@ -30,6 +30,7 @@ from madrox_nb.errors import (
 )
 from madrox_nb.events import PERSON, AgentSpawned, Entry, Event, TurnStarted
 from madrox_nb.manager import Manager
+from madrox_nb.tools import telling, waiting
 from madrox_nb.tree import Tree
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -82,8 +83,8 @@ def run(story: Coroutine[Any, Any, None]) -> None:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """One call waits a third of a second, and reports every twentieth."""
-    monkeypatch.setattr(tools, "LONGEST_WAIT", 0.3)
-    monkeypatch.setattr(tools, "BEAT", 0.05)
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.3)
+    monkeypatch.setattr(waiting, "BEAT", 0.05)
 
 
 # who may do what
@@ -149,7 +150,7 @@ def test_a_new_agent_becomes_a_child_of_its_spawner_or_of_someone_below_it() -> 
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
-def test_every_tool_and_each_of_its_arguments_is_described(tool: tools.Tool) -> None:
+def test_every_tool_and_each_of_its_arguments_is_described(tool: calls.Tool) -> None:
     schema = tool.schema()
 
     assert len(tool.description) > 40
@@ -731,7 +732,7 @@ def test_a_long_transcript_is_cut_and_says_what_is_missing(tmp_path: Path) -> No
             await on.manager.send("bob", f"/say {'z' * 50_000}")
             long = await on.call(PERSON, "get_instance_output", instance_id="bob", limit=1)
 
-            assert len(cut.text) <= tools.LONGEST_OUTPUT + 100
+            assert len(cut.text) <= telling.LONGEST_OUTPUT + 100
             assert cut.data["left_out"] == 14 - len(cut.data["output"])
             assert f"[{cut.data['left_out']} older entries are left out here]" == cut.text.splitlines()[0]
             assert "5yyy" in first.text

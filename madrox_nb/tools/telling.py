@@ -1,0 +1,128 @@
+"""How agents and what was said are shown to a model, as text, and to a program, as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..calls import Result
+from ..errors import BadInput
+from ..folds import Said
+from ..tree import Agent
+
+if TYPE_CHECKING:
+    from ..manager import Manager
+
+LONGEST_OUTPUT = 20_000
+"""Characters of a transcript that one call returns; Claude moves longer texts to a file."""
+
+
+def spawned_result(agent: Agent) -> Result:
+    child = f", child of {agent.parent}" if agent.parent else ""
+    text = f"spawned {agent.name} ({agent.role}, {agent.harness}{child}): {agent.state}"
+    return Result(text, {**brief_of(agent), "status": agent.state, "workspace": agent.workspace})
+
+
+def brief_of(agent: Agent) -> dict[str, Any]:
+    return {
+        "instance_id": agent.name,
+        "name": agent.name,
+        "state": agent.state,
+        "role": agent.role,
+        "harness": agent.harness,
+        "instance_type": agent.harness,
+        "model": agent.model,
+        "parent": agent.parent,
+    }
+
+
+def status_of(manager: Manager, agent: Agent) -> dict[str, Any]:
+    usage = manager.costs.of(agent.name)
+    return {
+        **brief_of(agent),
+        "since": iso(agent.since),
+        "reason": agent.reason,
+        "turn": agent.turn,
+        "turns": agent.turns,
+        "current_tools": [tool for _, tool in agent.tools],
+        "queued": manager.inboxes.queued(agent.name),
+        "unread": len(manager.inboxes.unread(agent.name)),
+        "children": [child.name for child in manager.tree.children(agent.name)],
+        "permissions": agent.permissions,
+        "workspace": agent.workspace,
+        "tokens": usage.tokens,
+        "cost_usd": number(usage.known_usd),
+    }
+
+
+def line_of(agent: Agent, caller: str) -> str:
+    you = " ← you" if agent.name == caller else ""
+    return f"{agent.name} [{agent.state}] ({agent.harness}) {agent.role}{you}"
+
+
+def doing_now(agent: Agent) -> str:
+    if agent.tools:
+        return f", uses {', '.join(tool for _, tool in agent.tools)}"
+    return f", {agent.reason}" if agent.reason else ""
+
+
+def drawn(
+    below: Mapping[str | None, list[Agent]], caller: str, parent: str | None = None, stem: str = ""
+) -> Iterator[str]:
+    agents = below.get(parent, [])
+    for agent in agents:
+        last = agent is agents[-1]
+        twig, more = ("", "") if parent is None else ("└── ", "    ") if last else ("├── ", "│   ")
+        yield f"{stem}{twig}{line_of(agent, caller)}"
+        yield from drawn(below, caller, agent.name, stem + more)
+
+
+def nested(below: Mapping[str | None, list[Agent]], parent: str | None = None) -> list[dict[str, Any]]:
+    return [{**brief_of(agent), "children": nested(below, agent.name)} for agent in below.get(parent, [])]
+
+
+def newest(said: list[Said]) -> list[Said]:
+    """The newest that fit into `LONGEST_OUTPUT`, oldest first; a long one loses its middle."""
+    shown: list[Said] = []
+    room = LONGEST_OUTPUT
+    for each in reversed(said):
+        text = clipped(each.text, LONGEST_OUTPUT // 4)
+        room -= len(text) + len(each.who) + 40
+        if room < 0:
+            break
+        shown.append(Said(each.ts, each.turn, each.who, each.what, text))
+    return shown[::-1]
+
+
+def clipped(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters are left out here …]\n{text[-half:]}"
+
+
+def as_time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"since={text!r} is no time. Write it as 2026-01-31T12:00:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def number(value: float) -> float | None:
+    """JSON has no NaN: what nobody knows is null."""
+    return None if math.isnan(value) else value
+
+
+def in_words(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "unknown" if value is None else str(value) or "–"
