@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from . import __version__, library
 from .approvals import Requests
+from .budget import RUN, Budget, Limits
 from .comeback import come_back, follow
 from .config import Settings
 from .errors import (
@@ -43,6 +44,7 @@ from .events import (
     AgentSuspended,
     Always,
     ApprovalAnswered,
+    BudgetSet,
     Entry,
     Event,
     RunClosed,
@@ -59,6 +61,7 @@ from .harness import Ask, Features, Permissions, Steered, Withdraw
 from .idleness import Idleness
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
+from .limits import Spending
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .nodes import Kept
 from .orphans import end_orphans
@@ -75,7 +78,7 @@ from .workspace import copy_workspace, prepare_home
 
 DISK_RETRY_SECONDS = 0.5
 
-_DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered})
+_DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, BudgetSet})
 """Kinds that are on the disk before anyone hears of them."""
 _SECRET_NAMES = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 
@@ -108,6 +111,7 @@ class Manager:
         self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
+        self.budget = Budget()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
@@ -129,6 +133,7 @@ class Manager:
             mcp_url=mcp_url,
         )
         self.idleness = Idleness(self, settings.idle_timeout, clock)
+        self.spending = Spending(self, settings, clock)
         self.signals = Signals(self.redactor)
         self._unborn: set[str] = set()
         """Names of those whose files are being copied: their birth is not on record yet."""
@@ -169,6 +174,7 @@ class Manager:
             self._go_on(kept)
         else:
             self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
+        self.spending.open()
         return self
 
     def _go_on(self, kept: list[Kept]) -> None:
@@ -179,6 +185,7 @@ class Manager:
             self.inboxes.apply(entry)
             self.costs.apply(entry)
             self.approvals.apply(entry)
+            self.budget.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
@@ -195,6 +202,7 @@ class Manager:
             self._open = False
             self.mail.close()
             self.idleness.close()
+            self.spending.close()
             for task in tuple(self._tasks):
                 task.cancel()
             self.processes.leave()
@@ -207,6 +215,7 @@ class Manager:
         self._open = False
         self.mail.close()
         self.idleness.close()
+        self.spending.close()
         try:
             while alive := self.tree.alive():
                 await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
@@ -257,12 +266,14 @@ class Manager:
         self.inboxes.apply(entry)
         self.costs.apply(entry)
         self.approvals.apply(entry)
+        self.budget.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
             self.signals.flush(event)
         self.ledger.announce(entry)
         self.mail.heard(entry)
         self.requests.heard(entry)
         self.idleness.heard(entry)
+        self.spending.heard(entry)
         if self.ledger.trouble is not None:
             self._wait_for_room()
         return entry
@@ -286,6 +297,7 @@ class Manager:
         options: Mapping[str, str] | None = None,
         extra_args: Sequence[str] = (),
         auto_inject: bool = True,
+        limits: Limits | Mapping[str, Any] | None = None,
         by: str = PERSON,
         wait: bool = True,
     ) -> Agent:
@@ -295,16 +307,19 @@ class Manager:
         instructions. `options` are those of its harness, `extra_args` go to its CLI as
         they stand; both come on top of what the configuration says. Without `harness`,
         the first of the configured order that is installed; without `permissions`, what
-        its parent has, else the configured ones.
+        its parent has, else the configured ones. `limits` hold for it and all below it; an
+        agent can't give more than it has left.
 
         Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
-        `Forbidden` or `HarnessNotFound` before anything happens, and `HarnessNotReady` or
-        `HarnessExited` when the CLI does not get ready: the agent then stands in the tree
-        as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
-        starting.
+        `TreeFull`, `BudgetSpent`, `Forbidden` or `HarnessNotFound` before anything happens,
+        and `HarnessNotReady` or `HarnessExited` when the CLI does not get ready: the agent
+        then stands in the tree as failed, or as stopped when somebody ended it meanwhile.
+        Cancelled, it goes on starting.
         """
         name = self.tree.next_child(parent, self._unborn) if name is None else checked_name(name)
         permissions = self._permissions(permissions, parent, by)
+        limits = Limits.of(limits)
+        self.spending.check_birth(limits, parent, by)
         found = library.role(role)
         harness = harness or self.harnesses.choose(self.settings.harnesses)
         self._check_guarded(harness, permissions)
@@ -324,6 +339,7 @@ class Manager:
             extra_args=(*defaults.extra_args, *map(str, extra_args)),
         )
         starting = await self._born(spawned)
+        self.spending.begin(name, limits, by)
         if wait:
             await self._ready(name, starting)
         return self.tree[name]
@@ -470,6 +486,7 @@ class Manager:
             if not agent.alive:
                 raise self.tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
+        self.spending.check_place(agent.parent)
         given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
             agent=called,
@@ -486,6 +503,7 @@ class Manager:
             extra_args=agent.extra_args,
         )
         starting = await self._born(forked, copy_of=Path(agent.workspace))
+        self.spending.copy(name, forked.agent)
         await self._ready(forked.agent, starting)
         return self.tree[forked.agent]
 
@@ -555,6 +573,24 @@ class Manager:
         finally:
             stop()
 
+    async def limit(
+        self,
+        name: str = RUN,
+        limits: Limits | Mapping[str, Any] | None = None,
+        *,
+        more: bool = False,
+        by: str = PERSON,
+    ) -> None:
+        """Limit what an agent and all below it may use; without a name, the whole run.
+
+        Amounts are what may be used in all, so raising one lets go on what waits; with `more`
+        they come on top of what has been used. Minutes count from now. `NO_LIMIT` takes a
+        limit away. Raises `BadInput`, `UnknownAgent`, or `Forbidden` when the agent `by`
+        would give more than it has left, or loosen what somebody above it has set.
+        """
+        self._check_open()
+        await self.spending.set(name, Limits.of(limits), more=more, by=by)
+
     # verbs: approvals
 
     @property
@@ -587,9 +623,11 @@ class Manager:
         """Start a turn, or queue it; `answer` waits for its end.
 
         With `steer` it joins the turn under way where the CLI can do that; `Ticket.how`
-        says what came of it.
+        says what came of it. Raises `BudgetSpent` when a limit keeps the agent from taking turns.
         """
         self._check_open()
+        if self.tree[agent].alive and not (steer and self.steers(agent)):
+            self.spending.check_turn(agent)
         return await self.mail.ask(agent, text, sender, steer=steer)
 
     async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
@@ -645,12 +683,19 @@ class Manager:
         ]
 
     def _has_work(self, name: str) -> bool:
-        return any(starts_a_turn(message, self.tree) for message in self.inboxes.unread(name))
+        return self.held(name) is None and any(
+            starts_a_turn(message, self.tree) for message in self.inboxes.unread(name)
+        )
 
     # Desk: what mail needs
 
     def takes_turns(self, agent: str) -> bool:
-        return self.tree[agent].state == "idle" and self.processes.running(agent)
+        idle = self.tree[agent].state == "idle" and self.processes.running(agent)
+        return idle and self.spending.holding(agent) is None
+
+    def held(self, agent: str) -> MadroxError | None:
+        """Why the agent takes no turns, when a limit keeps it from that."""
+        return self.spending.held(agent)
 
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write a turn's prompt to the agent's CLI."""
@@ -709,6 +754,9 @@ class Manager:
 
     def priced(self, usage: UsageReported) -> UsageReported:
         return priced(usage, self.tree[usage.agent].model, self.prices)
+
+    def explained(self, ended: TurnEnded) -> TurnEnded:
+        return self.spending.explained(ended)
 
     def alive(self, agent: str) -> bool:
         return self.tree[agent].alive
