@@ -239,15 +239,7 @@ async def test_an_end_that_nobody_heard_is_told_to_the_next_owner_with_its_last_
 async def test_an_end_that_is_told_in_one_breath_with_the_handing_over_is_heard(tmp_path: Path) -> None:
     place, log = keeping.place(tmp_path, "run"), tmp_path / "wire.log"
     log.touch()
-    frame = {
-        "id": "kid#1",
-        "pid": os.getpid(),
-        "pty": False,
-        "since": 0,
-        "shut": True,
-        "code": None,
-        "fds": 1,
-    }
+    mine = {"pid": os.getpid(), "pty": False, "since": 0, "shut": True, "code": None, "fds": 1}
     logs = {"wire_log": str(log), "stderr_log": str(tmp_path / "stderr.log")}
     told = [
         {"frame": "kept", "id": "kid#1", **mine, **logs},
