@@ -116,7 +116,7 @@ async def _birth(manager: Manager, each: Past) -> asyncio.Task[None] | Return | 
     agent = each.agent
     try:
         _check(manager, agent)
-        birth = await manager.reborn(_as_before(agent), suspended=agent.state == "suspended")
+        birth = await manager.births.reborn(_as_before(agent), suspended=agent.state == "suspended")
     except MadroxError as exc:
         return Return(agent.name, "", str(exc))
     manager.spending.bring_back(agent.name, each.limits)
