@@ -83,6 +83,10 @@ class Spending:
         """Whose turn is being ended here, and why."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
+    def now(self) -> datetime:
+        """The time by which minutes are counted."""
+        return self._clock()
+
     # the run
 
     def open(self) -> None:
