@@ -401,20 +401,33 @@ class Manager:
     async def limit(
         self,
         name: str = RUN,
-        limits: Limits | Mapping[str, Any] | None = None,
         *,
+        usd: float | None = None,
+        tokens: float | None = None,
+        minutes: float | None = None,
+        turns: float | None = None,
+        max_depth: float | None = None,
+        max_children: float | None = None,
         more: bool = False,
         by: str = PERSON,
     ) -> None:
         """Limit what an agent and all below it may use; without a name, the whole run.
 
         Amounts are what may be used in all, so raising one lets go on what waits; with `more`
-        they come on top of what has been used. Minutes count from now. `NO_LIMIT` takes a
-        limit away. Raises `BadInput`, `UnknownAgent`, or `Forbidden` when the agent `by`
-        would give more than it has left, or loosen what somebody above it has set.
+        they come on top of what has been used. Minutes count from now. Infinity takes a limit
+        away. Raises `BadInput`, `UnknownAgent`, or `Forbidden` when the agent `by` would give
+        more than it has left, or loosen what somebody above it has set.
         """
         self._check_open()
-        await self.spending.set(name, Limits.of(limits), more=more, by=by)
+        limits = Limits(
+            usd=usd,
+            tokens=tokens,
+            minutes=minutes,
+            turns=turns,
+            max_depth=max_depth,
+            max_children=max_children,
+        )
+        await self.spending.set(name, limits, more=more, by=by)
 
     # verbs: approvals
 

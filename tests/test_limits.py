@@ -1,25 +1,22 @@
 """Limits on what agents use: rehearsal agents, real processes.
 
-`/usage 70 30` reports 100 tokens; a `priced` agent's cost a tenth of a cent each, and what
-an `unpriced` one costs nobody knows.
+`/usage 70 30` reports 100 tokens.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import spenders  # noqa: F401 — lends the harnesses that cost something
 from crew import until, with_run
 
-from madrox_nb import library
 from madrox_nb.budget import NO_LIMIT, Budget, Limits
 from madrox_nb.errors import AgentGone, BadInput, BudgetSpent, Forbidden, TreeFull, UnknownAgent
 from madrox_nb.events import (
-    NAN,
     AgentSuspended,
     BudgetReached,
     BudgetSet,
@@ -27,56 +24,12 @@ from madrox_nb.events import (
     Event,
     Notice,
     TurnEnded,
-    UsageReported,
 )
-from madrox_nb.harness import Features
-from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.mail import Answer
 from madrox_nb.manager import Manager
 from madrox_nb.revival import bring_back
 
 ENDLESS = "/usage 70 50\n/hang"
-
-
-@library.lend
-class Priced(Rehearsal):
-    """A CLI that says what it costs: a dollar for a thousand tokens."""
-
-    name = "priced"
-
-    def _usage(self, given: int, made: int) -> UsageReported:
-        return replace(super()._usage(given, made), cost_usd=(given + made) / 1000, cost_source="cli")
-
-
-@library.lend
-class Unpriced(Rehearsal):
-    """A CLI of a model that no list of prices has."""
-
-    name = "unpriced"
-
-    def _usage(self, given: int, made: int) -> UsageReported:
-        return replace(
-            super()._usage(given, made), cost_usd=NAN, cost_source="unknown", model="no-such-model-9"
-        )
-
-
-@library.lend
-class Uncounted(Rehearsal):
-    """A program that says nothing of tokens."""
-
-    name = "uncounted"
-    features = replace(Rehearsal.features, usage=False, cost=False)
-
-    def _usage(self, given: int, made: int) -> UsageReported:
-        return UsageReported(agent=self.brief.agent, turn=self.turn)
-
-
-@library.lend
-class Unstoppable(Rehearsal):
-    """A CLI whose turns can't be ended early, and that reports in the middle of them."""
-
-    name = "unstoppable"
-    features = Features(structured=True, usage=True)
 
 
 def events(m: Manager, kind: type[Event], agent: str) -> list[Any]:
@@ -122,8 +75,8 @@ def test_w15_a_limit_in_tokens_ends_the_turn_with_the_reason_and_the_agent_lives
 
 def test_w15_a_limit_in_dollars_harms_nobody_else(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
-        await m.spawn("poor", harness="priced", limits=Limits(usd=0.1))
-        await m.spawn("rich", harness="priced")
+        await m.spawn("poor", harness="costly", limits=Limits(usd=0.1))
+        await m.spawn("rich", harness="costly")
 
         stopped, done = await asyncio.gather(m.send("poor", ENDLESS), m.send("rich", "/usage 900 100"))
 
@@ -166,7 +119,7 @@ def test_what_waited_goes_on_by_itself_when_the_limit_is_raised_and_is_answered(
 
         with pytest.raises(BudgetSpent, match="What you asked waits until then"):
             await m.answer(second, 10)
-        await until(m, happens(TurnEnded, "lead"), m.limit("lead", {"tokens": 1000}))
+        await until(m, happens(TurnEnded, "lead"), m.limit("lead", tokens=1000))
 
         [letter] = await m.take(timeout=10)
         assert (second.id, "ok", "the second") == (letter.answers, letter.outcome, letter.text)
@@ -190,7 +143,7 @@ def test_an_agent_whose_question_waits_is_told_so_and_later_the_answer(tmp_path:
         waits, stopped = await answers(2)
         assert "dev has used 120 of 100 tokens" in stopped
         assert "What you asked waits until then" in waits
-        await m.limit("dev", {"tokens": 1000})
+        await m.limit("dev", tokens=1000)
         assert "after all" == (await answers(3))[-1]
 
     with_run(tmp_path, story)
@@ -235,7 +188,7 @@ def test_a_limit_holds_for_all_below_and_stops_whoever_works_there(tmp_path: Pat
 def test_peers_5_an_unknown_price_disarms_no_limit_and_does_not_go_unsaid(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         told = notices(m)
-        await m.spawn("lead", harness="unpriced", limits={"usd": 5, "tokens": 200})
+        await m.spawn("lead", harness="unlisted", limits={"usd": 5, "tokens": 200})
 
         await m.send("lead", "/usage 50 50")
         stopped = await m.send("lead", "/usage 50 51\n/hang")
@@ -268,7 +221,7 @@ def test_peers_5_a_stop_loses_neither_files_nor_conversation(tmp_path: Path) -> 
         session, pid = m.tree["lead"].session, m.processes["lead"].pid
 
         await m.send("lead", f"/write draft.txt half done\n{ENDLESS}")
-        await m.limit("lead", {"tokens": 1000})
+        await m.limit("lead", tokens=1000)
         recalled = await m.send("lead", "/recall")
 
         assert "half done" == (Path(m.tree["lead"].workspace) / "draft.txt").read_text()
@@ -306,9 +259,9 @@ def test_at_four_fifths_watchers_are_told_once_and_status_says_it(tmp_path: Path
 
         assert ["lead: 81% of a limit is used: 810 of 1,000 tokens"] == told
         assert "84% of a limit: 840 of 1,000 tokens (lead)" == m.spending.remark("dev")
-        await m.limit("lead", {"tokens": 10_000})
+        await m.limit("lead", tokens=10_000)
         assert "" == m.spending.remark("dev")
-        await m.limit("lead", {"tokens": 1001})
+        await m.limit("lead", tokens=1001)
         assert 2 == len(told)
 
     with_run(tmp_path, story)
@@ -385,7 +338,7 @@ def test_time_ends_what_is_under_way_and_more_time_lets_go_on(tmp_path: Path) ->
         assert "of 0.0 min" in answer.error or "min" in answer.error
         assert ["interrupted", 1] == [answer.outcome, len(events(m, BudgetReached, "lead"))]
         assert any("of a limit is used" in line for line in told)
-        await m.limit("lead", {"minutes": 5})
+        await m.limit("lead", minutes=5)
         assert "ok" == (await m.send("lead", "/say on")).outcome
 
     with_run(tmp_path, story)
@@ -394,7 +347,7 @@ def test_time_ends_what_is_under_way_and_more_time_lets_go_on(tmp_path: Path) ->
 def test_time_over_an_idle_agent_stops_what_comes_next(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        await until(m, happens(BudgetReached, "lead"), m.limit("lead", {"minutes": 0.001}))
+        await until(m, happens(BudgetReached, "lead"), m.limit("lead", minutes=0.001))
 
         with pytest.raises(BudgetSpent, match="takes no turns until it has more"):
             await m.ask("lead", "hello")
@@ -422,7 +375,7 @@ def test_more_comes_on_top_of_what_was_used(tmp_path: Path) -> None:
         await m.spawn("lead", limits={"tokens": 100})
         await m.send("lead", "/usage 100 20")
 
-        await m.limit("lead", {"tokens": 50}, more=True)
+        await m.limit("lead", tokens=50, more=True)
 
         assert 170 == m.budget.limits["lead"]["tokens"].amount
         assert "ok" == (await m.send("lead", "/say go on")).outcome
@@ -438,7 +391,7 @@ def test_a_limit_that_is_set_below_what_was_used_holds_at_once(tmp_path: Path) -
             while not m.costs.of("lead").tokens:
                 await m.mail.change(0.05)
 
-        await m.limit("lead", {"tokens": 50})
+        await m.limit("lead", tokens=50)
 
         assert "interrupted" == (await m.answer(ticket)).outcome  # type: ignore[union-attr]
 
@@ -449,7 +402,7 @@ def test_a_limit_that_is_taken_away_holds_nobody(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead", limits={"tokens": 1})
         await m.send("lead", "/usage 1 1")
-        await m.limit("lead", {"tokens": NO_LIMIT})
+        await m.limit("lead", tokens=NO_LIMIT)
 
         assert ({}, "ok") == (m.budget.limits["lead"], (await m.send("lead", "x")).outcome)
 
@@ -460,7 +413,7 @@ def test_a_limit_needs_somebody_and_something(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
         with pytest.raises(UnknownAgent, match="Did you mean 'lead'"):
-            await m.limit("leda", {"tokens": 5})
+            await m.limit("leda", tokens=5)
         with pytest.raises(BadInput, match="at least one of usd"):
             await m.limit("lead")
         with pytest.raises(BadInput, match="Did you mean 'tokens'"):
@@ -510,7 +463,7 @@ def test_a_suspended_one_is_not_woken_for_what_it_may_not_do_and_is_when_it_may(
         await m.post("lead", "a note")
         assert await m.quiet(timeout=10)
         assert "suspended" == m.tree["lead"].state
-        await until(m, happens(TurnEnded, "lead"), m.limit("lead", {"tokens": 500}))
+        await until(m, happens(TurnEnded, "lead"), m.limit("lead", tokens=500))
         assert "at last" in events(m, TurnEnded, "lead")[-1].text
 
     with_run(tmp_path, story)
@@ -550,15 +503,15 @@ def test_an_agent_may_be_stricter_but_never_undo_what_was_set_above_it(tmp_path:
         await m.spawn("lead", parent="boss")
         await m.spawn("dev", parent="lead", limits={"tokens": 1000})
 
-        await m.limit("dev", {"tokens": 500}, by="lead")
+        await m.limit("dev", tokens=500, by="lead")
         with pytest.raises(Forbidden, match=r"lead can't allow dev more than 500 tokens.*Ask the person"):
-            await m.limit("dev", {"tokens": 800}, by="lead")  # it is still the person's limit
-        await m.limit("dev", {"turns": 5}, by="lead")
-        await m.limit("dev", {"turns": 6}, by="lead")
-        await m.limit("dev", {"turns": 7}, by="boss")
+            await m.limit("dev", tokens=800, by="lead")  # it is still the person's limit
+        await m.limit("dev", turns=5, by="lead")
+        await m.limit("dev", turns=6, by="lead")
+        await m.limit("dev", turns=7, by="boss")
         with pytest.raises(Forbidden, match=r"boss has set\. Ask boss"):
-            await m.limit("dev", {"turns": NO_LIMIT}, by="lead")
-        await m.limit("dev", {"tokens": 2000})
+            await m.limit("dev", turns=NO_LIMIT, by="lead")
+        await m.limit("dev", tokens=2000)
         assert (2000, 7) == tuple(m.budget.limits["dev"][name].amount for name in ("tokens", "turns"))
 
     with_run(tmp_path, story)
@@ -568,12 +521,12 @@ def test_nobody_allows_itself_more(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead", limits={"tokens": 1000, "minutes": 30})
 
-        await m.limit("lead", {"tokens": 900}, by="lead")
+        await m.limit("lead", tokens=900, by="lead")
         for more in ({"tokens": 901}, {"tokens": NO_LIMIT}, {"minutes": 30}):
             with pytest.raises(Forbidden, match="lead can't allow lead more"):
-                await m.limit("lead", more, by="lead")
+                await m.limit("lead", by="lead", **more)
         with pytest.raises(Forbidden, match="only the person can"):
-            await m.limit("", {"tokens": 5}, by="lead")
+            await m.limit("", tokens=5, by="lead")
 
     with_run(tmp_path, story)
 
@@ -602,7 +555,7 @@ def test_an_agent_that_may_have_nobody_below_it_gets_nobody(tmp_path: Path) -> N
         await m.spawn("lead", limits={"max_depth": 0})
         with pytest.raises(TreeFull, match="no agent can be spawned below lead: lead may have 0 levels"):
             await m.spawn("dev", parent="lead")
-        await m.limit("lead", {"max_depth": 1})
+        await m.limit("lead", max_depth=1)
         await m.spawn("dev", parent="lead")
 
     with_run(tmp_path, story)
@@ -616,7 +569,7 @@ def test_a_fork_is_one_more_child_and_has_the_limits_of_its_original(tmp_path: P
 
         fork = await m.fork("dev")
         assert (100, 0) == (m.budget.limits[fork.name]["tokens"].amount, m.budget.used[fork.name].tokens)
-        await m.limit("lead", {"max_children": 2})
+        await m.limit("lead", max_children=2)
         with pytest.raises(TreeFull):
             await m.fork("dev")
 
@@ -628,8 +581,8 @@ def test_a_fork_is_one_more_child_and_has_the_limits_of_its_original(tmp_path: P
 
 def test_the_settings_limit_the_run_and_every_agent(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
-        await m.spawn("a", harness="priced")
-        await m.spawn("b", harness="priced", limits={"tokens": 700})
+        await m.spawn("a", harness="costly")
+        await m.spawn("b", harness="costly", limits={"tokens": 700})
         assert {"tokens": 500, "minutes": 60} == {k: v.amount for k, v in m.budget.limits["a"].items()}
         assert {"tokens": 700, "minutes": 60} == {k: v.amount for k, v in m.budget.limits["b"].items()}
         assert {"settings"} == {limit.by for limit in m.budget.limits["a"].values()}
@@ -639,7 +592,7 @@ def test_the_settings_limit_the_run_and_every_agent(tmp_path: Path) -> None:
 
         assert "the run has used $1.00 of $1.00, and b is part of that" in stopped.error
         assert "%madrox limit --usd 2" in stopped.error
-        await m.limit("", {"usd": 2})
+        await m.limit("", usd=2)
         assert "ok" == (await m.send("b", "x")).outcome
 
     with_run(tmp_path, story, max_usd=1.001, max_tokens=500, agent_minutes=60)
@@ -664,7 +617,7 @@ def test_what_is_replayed_is_what_is_live(tmp_path: Path) -> None:
         await m.spawn("lead", limits={"tokens": 100, "turns": 9, "minutes": 9})
         await m.spawn("dev", parent="lead", limits={"usd": 3})
         await m.send("dev", ENDLESS)
-        await m.limit("lead", {"tokens": 1000})
+        await m.limit("lead", tokens=1000)
         await m.send("dev", "on")
 
         assert m.budget == Budget.replay(m.ledger)
@@ -701,7 +654,7 @@ def test_one_that_was_held_comes_back_held(tmp_path: Path) -> None:
         assert 1 == m.inboxes.queued("lead")
         with pytest.raises(BudgetSpent, match="120 of 100"):
             await m.ask("lead", "x")
-        await until(m, happens(TurnEnded, "lead"), m.limit("lead", {"tokens": 300}))
+        await until(m, happens(TurnEnded, "lead"), m.limit("lead", tokens=300))
         assert "what waited" == events(m, TurnEnded, "lead")[-1].text
 
     with_run(tmp_path, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..budget import NO_LIMIT, RUN, Limits
+from ..budget import NO_LIMIT, RUN
 from ..calls import LIMIT_ARGUMENTS, Call, Result, may_act, may_see, sees, tool
 from ..errors import BadInput, nearest
 from ..events import PERSON
@@ -47,7 +47,7 @@ async def set_limits(
     name = instance_id or RUN
     if name != RUN:
         may_act(manager.tree, call.caller, name, "limit")
-    asked = {
+    asked: dict[str, float | None] = {
         "usd": max_cost,
         "tokens": max_total_tokens,
         "minutes": timeout_minutes,
@@ -60,7 +60,7 @@ async def set_limits(
             known = ", ".join(_BY_ARGUMENT)
             raise BadInput(f"no limit {argument!r}.{nearest(argument, _BY_ARGUMENT)} Known: {known}")
         asked[_BY_ARGUMENT[argument]] = NO_LIMIT
-    await manager.limit(name, Limits(**asked), more=more, by=call.caller)
+    await manager.limit(name, more=more, by=call.caller, **asked)
     told = limits_of(manager, name)
     text = "\n".join(f"{key}: {in_words(value)}" for key, value in told.items())
     return Result(f"{name or 'the run'}\n{text}", {"instance_id": name, **told})
