@@ -163,14 +163,16 @@ class Standing:
     def __str__(self) -> str:
         """`1,203 of 1,000 tokens`, `≥ $1.20 of $5.00`."""
         most = spoken(self.name, self.limit.amount)
-        used = spoken(self.name, self.used) if self.name == "usd" else number(self.used)
+        used = spoken(self.name, self.used) if self.name in ("usd", "minutes") else number(self.used)
         return f"{'' if self.exact else '≥ '}{used} of {most}"
 
 
 def spoken(name: str, amount: float) -> str:
-    """`$5.00`, `1,000 tokens`, `30 min`, `1 turn`."""
+    """`$5.00`, `1,000 tokens`, `30 min`, `12 s`, `1 turn`."""
     if name == "usd":
         return f"${amount:,.2f}" if amount >= 0.01 or not amount else f"${amount:.6f}".rstrip("0")
+    if name == "minutes" and amount < 1:
+        return f"{amount * 60:.3g} s"
     units = {"minutes": "min", "max_depth": "levels below it", "max_children": "children", "turns": "turns"}
     unit = units.get(name, name)
     if amount == 1:

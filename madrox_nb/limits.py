@@ -265,7 +265,6 @@ class Spending:
                 self._set(event)
             case AgentStopped():
                 self._stopping.pop(event.agent, None)
-                self._disarm(event.agent)
 
     def _used(self, event: UsageReported) -> None:
         for what in ("usd", "tokens"):
@@ -382,7 +381,10 @@ class Spending:
     # time
 
     def _arm(self, holder: str) -> None:
-        """Look at the minutes of `holder` when the next thing is to be said about them."""
+        """Look at the minutes of `holder` when the next thing is to be said about them.
+
+        They hold for those below it though it has ended itself.
+        """
         self._disarm(holder)
         for standing in self._desk.budget.standings(holder, self._clock()):
             if standing.name == "minutes" and not standing.limit.reached:
@@ -396,7 +398,7 @@ class Spending:
             timer.cancel()
 
     def _tick(self, holder: str) -> None:
-        if holder == RUN or self._desk.tree[holder].alive:
+        if any(self._below(holder)):
             for standing in self._desk.budget.standings(holder, self._clock()):
                 if standing.name == "minutes":
                     self._judge(standing)

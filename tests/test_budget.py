@@ -254,6 +254,7 @@ def test_what_can_be_no_limit_is_named(asked, named):
         ("tokens", 1234567, "1,234,567 tokens"),
         ("turns", 1, "1 turn"),
         ("minutes", 1.5, "1.5 min"),
+        ("minutes", 0.01, "0.6 s"),
         ("max_depth", 1, "1 level below it"),
         ("max_children", 1, "1 child"),
         ("max_children", 2, "2 children"),

@@ -15,7 +15,7 @@ import spenders  # noqa: F401 — lends the harnesses that cost something
 from crew import until, with_run
 
 from madrox_nb.budget import NO_LIMIT, Budget, Limits
-from madrox_nb.errors import AgentGone, BadInput, BudgetSpent, Forbidden, TreeFull, UnknownAgent
+from madrox_nb.errors import AgentGone, BadInput, BudgetSpent, Forbidden, HarnessError, TreeFull, UnknownAgent
 from madrox_nb.events import (
     AgentSuspended,
     BudgetReached,
@@ -98,14 +98,14 @@ def test_who_asks_one_that_has_nothing_left_is_told_what_and_how_to_give_more(tm
     with_run(tmp_path, story)
 
 
-def test_what_is_left_of_a_turn_that_had_just_ended_is_not_interrupted(tmp_path: Path) -> None:
+def test_a_turn_whose_last_report_uses_it_up_ends_as_it_ended_and_so_does_the_next(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
-        await m.spawn("lead", limits={"tokens": 100})
+        await m.spawn("lead", limits={"tokens": 1})
 
-        answer = await m.send("lead", "/usage 70 50\n/say that was all")
-
-        assert answer.outcome in ("ok", "interrupted")  # whichever came first; nobody hangs
-        assert [] == [task for task in m._tasks if not task.done()] or await m.quiet(timeout=10)
+        assert "ok" == (await m.send("lead", "reported at its end")).outcome
+        assert await m.quiet(timeout=10)
+        await m.limit("lead", tokens=1000)
+        assert "ok" == (await m.send("lead", "/slow 3 0.02")).outcome
 
     with_run(tmp_path, story)
 
@@ -335,11 +335,27 @@ def test_time_ends_what_is_under_way_and_more_time_lets_go_on(tmp_path: Path) ->
 
         async with asyncio.timeout(10):
             answer = await m.send("lead", "/hang")
-        assert "of 0.0 min" in answer.error or "min" in answer.error
+        assert " of 0.6 s and takes no turns until it has more. Raise it" in answer.error
         assert ["interrupted", 1] == [answer.outcome, len(events(m, BudgetReached, "lead"))]
         assert any("of a limit is used" in line for line in told)
         await m.limit("lead", minutes=5)
         assert "ok" == (await m.send("lead", "/say on")).outcome
+
+    with_run(tmp_path, story)
+
+
+def test_time_that_was_given_to_one_that_ended_holds_for_those_below_it(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead")
+        await m.spawn("dev", parent="lead")
+        ticket = await m.ask("dev", "/hang")
+        await m.limit("lead", minutes=0.01)
+        m.processes["lead"]._give_up(HarnessError("lead is gone"))
+
+        answer = await m.answer(ticket, 10)
+        assert answer is not None
+        assert "lead has used 0.6" in answer.error
+        assert "failed" == m.tree["lead"].state
 
     with_run(tmp_path, story)
 
@@ -357,14 +373,16 @@ def test_time_over_an_idle_agent_stops_what_comes_next(tmp_path: Path) -> None:
 
 def test_w12_an_agent_that_works_for_long_is_not_stopped_for_being_busy(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
-        await m.spawn("lead")
+        await m.spawn("lead", limits={"minutes": 60})
 
-        answer = await m.send("lead", "/slow 12 0.1\n/say done")
+        answer = await m.send("lead", "/slow 6 0.1\n/say done")
 
         assert ("ok", True) == (answer.outcome, answer.text.endswith("done"))
-        assert [] == events(m, AgentSuspended, "lead")[:-1] + events(m, BudgetReached, "lead")
+        [ended] = [e.seq for e in m.ledger if isinstance(e.event, TurnEnded)]
+        suspended = [e.seq for e in m.ledger if isinstance(e.event, AgentSuspended)]
+        assert [] == [seq for seq in suspended if seq < ended] + events(m, BudgetReached, "lead")
 
-    with_run(tmp_path, story, idle_timeout=0.3)
+    with_run(tmp_path, story, idle_timeout=0.2)
 
 
 # raising and lowering
