@@ -20,10 +20,10 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "fences folds harness prices redact rules signatures tree views wording",
+    1: "environment fences folds harness mcp_servers prices redact rules signatures tree views wording",
     2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
-    "painted portal printed profiles screen tokens transport wires workspace",
-    3: "adoption approvals births comeback idleness mail manager processes revival runner signals teams",
+    "painted portal presets printed profiles screen tokens transport wires workspace worktrees",
+    3: "adoption approvals births comeback dwellings equipment idleness mail manager processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands frames magics notebook protocol rehearse replays run "
     "server testing tools values widgets",
 }
@@ -33,8 +33,8 @@ FLOOR[""] = 4  # the package itself: a face that finds the others when they are 
 PACKAGES = {"", "harness", "rehearse", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
-DOORS = {"guard", "local"}
-"""They start processes."""
+DOORS = {"guard", "local", "rehearse.servers"}
+"""They start processes; the last one in an agent's own process, and what it starts ends with that."""
 
 
 def words(text):
@@ -145,7 +145,7 @@ def thought(module, source):
 
 def processes(module, source):
     """Only nodes and guard start processes."""
-    if room(module) in DOORS:
+    if room(module) in DOORS or module in DOORS:
         return
     tree = parsed(source)
     for top, _, line in imports(module, tree):
