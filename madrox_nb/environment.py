@@ -46,9 +46,7 @@ _RUNS_CODE = re.compile(
 def variables(given: Mapping[str, object]) -> dict[str, str]:
     """`given` as names and texts. Raises `BadInput` for what no process can be given, or is ours."""
     if not isinstance(given, Mapping):
-        raise BadInput(
-            f'environment_vars={given!r}: an object of names and values, such as {{"MODE": "test"}}'
-        )
+        raise BadInput(f"environment_vars is a table of names and values, not {type(given).__name__}")
     found = {}
     for name, value in given.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):

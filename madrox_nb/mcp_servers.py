@@ -98,7 +98,7 @@ def _no(given: Mapping[str, Any], keys: Iterable[str], where: str, why: str) -> 
 
 
 def _text(value: object, where: str, *, empty: bool = False) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if empty and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not (value or empty):
         raise BadInput(f"{where} is a text, not {value!r}")
@@ -116,7 +116,7 @@ def _list(given: Mapping[str, Any], key: str, where: str) -> list[object]:
 
 def _env(given: object, where: str) -> dict[str, str]:
     if not isinstance(given, Mapping):
-        raise BadInput(f"{where}: env is a table of names and values, not {given!r}")
+        raise BadInput(f"{where}: env is a table of names and values, not {type(given).__name__}")
     for name in given:
         if not isinstance(name, str) or not environment.NAME.fullmatch(name):
             raise BadInput(f"{where}: {name!r} can't be a variable's name: letters, digits and '_'")
@@ -135,7 +135,7 @@ def _url(value: object, where: str) -> str:
 def _headers(given: Mapping[str, Any], where: str) -> dict[str, str]:
     found = given.get("headers") or {}
     if not isinstance(found, Mapping):
-        raise BadInput(f"{where}: headers is a table of names and values, not {found!r}")
+        raise BadInput(f"{where}: headers is a table of names and values, not {type(found).__name__}")
     for name in found:
         if not isinstance(name, str) or not _HEADER.fullmatch(name):
             raise BadInput(f"{where}: {name!r} can't be a header's name")

@@ -23,7 +23,8 @@ FLOORS = {
     1: "environment fences folds harness mcp_servers prices redact rules signatures tree views wording",
     2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
     "painted portal presets printed profiles screen tokens transport wires workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness mail manager processes revival runner signals teams",
+    3: "adoption approvals births comeback dwellings equipment idleness mail manager processes revival "
+    "runner signals teams",
     4: "bridge calls cli demo display doctor errands frames magics notebook protocol rehearse replays run "
     "server testing tools values widgets",
 }
