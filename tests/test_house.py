@@ -20,13 +20,15 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "environment fences folds harness mcp_servers prices redact rules signatures tree views wording",
-    2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
-    "painted portal presets printed profiles screen tokens transport wires workspace worktrees",
+    1: "environment fences folds greeting harness mcp_servers prices redact rules signatures tree views "
+    "wording",
+    2: "config evidence exchange guard hand inventory keeper keeping ledger library local nodes "
+    "offspring orphans painted portal presets printed profiles runtime screen tokens transport wires "
+    "workspace worktrees",
     3: "adoption approvals births comeback dwellings equipment idleness mail manager processes revival "
     "runner signals teams",
-    4: "bridge calls cli demo display doctor errands frames magics notebook protocol rehearse replays run "
-    "server testing tools values widgets",
+    4: "bridge calls cli demo display doctor errands following frames magics notebook protocol "
+    "ready_prompts rehearse replays resources run server stdio testing tools values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
