@@ -51,6 +51,7 @@ from .events import (
 from .folds import Approval, Approvals, Costs, Inboxes
 from .harness import Ask, Features, Steered, Withdraw
 from .idleness import Idleness
+from .jobs import Foreman
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
@@ -62,6 +63,7 @@ from .redact import Redactor
 from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
+from .steps import Jobs
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree
@@ -102,6 +104,7 @@ class Manager:
         self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
+        self.jobs = Jobs()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
@@ -111,6 +114,7 @@ class Manager:
         self.redactor = Redactor()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
+        self.foreman = Foreman(self)
         self.recovered: list[str] = []
         """Runs whose kernel went away and which were closed when this one opened."""
         self.processes = Processes(
@@ -172,12 +176,14 @@ class Manager:
             self.inboxes.apply(entry)
             self.costs.apply(entry)
             self.approvals.apply(entry)
+            self.jobs.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
             for approval, ask in approvals.items():
                 self.requests.take_up(self.processes[name], approval, ask)
         follow(self, kept)
+        self.foreman.go_on()
         for agent in self.tree.alive():
             if agent.state == "idle":
                 self.idleness.begin(agent.name)
@@ -188,6 +194,7 @@ class Manager:
             self._open = False
             self.mail.close()
             self.idleness.close()
+            self.foreman.close()
             for task in tuple(self._tasks):
                 task.cancel()
             self.processes.leave()
@@ -200,6 +207,7 @@ class Manager:
         self._open = False
         self.mail.close()
         self.idleness.close()
+        self.foreman.close()
         try:
             while alive := self.tree.alive():
                 await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
@@ -250,6 +258,7 @@ class Manager:
         self.inboxes.apply(entry)
         self.costs.apply(entry)
         self.approvals.apply(entry)
+        self.jobs.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
             self.signals.flush(event)
         self.ledger.announce(entry)
@@ -457,11 +466,14 @@ class Manager:
     async def quiet(self, names: tuple[str, ...] = (), timeout: float | None = None) -> bool:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
-        False when `timeout` seconds pass first.
+        A job that they take part in is something to do until it is over. False when
+        `timeout` seconds pass first.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while self._tasks or self.unquiet(names):  # a task may be about to hand something over
+        family = {agent.name for name in names for agent in self.tree.subtree(name)}
+        # a task may be about to hand something over
+        while self._tasks or self.foreman.busy(family) or self.unquiet(names):
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
