@@ -471,14 +471,17 @@ class Manager:
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        family = {agent.name for name in names for agent in self.tree.subtree(name)}
-        # a task may be about to hand something over
-        while self._tasks or self.foreman.busy(family) or self.unquiet(names):
+        while self._tasks or self.at_work(names):  # a task may be about to hand something over
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
             await self.mail.change(left)
         return True
+
+    def at_work(self, names: tuple[str, ...] = ()) -> bool:
+        """Whether one of these, or below them, has something left to do, or a part in a job under way."""
+        family = {agent.name for name in names for agent in self.tree.subtree(name)}
+        return self.foreman.busy(family) or bool(self.unquiet(names))
 
     def unquiet(self, names: tuple[str, ...] = ()) -> list[Agent]:
         """Who of these and all below them still works, starts, or is about to be handed something."""

@@ -31,9 +31,7 @@ def countdown(seconds: float = math.inf) -> Callable[[], float]:
     return lambda: max(0.0, end - loop.time())
 
 
-async def telling_meanwhile(
-    call: Call, about: str | Callable[[], str], waiting: Coroutine[Any, Any, T]
-) -> T:
+async def telling_meanwhile(call: Call, about: str | Callable[[], str], waiting: Coroutine[Any, Any, T]) -> T:
     """Await what ends by itself in time, telling meanwhile that it goes on.
 
     `about` is the agent that is waited for, or says what goes on.
