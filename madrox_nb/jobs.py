@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from .errors import BadInput, LedgerFull, MadroxError, NotRunning
 from .events import (
@@ -26,7 +27,7 @@ from .events import (
     Outcome,
     Way,
 )
-from .folds import Inboxes
+from .folds import Inboxes, Message
 from .mail import HOUSE, ROOM_SECONDS, Mail, Ticket, check_prompt
 from .steps import Job, Jobs, Part, question, report, to_ask
 from .tree import Tree
@@ -47,6 +48,9 @@ class Desk(Protocol):
     async def act(self, event: Event) -> Entry:
         """The one door for what verbs do."""
 
+    def soon(self, verb: Coroutine[Any, Any, object]) -> None:
+        """Run in the background; a failure is told."""
+
 
 class Foreman:
     """Those jobs of one manager that are under way. Belongs to the manager's loop."""
@@ -54,6 +58,8 @@ class Foreman:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._awaited = Counter[str]()
+        """How often who wants a job waits for it just now."""
 
     async def start(
         self, participants: Sequence[str], task: str, way: Way, *, caller: str = PERSON, coordinator: str = ""
@@ -88,19 +94,35 @@ class Foreman:
         if twice := sorted({name for name in participants if participants.count(name) > 1}):
             raise BadInput(f"{', '.join(twice)} is named twice: each participant has one part in a job")
 
-    async def wait(self, job: str, seconds: float | None = None) -> Job:
-        """The job when it is over, or as it stands after `seconds`. Raises `UnknownJob`."""
-        found = self._desk.jobs[job]
+    async def wait(self, job: str, seconds: float | None = None, *, by: str = "") -> Job:
+        """The job when it is over, or as it stands after `seconds`. Raises `UnknownJob`.
+
+        When `by` wants the job itself, this is how it is told: its report does not lie in
+        its inbox then. Who can't take what it waited for gives it back.
+        """
+        waits = by == self._desk.jobs[job].caller
         if (task := self._tasks.get(job)) is not None:
-            await asyncio.wait((task,), timeout=seconds)
-            found = self._desk.jobs[job]
-        return found
+            self._awaited[job] += waits
+            try:
+                await asyncio.wait((task,), timeout=seconds)
+            finally:
+                self._awaited[job] -= waits
+        return self._desk.jobs[job]
 
     async def told(self, job: Job) -> None:
         """Who wanted this job knows its report: take it out of the inbox, if it still lies there."""
-        for message in self._desk.inboxes.unread(job.caller):
-            if (message.sender, message.answers) == (HOUSE, job.id):
-                await self._desk.act(MessageRead(agent=job.caller, message=message.id))
+        for message in self._reports(job):
+            await self._desk.act(MessageRead(agent=job.caller, message=message.id))
+
+    def give_back(self, job: str) -> None:
+        """Who waited for this job was not told after all: leave the report, if it has come."""
+        found = self._desk.jobs[job]
+        if found.ended is not None and not self._reports(found) and self._wanted(found):
+            self._desk.soon(self._leave(found.caller, report(found), answers=job))
+
+    def _reports(self, job: Job) -> list[Message]:
+        unread = self._desk.inboxes.unread(job.caller)
+        return [m for m in unread if (m.sender, m.answers) == (HOUSE, job.id)]
 
     def busy(self, names: Iterable[str] = ()) -> bool:
         """Whether a job of these participants (or any) is not over."""
@@ -212,6 +234,8 @@ class Foreman:
         job = self._desk.jobs[name]
         if self._wanted(job):
             await self._leave(job.caller, report(job), answers=name)
+            if self._awaited[name] > 0:
+                await self.told(job)
         if job.way != "consensus" and job.coordinator not in (job.caller, PERSON):
             await self._leave(job.coordinator, report(job))
 

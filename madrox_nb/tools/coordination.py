@@ -104,7 +104,13 @@ async def _waited(call: Call, name: str, seconds: float) -> Result:
         def about() -> str:
             return f"job {name}: {progress(manager.jobs[name])}"
 
-        await telling_meanwhile(call, about, manager.foreman.wait(name, seconds))
+        over = manager.jobs[name].ended is not None
+        try:
+            await telling_meanwhile(call, about, manager.foreman.wait(name, seconds, by=call.caller))
+        except BaseException:
+            if call.caller == manager.jobs[name].caller and not over:
+                manager.foreman.give_back(name)
+            raise
     job = manager.jobs[name]
     if job.ended is None:
         text = f"running: job {name} ({job.way}), {progress(job)}. Its report comes as your next prompt"
