@@ -35,6 +35,8 @@ from .events import (
 LONGEST_REPORT: Final = 100_000
 """Characters of a report that is handed to an agent. Status data and transcripts hold everything."""
 
+CUT: Final = "its turn was interrupted"
+
 State = Literal["to come", "queued", "working", "ok", "failed", "interrupted"]
 OPEN: Final = frozenset({"queued", "working"})
 
@@ -150,8 +152,7 @@ class Jobs:
                         self._turns[event.turn] = question
                         self._change(question, state="working", turn=event.turn)
             case TurnEnded() if (question := self._turns.pop(event.turn, "")) in self._asked:
-                error = "" if event.outcome == "ok" else event.error or "no reason given"
-                self._close(question, event.outcome, error, event.text)
+                self._close(question, event.outcome, _why(event), event.text)
             case AgentStopped():
                 self._stopped(event)
             case JobMissed() if event.job in self._jobs:
@@ -176,10 +177,14 @@ class Jobs:
             self._change(event.answers, said=(*part.said, event.text))
 
     def _stopped(self, event: AgentStopped) -> None:
+        ended = f"{event.agent} has {'failed' if event.failed else 'stopped'}: {event.reason}"
         for question, (job, number) in tuple(self._asked.items()):
             if self._jobs[job].parts[number].agent == event.agent:
-                ended = "failed" if event.failed else "stopped"
-                self._close(question, "failed", f"{event.agent} has {ended}: {event.reason}")
+                self._close(question, "failed", ended)
+        for known in self.under_way():  # a turn that is cut off by an end says nothing of it
+            for number, part in enumerate(known.parts):
+                if (part.agent, part.error) == (event.agent, CUT):
+                    self._put(known.id, number, replace(part, error=f"{CUT}; {ended}"))
 
     def _missed(self, event: JobMissed) -> None:
         job = self._jobs[event.job]
@@ -210,6 +215,12 @@ class Jobs:
 _OF_JOBS: Final = frozenset(
     {JobStarted, JobMissed, JobEnded, MessagePosted, TurnStarted, TurnEnded, AgentStopped, RunClosed}
 )
+
+
+def _why(ended: TurnEnded) -> str:
+    if ended.outcome == "ok":
+        return ""
+    return ended.error or (CUT if ended.outcome == "interrupted" else "no reason given")
 
 
 def _begun(entry: Entry, event: JobStarted) -> Job:

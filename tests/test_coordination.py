@@ -78,7 +78,7 @@ def test_who_fails_in_a_row_is_reported_and_the_next_builds_on_the_last_good_ans
             assert "bob has stopped and can't be sent a message" in done["participants"][1]["error"]
             [last] = told(on, "dan")
             assert "bob was asked before you and could not answer: bob has stopped" in last
-            assert "cy was asked before you and could not answer: no reason given" in last
+            assert "cy was asked before you and could not answer: its turn was interrupted" in last
             assert "What ann made of it" in last
             assert ("completed", ["bob", "cy"]) == (done["status"], done["progress"]["failed"])
 
@@ -128,7 +128,10 @@ def test_a_participant_that_dies_side_by_side_is_reported_and_the_others_answer(
             assert [("ann", "completed", "word-1 word-2 word-3"), ("bob", "interrupted", "")] == parts(
                 done.data
             )
-            assert "bob could not answer: terminated by you" in done.text
+            assert (
+                "bob could not answer: its turn was interrupted; bob has stopped: terminated by you"
+                in done.text
+            )
 
     run(story())
 
