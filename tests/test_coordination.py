@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stages import Stage, run, stage
 
+from madrox_nb import config
 from madrox_nb.calls import in_tools
 from madrox_nb.errors import BadInput, BadPrompt, Forbidden, MadroxError, UnknownAgent, UnknownJob
 from madrox_nb.events import PERSON, JobEnded, JobStarted, MessagePosted, TurnEnded, TurnStarted
+from madrox_nb.manager import Manager
 from madrox_nb.steps import Jobs
 
 JOB, STATUS = "coordinate_instances", "get_job_status"
@@ -128,10 +132,7 @@ def test_a_participant_that_dies_side_by_side_is_reported_and_the_others_answer(
             assert [("ann", "completed", "word-1 word-2 word-3"), ("bob", "interrupted", "")] == parts(
                 done.data
             )
-            assert (
-                "bob could not answer: its turn was interrupted; bob has stopped: terminated by you"
-                in done.text
-            )
+            assert "terminated by you" in done.data["participants"][1]["error"]
 
     run(story())
 
@@ -426,5 +427,52 @@ def test_waiting_until_all_is_quiet_waits_between_the_steps_of_a_job_too(tmp_pat
             assert await on.manager.quiet(("ann",), 10)
 
             assert None is not on.manager.jobs[started.data["job_id"]].ended
+
+    run(story())
+
+
+OWNER = """
+import asyncio, sys
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from crew import run_of
+from madrox_nb.events import TurnStarted
+
+async def main():
+    async with run_of(Path({home!r}), on_kernel_death="keep:60") as m:
+        for name in ("ann", "bob", "cy"):
+            await m.spawn(name)
+        await m.foreman.start(("ann", "bob", "cy"), "/slow 10 0.05", "sequential")
+        while m.tree["ann"].state != "busy":
+            await m.mail.change()
+        print(m.run, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_in_the_kernel_that_goes_on_with_its_run(tmp_path: Path) -> None:
+    code = OWNER.format(tests=str(Path(__file__).parent), home=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        name = owner.stdout.readline().strip()
+        owner.kill()
+        owner.wait(10)
+
+    async def story() -> None:
+        chosen = {"home": tmp_path, "harnesses": "rehearsal", "on_kernel_death": "keep:60"}
+        manager = await Manager(config.load(chosen, environ={}, files=()).settings, run=name).open()
+        try:
+            done = await manager.foreman.wait("you.j1", 20)
+
+            assert ["ok", "ok", "ok"] == [part.state for part in done.parts]
+            assert 10 == len(done.parts[2].text.split())
+            [left] = manager.inboxes.unread(PERSON)
+            assert ("madrox", "you.j1") == (left.sender, left.answers)
+            assert Jobs.replay(manager.ledger) == manager.jobs
+        finally:
+            await manager.close()
 
     run(story())
