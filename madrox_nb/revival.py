@@ -193,7 +193,8 @@ async def _birth(manager: Manager, each: Past, model: str | None) -> asyncio.Tas
     agent = each.agent
     try:
         _check(manager, agent)
-        return await manager.births.reborn(_as_before(agent), suspended=agent.state == "suspended")
+        before = _as_before(agent._replace(model=model or agent.model))
+        return await manager.births.reborn(before, suspended=agent.state == "suspended")
     except MadroxError as exc:
         return Return(agent.name, "", str(exc))
 
