@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .errors import BadInput, MadroxError
-from .events import PERSON, AgentSpawned, AgentStopped, Entry, Event, MessagePosted, RunClosed
+from .events import PERSON, AgentSpawned, AgentStopped, Entry, Event, MessagePosted, RunClosed, TurnEnded
 from .folds import Inboxes, Message
 from .ledger import read, run_files, runs
 from .rules import INHERITED_AT_MOST, covers
@@ -86,7 +86,9 @@ def past(entries: Iterable[Entry]) -> list[Past]:
 
 
 def _with_the_run(event: Event) -> bool:
-    """An agent's end that came only because its run ended."""
+    """The end of an agent, or of a turn whose CLI said no more, that came only because its run ended."""
+    if isinstance(event, TurnEnded):
+        return event.error in WITH_THE_RUN and not event.session
     return isinstance(event, AgentStopped) and event.reason in WITH_THE_RUN
 
 
