@@ -257,28 +257,26 @@ class Spending:
             case UsageReported():
                 self._used(event)
             case TurnStarted():
-                self._judge_all(event.agent, "turns", last=True)
+                self._turned(event.agent, began=True)
             case TurnEnded():
                 self._stopping.pop(event.agent, None)
-                self._judge_all(event.agent, "turns")
+                self._turned(event.agent, began=False)
             case BudgetSet():
                 self._set(event)
             case AgentStopped():
                 self._stopping.pop(event.agent, None)
 
     def _used(self, event: UsageReported) -> None:
-        for what in ("usd", "tokens"):
-            self._judge_all(event.agent, what)
         for standing in self._desk.budget.above(event.agent, self._clock()):
-            self._say_blind(event, standing)
-
-    def _judge_all(self, name: str, what: str, *, last: bool = False) -> None:
-        """Look at every limit of that kind that holds for `name`; in its `last` turn it is let be."""
-        for standing in self._desk.budget.above(name, self._clock()):
-            if standing.name == what and last:
-                self._warn(standing)
-            elif standing.name == what:
+            if standing.name in ("usd", "tokens"):
+                self._say_blind(event, standing)
                 self._judge(standing)
+
+    def _turned(self, name: str, *, began: bool) -> None:
+        """A turn has begun, which the last one may, or ended."""
+        for standing in self._desk.budget.above(name, self._clock()):
+            if standing.name == "turns":
+                (self._warn if began else self._judge)(standing)
 
     def _judge(self, standing: Standing) -> None:
         if not standing.out:
