@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from .budget import LIMITS, NO_LIMIT, RUN, SHAPES, WARN_AT, Budget, Limit, Limits, Standing, spoken
 from .config import Settings
-from .errors import BadInput, BudgetSpent, Forbidden, MadroxError, TreeFull
+from .errors import BadInput, BudgetSpent, Forbidden, HarnessError, MadroxError, TreeFull
 from .events import (
     PERSON,
     AgentStopped,
@@ -311,8 +311,10 @@ class Spending:
         try:
             await self._desk.interrupt(name)
         except MadroxError as exc:
-            self._stopping.pop(name, None)
+            why = self._stopping.pop(name, "")
             self._desk.signal(Notice(agent=name, text=f"its limit is used up, and its turn goes on: {exc}"))
+            if isinstance(exc, HarnessError):  # it may never end
+                self._desk.mail.excuse(name, BudgetSpent(f"{why}. Its turn can't be ended: {exc}"))
             raise
 
     def _set(self, event: BudgetSet) -> None:

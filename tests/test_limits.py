@@ -246,6 +246,23 @@ def test_one_that_cant_be_interrupted_ends_its_turn_and_takes_no_other(tmp_path:
     with_run(tmp_path, story)
 
 
+def test_who_waits_for_one_that_hears_no_interrupt_is_told_and_gets_an_answer_that_comes(
+    tmp_path: Path,
+) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", limits={"tokens": 100})
+        async with asyncio.timeout(10):
+            with pytest.raises(BudgetSpent, match="Its turn can't be ended: lead did not confirm"):
+                await m.send("lead", "/usage 70 50\n/hang hard")
+
+        assert "busy" == m.tree["lead"].state
+        await m.terminate("lead", force=True)
+        [letter] = await m.take(timeout=10)
+        assert ("lead", "interrupted") == (letter.sender, letter.outcome)
+
+    with_run(tmp_path, story, interrupt_timeout=0.2, stop_grace=0.2)
+
+
 # warned in time
 
 
