@@ -230,6 +230,8 @@ class Bridge:
             try:
                 message = json.loads(data)
             except ValueError:
+                if exchange.status >= 500:  # it is closing
+                    raise Broken(f"it answered {exchange.status}") from None
                 raise NotRunning(f"the server answered {exchange.status} and no MCP message") from None
             if "method" not in message:
                 if message.get("id") is None:  # it could not tell whose request it was
