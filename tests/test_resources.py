@@ -278,8 +278,9 @@ def test_nobody_follows_whom_it_may_not_see(tmp_path: Path, era: str) -> None:
                     await kid.subscribe_resource("madrox://instances/loner")
                 return
             wanted = ["madrox://instances/loner", "madrox://instances/lead", "madrox://nothing"]
-            async with kid.listen(resource_subscriptions=wanted) as stream:
+            async with kid.listen(resource_subscriptions=wanted, tools_list_changed=True) as stream:
                 assert ["madrox://instances/lead"] == stream.honored.resource_subscriptions
+                assert not stream.honored.tools_list_changed  # it never does
 
     run(story())
 
