@@ -349,7 +349,8 @@ def expire(directory: Path, *, today: date, days: int) -> list[Path]:
                 path.parent.rmdir()
                 gone.append(path.parent)
     for run in (Path(directory) / "runs").glob("????????T*"):
-        if run.name < f"{oldest:%Y%m%d}" and not _in_use(directory, run.name):
+        # a run that went on for long keeps its agents' logs as long as a day of its ledger
+        if run.name < f"{oldest:%Y%m%d}" and not run_files(directory, run.name):
             shutil.rmtree(run, ignore_errors=True)
             gone.append(run)
     return gone

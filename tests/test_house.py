@@ -20,9 +20,9 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "fences folds harness prices redact rules signatures tree views wording",
-    2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
-    "painted portal printed profiles runtime screen tokens transport wires workspace",
+    1: "activity fences folds harness logbook prices redact rules signatures tree views wording",
+    2: "config evidence files guard hand inventory keeper keeping ledger library local logs nodes "
+    "offspring orphans painted portal printed profiles runtime screen tokens transport wires workspace",
     3: "adoption approvals births comeback idleness mail manager processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands frames magics notebook protocol rehearse replays "
     "run server testing tools values widgets",
