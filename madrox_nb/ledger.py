@@ -350,7 +350,8 @@ def expire(directory: Path, *, today: date, days: int) -> list[Path]:
                 gone.append(path.parent)
     for run in (Path(directory) / "runs").glob("????????T*"):
         # a run that went on for long keeps its agents' logs as long as a day of its ledger
-        if run.name < f"{oldest:%Y%m%d}" and not run_files(directory, run.name):
+        left = run_files(directory, run.name) or _in_use(directory, run.name)
+        if run.name < f"{oldest:%Y%m%d}" and not left:
             shutil.rmtree(run, ignore_errors=True)
             gone.append(run)
     return gone
