@@ -35,6 +35,8 @@ from .ledger import Ledger, read, run_files
 from .logbook import CHATTER, EVENTS, QUIET, Logbook, Row, as_line, line
 
 LIFE, TALK, RAW, FACTS = "instance.log", "communication.jsonl", "tmux_output.log", "metadata.json"
+WIRE: Final = "wire.log"
+"""Every byte of a program's output, which `RAW` is a link to."""
 LARGEST: Final = 5_000_000
 """Bytes of an `instance.log`."""
 OLDER: Final = 3
@@ -211,7 +213,7 @@ class _Files:
             place = directory_of(self._logs, self._run, name)
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             with suppress(FileExistsError):
-                (place / RAW).symlink_to("wire.log")
+                (place / RAW).symlink_to(WIRE)
             self._places[name] = place
         return self._places[name]
 

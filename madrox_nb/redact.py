@@ -18,7 +18,12 @@ from urllib.parse import quote, quote_plus
 from .events import Event, Unknown
 
 TOKEN_PREFIX = "mdx_"  # noqa: S105 — the form of our tokens, not one of them
-PROSE = frozenset({"text", "error", "reason", "evidence", "input", "output", "why"})
+PROSE = frozenset(
+    {
+        *("text", "error", "reason", "evidence", "input", "output", "why"),
+        *("system_prompt", "options", "extra_args"),
+    }
+)
 """The fields that hold words of others. The rest are names and ids, on which everything hangs."""
 SHORTEST = 8
 """Values below this many characters are too common to be replaced by value."""
@@ -96,7 +101,7 @@ class Redactor:
         if isinstance(event, Unknown):
             return replace(event, row=self._value(event.row))
         prose = {name: value for name, value in event.fields().items() if name in PROSE and value}
-        changed = {name: clean for name, value in prose.items() if (clean := self.text(value)) != value}
+        changed = {name: clean for name, value in prose.items() if (clean := self._value(value)) != value}
         return replace(event, **changed) if changed else event
 
     def _value(self, value: Any) -> Any:

@@ -14,7 +14,7 @@ from ..calls import Call, Result, may_see, sees, tool
 from ..errors import BadInput, Forbidden, UnknownAgent, nearest
 from ..events import PERSON
 from ..ledger import run_files, runs
-from ..logs import directory_of
+from ..logs import WIRE, directory_of
 from .arguments import Who
 from .telling import LONGEST_OUTPUT, as_time, clipped, fitting
 
@@ -46,7 +46,7 @@ async def get_tmux_pane_content(
     manager = call.manager
     agent = may_see(manager.tree, call.caller, instance_id)
     harness = manager.harnesses[agent.harness]
-    wire = _directory(call, agent.workspace) / "wire.log"
+    wire = _directory(call, agent.workspace) / WIRE
     profile = getattr(harness, "profile", None)
     size = profile.size if profile is not None else (24, 80)
     count = size[0] if lines < 0 else min(lines, MOST_ROWS)
@@ -223,8 +223,8 @@ def _rows(call: Call, run: str, name: str, log_type: str) -> Sequence[Any]:
         raise BadInput(f"{name} was not in run {run}. Runs: {', '.join(runs(directory)[:5])}")
     if log_type == "metadata":
         return [facts]
-    raw = Path(facts["log_directory"]) / logs.RAW
-    return call.manager.redactor.text(pane.raw(raw)).splitlines()
+    wire = Path(facts["log_directory"]) / WIRE
+    return call.manager.redactor.text(pane.raw(wire)).splitlines()
 
 
 def _directory(call: Call, workspace: str) -> Path:
