@@ -64,6 +64,8 @@ class Redactor:
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        """What is shown → the secret."""
         self._needles: tuple[bytes, ...] = ()
 
     def add(self, name: str, value: str) -> bool:
@@ -74,6 +76,7 @@ class Redactor:
         value = value.strip()
         if len(value) < SHORTEST:
             return False
+        self._values[f"{{secret:{name}}}"] = value
         shown = {**dict.fromkeys(spellings(value), f"{{secret:{name}}}"), **self._shown}
         self._shown = dict(sorted(shown.items(), key=lambda item: -len(item[0])))
         in_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in self._shown}
@@ -95,6 +98,13 @@ class Redactor:
             if form in text:
                 text = text.replace(form, shown)
         return _TOKEN.sub(_TOKEN_SHOWN, text) if TOKEN_PREFIX in text else text
+
+    def restored(self, text: str) -> str:
+        """`text` with the secrets put back that it once held. Only for what no agent can have written."""
+        for shown, value in self._values.items():
+            if shown in text:
+                text = text.replace(shown, value)
+        return text
 
     def event(self, event: Event) -> Event:
         """`event` with what people and programs say in it redacted. Names and ids stay."""

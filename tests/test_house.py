@@ -20,11 +20,13 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity fences folds greeting harness logbook prices redact rules signatures tree views wording",
+    1: "activity budget fences folds greeting harness logbook prices redact rules signatures tree views "
+    "wording",
     2: "config evidence exchange files guard hand inventory keeper keeping ledger library local logs nodes "
     "offspring orphans painted pane portal printed profiles runtime screen tokens transport wires "
     "workspace",
-    3: "adoption approvals births comeback idleness mail manager processes revival runner signals teams",
+    3: "adoption approvals births comeback idleness limits mail manager processes revival runner "
+    "signals teams",
     4: "bridge calls cli demo display doctor errands following frames magics notebook protocol "
     "ready_prompts rehearse replays resources run server stdio testing tools values widgets",
 }
