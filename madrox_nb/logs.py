@@ -19,7 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from heapq import merge
 from itertools import pairwise
@@ -328,10 +328,11 @@ def trail(
     """
     wanted = kinds_of(kind) if kind else frozenset(KINDS) - CHATTER
     found: list[Row] = []
+    first, last = (f"{time.astimezone(UTC):%Y-%m-%d}" if time else "" for time in (since, until))
     for day in sorted(_days(logs), reverse=True):
-        if (since and day < f"{since:%Y-%m-%d}") or len(found) >= limit:
+        if day < first or len(found) >= limit:
             break
-        if until and day > f"{until:%Y-%m-%d}":
+        if last and day > last:
             continue
         files = [f for f in sorted((logs / "audit" / day).glob("*.jsonl")) if run in ("", f.stem)]
         rows = merge(

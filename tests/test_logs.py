@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -338,7 +338,8 @@ def days_of(tmp_path: Path) -> list[datetime]:
 def test_the_newest_rows_come_back_in_the_order_of_time_over_days_and_runs(tmp_path: Path) -> None:
     days = days_of(tmp_path)
     newest = logs.trail(tmp_path, limit=2)
-    second = logs.trail(tmp_path, since=days[1], until=days[1])
+    far = days[1].astimezone(timezone(timedelta(hours=14)))  # there it is the next day already
+    second = logs.trail(tmp_path, since=far, until=far)
     everything = logs.trail(tmp_path)
 
     assert ["message_exchange", "instance_terminate"] == [row["event"] for row in newest]
