@@ -47,7 +47,7 @@ from .events import (
 
 Row = dict[str, Any]
 
-QUIET: Final = frozenset({TurnSaid, ToolReturned, MessageRead})
+QUIET: Final[frozenset[type[Event]]] = frozenset({TurnSaid, ToolReturned, MessageRead})
 """Kinds that no log tells: what they say stands in the answer, or in the ledger."""
 _NO_LINE: Final = frozenset({UsageReported, RunOpened, RunClosed, *QUIET})
 _PLAIN: Final = re.compile(r"[\w./:@~+-]+").fullmatch

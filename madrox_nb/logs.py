@@ -56,6 +56,9 @@ MOST_WAITING: Final = 200_000
 LAST_SECONDS: Final = 5.0
 """For what is left to write when a run ends."""
 
+_COUNTED: Final = frozenset({"turn.started", "usage.reported", "turn.steered"})
+"""Of `CHATTER`, what has to be known to tell of exchanges and ends."""
+
 log = logging.getLogger(__name__)
 
 
@@ -275,28 +278,41 @@ def _put(path: Path, data: bytes) -> None:
 def communication(logs: Path, run: str, agent: str) -> list[Row]:
     """Every row of the agent's `communication.jsonl`, oldest first. Takes as long as its ledger is."""
     book = Logbook()
-    told = (book.apply(entry) for entry in _entries(logs, run))
+    told = (book.apply(entry) for entry in _entries(logs, run, agent))
     return [row for talked in told if talked is not None and talked[0] == agent for row in [talked[1]]]
 
 
 def life(logs: Path, run: str, agent: str) -> list[str]:
     """Every line of the agent's `instance.log`, also those that the file has lost by its size."""
-    told = (line(entry) for entry in _entries(logs, run) if entry.event.agent == agent)
+    told = (line(entry) for entry in _entries(logs, run, agent) if entry.event.agent == agent)
     return [text.decode().rstrip("\n") for text in told if text]
 
 
 def metadata(logs: Path, run: str, agent: str) -> Row:
     """What its `metadata.json` says; empty when it was never spawned in that run."""
     book = Logbook()
-    for entry in _entries(logs, run):
+    for entry in _entries(logs, run, agent):
         book.apply(entry)
     if not (name := book.directory(agent)):
         return {}
     return {**book.metadata(agent), "log_directory": str(directory_of(logs, run, name))}
 
 
-def _entries(logs: Path, run: str) -> Iterator[Entry]:
-    return read(run_files(logs, run))
+def _entries(logs: Path, run: str, agent: str) -> Iterator[Entry]:
+    """What an agent's logs are made of: what happened to it, and what it wrote."""
+    name = orjson.dumps(agent)
+    marks = (b'"agent":' + name, b'"sender":' + name)
+    dull = tuple(_mark(kind.kind) for kind in QUIET)
+
+    def tells(text: bytes) -> bool:
+        return any(mark in text for mark in marks) and not any(mark in text for mark in dull)
+
+    return read(run_files(logs, run), tells)
+
+
+def _mark(kind: str) -> bytes:
+    """What stands in each line of that kind, and can stand in no text: its quotes would be escaped."""
+    return b'"kind":"%s"' % kind.encode()
 
 
 def kinds_of(wanted: str) -> frozenset[str]:
@@ -354,9 +370,15 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows of one day of one run. What a turn or a life was before that day is read first."""
     book, run = Logbook(), file.stem
-    for entry in read(each for each in run_files(logs, run) if each.parent.name < file.parent.name):
+    dull = tuple(_mark(kind) for kind in CHATTER - _COUNTED - wanted)
+
+    def tells(text: bytes) -> bool:
+        return not any(mark in text for mark in dull)
+
+    earlier = (each for each in run_files(logs, run) if each.parent.name < file.parent.name)
+    for entry in read(earlier, tells):
         book.apply(entry)
-    for entry in read([file]):
+    for entry in read([file], tells):
         book.apply(entry)
         inside = (since is None or entry.ts >= since) and (until is None or entry.ts <= until)
         if inside and entry.event.kind in wanted and (agents is None or entry.event.agent in agents):
