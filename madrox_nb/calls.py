@@ -209,9 +209,9 @@ class Tool:
             fields[name] = (kind, Field(default, description=described))
         return create_model(self.name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments. Others than these are refused."""
-        schema = self.model.model_json_schema()
+    def schema(self, refs: str = "#/$defs/{model}") -> dict[str, Any]:
+        """JSON Schema of the arguments. Others are refused. `refs`: where its parts are found."""
+        schema = self.model.model_json_schema(ref_template=refs)
         for described in (schema, *schema.get("properties", {}).values()):
             described.pop("title", None)
         return {"properties": {}, **schema}

@@ -7,10 +7,13 @@ tool. So there is one implementation, and nothing here to keep in step with it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
@@ -49,6 +52,8 @@ class Endpoint:
     """The tool whose data it shows."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of that tool that are always these."""
+    open: bool = False
+    """It needs no token."""
 
     @property
     def name(self) -> str:
@@ -57,10 +62,20 @@ class Endpoint:
         return "_".join((self.method.lower(), *words))
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """Of its tool, as far as its path and query may give them; none while that tool is not there."""
-        tool = TOOLS.get(self.tool)
-        return tuple(name for name in tool.parameters if name not in self.fixed) if tool else ()
+    def in_path(self) -> list[str]:
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    @cached_property
+    def in_query(self) -> list[str]:
+        """Arguments of its tool that a query may give: words and numbers."""
+        known = TOOLS[self.tool].schema()["properties"] if self.tool in TOOLS else {}
+        given = (*self.in_path, *self.fixed)
+        return [name for name, schema in known.items() if name not in given and _is_plain(schema)]
+
+
+def _is_plain(schema: Mapping[str, Any]) -> bool:
+    kinds = schema.get("anyOf", (schema,))
+    return all(kind.get("type") in ("string", "integer", "number", "boolean", "null") for kind in kinds)
 
 
 # what is no tool
@@ -115,8 +130,14 @@ async def _execute(manager: Manager, request: Request) -> Response:
     return answer({"text": result.text, "data": result.data})
 
 
+async def _document(manager: Manager, request: Request) -> Response:
+    from .openapi import document
+
+    return answer(await asyncio.to_thread(document, ENDPOINTS))
+
+
 ENDPOINTS: Final = (
-    Endpoint(HEALTH, "Whether it is well. Needs no token; with one it says more.", _health),
+    Endpoint(HEALTH, "Whether it is well. Needs no token; with one it says more.", _health, open=True),
     Endpoint("/tools", "The tools that your token may use, with the schemas of their arguments.", _tools),
     Endpoint("/tools/execute", "Carry out a tool.", _execute, method="POST"),
     Endpoint("/instances", "Agents in detail: all that you may look at.", tool="get_instance_status"),
@@ -141,6 +162,7 @@ ENDPOINTS: Final = (
         fixed={"log_type": "communication"},
     ),
     Endpoint("/network/hierarchy", "Who is whose child.", tool="get_instance_tree"),
+    Endpoint("/openapi.json", "This document.", _document),
     Endpoint("/events", "Everything that happens, while it happens.", stream.events),
 )
 
@@ -186,10 +208,10 @@ async def _show(manager: Manager, request: Request, endpoint: Endpoint) -> Respo
             f"{endpoint.path} shows what {endpoint.tool} returns, and there is no such tool",
         )
     for name in request.query_params:
-        if name not in endpoint.arguments or name in request.path_params:
-            taken = ", ".join(n for n in endpoint.arguments if n not in request.path_params) or "nothing"
+        if name not in endpoint.in_query:
+            taken = ", ".join(endpoint.in_query) or "nothing"
             raise BadInput(
-                f"{endpoint.path} takes no {name!r}.{nearest(name, endpoint.arguments)} It takes: {taken}"
+                f"{endpoint.path} takes no {name!r}.{nearest(name, endpoint.in_query)} It takes: {taken}"
             )
     given = {**request.query_params, **request.path_params, **endpoint.fixed}
     return answer((await carry_out(manager, request, endpoint.tool, given)).data)
