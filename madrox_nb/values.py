@@ -210,6 +210,8 @@ class Serving:
     token: str = field(repr=False)
     token_file: Path
     notice: str = ""
+    public_url: str = ""
+    """Where others than this machine's users reach it, when that is another address."""
 
     @property
     def claude_code(self) -> str:
@@ -232,6 +234,7 @@ class Serving:
     def __str__(self) -> str:
         lines = [
             f"The MCP server listens at {self.url}" + (f" ({self.notice})" if self.notice else ""),
+            *([f"Others reach it at {self.public_url}"] if self.public_url else []),
             "",
             "Claude Code, in a terminal of this machine:",
             f"  {self.claude_code}",
