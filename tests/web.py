@@ -52,7 +52,7 @@ async def site(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
     box: list[Server] = []
     chosen = Settings(home=tmp_path / "home", harnesses=("rehearsal",), **settings)
     manager = Manager(chosen, environ={"PATH": "/usr/bin:/bin"}, mcp_url=lambda: box[0].start())
-    box.append(Server(manager, LOOPBACK, 0, PERSONS))
+    box.append(Server(manager, chosen.host, 0, PERSONS))
     await manager.open()
     base = (await box[0].start()).removesuffix("/mcp")
     try:
