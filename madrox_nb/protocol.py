@@ -16,6 +16,7 @@ from . import (
 )
 from .caller import caller
 from .calls import TOOLS, Call, Result, Tool, find, in_tools, usable
+from .ending import Ending
 from .errors import MadroxError
 from .events import PERSON
 
@@ -40,12 +41,15 @@ get_pending_replies, look around with get_instance_tree."""
 log = logging.getLogger(__name__)
 
 
-def application(manager: Manager) -> Starlette:
-    """The protocol and the tools: one route and the lifespan that it needs. `gate` lets in who may."""
+def application(manager: Manager, ending: Ending) -> Starlette:
+    """The protocol and the tools: one route and the lifespan that it needs. `gate` lets in who may.
+
+    When `ending` begins, calls that wait are answered that it does.
+    """
     from mcp.server.lowlevel import Server as Protocol
     from mcp.server.transport_security import TransportSecuritySettings
 
-    calls = Calls(manager)
+    calls = Calls(manager, ending)
     protocol = Protocol(
         "madrox",
         version=__version__,
@@ -66,8 +70,8 @@ def application(manager: Manager) -> Starlette:
 class Calls:
     """`tools/list` and `tools/call`, answered by `tools/`."""
 
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
+    def __init__(self, manager: Manager, ending: Ending) -> None:
+        self._manager, self._ending = manager, ending
         self._listed = {tool.name: _listed(tool) for tool in TOOLS.values()}
 
     async def list_tools(
@@ -88,7 +92,7 @@ class Calls:
         holder = caller()
         call = Call(self._manager, holder.name, progress, holder.scope, holder.client)
         try:
-            result = await find(params.name).call(call, params.arguments or {})
+            result = await self._ending.unless(find(params.name).call(call, params.arguments or {}))
         except MadroxError as exc:
             return _content(in_tools(str(exc)), failed=True)
         except Exception:  # a bug of ours: its place is the log, not the model's context

@@ -12,12 +12,13 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .ending import Ending
 from .errors import ServerError
 from .events import PERSON
 from .gate import application
@@ -27,6 +28,7 @@ from .rest import Feed
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
     from .config import Settings
     from .manager import Manager
@@ -88,6 +90,7 @@ class Server:
         self._serving: tuple[asyncio.Task[None], ...] = ()
         self._uvicorns: list[uvicorn.Server] = []
         self._feed: Feed | None = None
+        self._ending = Ending()
 
     async def start(self) -> str:
         """Listen, unless it does so already; returns the address for this machine's agents.
@@ -114,6 +117,7 @@ class Server:
     def _ask_to_end(self) -> None:
         if self._feed is not None:
             self._feed.close()
+        self._ending.begin()
         for server in self._uvicorns:
             server.should_exit = True
 
@@ -126,10 +130,9 @@ class Server:
         listeners = self._listeners()
         try:
             self.manager.tokens.accept(self.token, PERSON)
-            self._feed = Feed(self.manager)
-            self._uvicorns = await asyncio.to_thread(
-                assemble, self.manager, self._names(listeners), self._feed, listeners
-            )
+            self._feed, self._ending = Feed(self.manager), Ending()
+            served = partial(application, self.manager, self._names(listeners), self._feed, self._ending)
+            self._uvicorns = await asyncio.to_thread(assemble, served, self.manager.settings, listeners)
             await self._serve(listeners)
         except BaseException:
             self._ask_to_end()
@@ -215,14 +218,14 @@ def preload() -> None:
 
 
 def assemble(
-    manager: Manager, names: Iterable[str], feed: Feed, listeners: Iterable[Listener]
+    make: Callable[[], ASGIApp], settings: Settings, listeners: Iterable[Listener]
 ) -> list[uvicorn.Server]:
     """A server for each listener, all with the one application. Loads mcp and uvicorn."""
     preload()
     import uvicorn
 
     _hush()
-    served = application(manager, names, feed)
+    served = make()
     servers = []
     for number, listener in enumerate(listeners):
         config = uvicorn.Config(
@@ -235,7 +238,7 @@ def assemble(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
             server_header=False,
-            **(_certificate(manager.settings) if listener.tls else {}),
+            **(_certificate(settings) if listener.tls else {}),
         )
         server = uvicorn.Server(config)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # they are the kernel's

@@ -10,6 +10,7 @@ import orjson
 
 from ..caller import caller
 from ..calls import Call, Result, find
+from ..ending import Ending
 from ..errors import BadInput
 from ..protocol import LARGEST_BODY
 
@@ -40,7 +41,8 @@ async def carry_out(manager: Manager, request: Request, tool: str, given: Mappin
     """
     holder = caller()
     call = Call(manager, holder.name, _nobody_watches, holder.scope, holder.client)
-    return await _unless_hung_up(request, find(tool).call(call, given))
+    ending: Ending = request.app.state.ending
+    return await _unless_hung_up(request, ending.unless(find(tool).call(call, given)))
 
 
 async def body_of(request: Request) -> Any:
