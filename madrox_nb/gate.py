@@ -47,9 +47,10 @@ def application(manager: Manager, names: Iterable[str], feed: rest.Feed, ending:
     the events never end by themselves, and calls may wait for long.
     """
     from starlette.applications import Starlette
+    from starlette.routing import Route
 
     mcp = protocol.application(manager, ending)
-    routes = [*mcp.routes, *rest.routes(manager)]
+    routes = [Route(protocol.PATH, mcp), *rest.routes(manager)]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import runtime
 from .ending import Ending
 from .errors import ServerError
 from .events import PERSON
@@ -90,6 +92,9 @@ class Server:
         self._serving: tuple[asyncio.Task[None], ...] = ()
         self._uvicorns: list[uvicorn.Server] = []
         self._feed: Feed | None = None
+        self.lasting = True
+        """Whether it may serve others than the MCP client that started it (`madrox mcp`)."""
+        self._published: Path | None = None
         self._ending = Ending()
 
     async def start(self) -> str:
@@ -112,7 +117,7 @@ class Server:
         if self._serving:
             await asyncio.wait(self._serving)
         self._serving, self._uvicorns = (), []
-        self._gone()
+        self._withdraw()
 
     def _ask_to_end(self) -> None:
         if self._feed is not None:
@@ -121,9 +126,24 @@ class Server:
         for server in self._uvicorns:
             server.should_exit = True
 
-    def _gone(self) -> None:
-        """It is reached nowhere any more."""
+    def _publish(self) -> None:
+        """Let other programs of this user find it."""
+        try:
+            self._published = runtime.publish(self.described())
+        except OSError as exc:
+            log.warning("other programs can't find this server: its runtime file can't be written: %s", exc)
+
+    def described(self) -> runtime.Running:
+        """As other programs of this user find it."""
+        home = self.manager.settings.home
+        return runtime.described(self.url, self.token, home=home, lasting=self.lasting)
+
+    def _withdraw(self) -> None:
+        """It is reached nowhere any more, and nobody is told otherwise."""
         self.url = self.public_url = ""
+        if self._published is not None:
+            runtime.withdraw(self._published)
+            self._published = None
 
     async def _start(self) -> None:
         await self._end()  # what is left of one that ended by itself
@@ -147,6 +167,7 @@ class Server:
             public = next(iter(self.manager.settings.hosts), in_url(reached_at(self.host)))
             scheme = "https" if outside.tls else "http"
             self.public_url = f"{scheme}://{_with_port(public, outside.port)}{PATH}"
+        self._publish()
 
     def _listeners(self) -> list[Listener]:
         """Where the settings say; with TLS, a second one for this machine's agents."""
@@ -189,7 +210,7 @@ class Server:
             log.error("the MCP server ended: %s; the next agent starts it again", error, exc_info=error)
         if serving in self._serving:
             self._ask_to_end()
-            self._gone()
+            self._withdraw()
 
 
 def _close(listener: socket.socket, _: object) -> None:
