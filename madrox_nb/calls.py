@@ -31,6 +31,7 @@ from .tree import Agent, Tree
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from .config import Settings
     from .manager import Manager
 
 DEEPEST = 8
@@ -122,8 +123,7 @@ def _near(tree: Tree, caller: str, name: str, what: str) -> Agent:
 
 def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
     """Raises `Forbidden` when that takes more than the token of an outside client is good for."""
-    wanted = [(tool.needs, tool.name), *_needs_of(given, tool.name)]
-    for needed, what in wanted:
+    for needed, what in ((tool.needs, tool.name), *_needs_of(given, tool.name, call.manager.settings)):
         if not reaches(call.scope, needed):
             raise Forbidden(
                 f"the token {call.client!r} has the scope {call.scope}, and {what} needs {needed}. "
@@ -131,17 +131,17 @@ def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
             )
 
 
-def _needs_of(given: Any, tool: str, depth: int = DEEPEST) -> Iterator[tuple[Scope, str]]:
+def _needs_of(given: Any, tool: str, settings: Settings, depth: int = DEEPEST) -> Iterator[tuple[Scope, str]]:
     """(scope, what for) of each argument that needs more than its tool, those of a list's items too."""
     if isinstance(given, Mapping) and depth:
         for name, value in given.items():
             needed, wider = WIDENING.get(name, _ORDINARY)
-            if wider(value):
-                yield needed, f"{name} of {tool}"
-            yield from _needs_of(value, tool, depth - 1)
+            if wider(value, settings):
+                yield needed, f"this {name} of {tool}"
+            yield from _needs_of(value, tool, settings, depth - 1)
     elif isinstance(given, list) and depth:
         for item in given:
-            yield from _needs_of(item, tool, depth - 1)
+            yield from _needs_of(item, tool, settings, depth - 1)
 
 
 def _names_presets(value: Any) -> bool:
@@ -152,18 +152,37 @@ def _names_presets(value: Any) -> bool:
     )
 
 
-WIDENING: Mapping[str, tuple[Scope, Callable[[Any], bool]]] = {
-    "permissions": ("admin", lambda value: value == "all"),
-    "bypass_isolation": ("admin", bool),
-    "mcp_servers": ("admin", lambda value: bool(value) and not _names_presets(value)),
-    "environment_vars": ("admin", bool),
-    "workspace_dir": ("admin", bool),
-    "git_repo": ("admin", bool),
-    "destination_path": ("operate", bool),
+def _given(value: Any, settings: Settings) -> bool:
+    return bool(value)
+
+
+def _above(setting: str) -> Callable[[Any, Settings], bool]:
+    """Whether an agent would get more than the settings give each; 0 there is no limit."""
+
+    def above(value: Any, settings: Settings) -> bool:
+        limit = float(getattr(settings, setting))
+        try:
+            return bool(limit) and value is not None and not 0 <= float(value) <= limit
+        except (TypeError, ValueError):
+            return False  # no number: refused as such
+
+    return above
+
+
+WIDENING: Mapping[str, tuple[Scope, Callable[[Any, Settings], bool]]] = {
+    "permissions": ("admin", lambda value, _: value == "all"),
+    "bypass_isolation": ("admin", _given),
+    "mcp_servers": ("admin", lambda value, _: bool(value) and not _names_presets(value)),
+    "environment_vars": ("admin", _given),
+    "workspace_dir": ("admin", _given),
+    "git_repo": ("admin", _given),
+    "max_total_tokens": ("admin", _above("max_tokens")),
+    "timeout_minutes": ("admin", _above("agent_minutes")),
+    "destination_path": ("operate", _given),
 }
 """Arguments that reach beyond what is allowed already: the scope that they need, and for which values.
 What starts programs, or lets them start, is beyond the permissions of any agent."""
-_ORDINARY: tuple[Scope, Callable[[Any], bool]] = ("read", lambda value: False)
+_ORDINARY: tuple[Scope, Callable[[Any, Settings], bool]] = ("read", lambda value, _: False)
 
 
 # the registry
@@ -242,7 +261,7 @@ class Tool:
         """An argument that means nothing as it is given. Raises `BadInput` when it would mean something."""
         if name in self.parameters or name not in FOREIGN or "permissions" not in self.parameters:
             return False
-        if value:
+        if value or (value == 0 and not isinstance(value, bool)):
             raise BadInput(f"{self.name}: {name} is not taken here. {FOREIGN[name]}")
         return True
 
@@ -261,12 +280,17 @@ class Tool:
 TOOLS: dict[str, Tool] = {}
 
 FOREIGN = {
-    "bypass_isolation": "What an agent may do is said by permissions='all', if you may give that",
-    "mcp_servers": "An agent has the madrox tools and no others yet",
-    "use_worktree": "Each agent has a directory of its own already",
     "harness": "Which CLI is said by instance_type of spawn_instance",
+    "type": "Which CLI is said by instance_type of spawn_instance",
     "instance_type": "Another CLI is started with spawn_instance",
-    "git_repo": "Each agent has a directory of its own; clone what it needs into it",
+    "temperature": "No agent CLI lets it be chosen; say in system_prompt how bold it should be",
+    "max_tokens": "How long one answer may be is the CLI's own business; say it in system_prompt",
+    "use_pty": "Each CLI is started in the way that its harness needs",
+    "priority": "Nobody is served before others: tell the agents in which order to work",
+    "sandbox_mode": "That is a setting of Codex: spawn_codex, or options of spawn_instance",
+    "profile": "That is a setting of Codex: spawn_codex, or options of spawn_instance",
+    "extra_args": "Arguments of a CLI are the person's to give",
+    "enable_madrox": "Every agent has the madrox tools",
 }
 """Arguments of spawning that prompts written for other systems give, and what to do instead."""
 
@@ -312,17 +336,28 @@ _VERBS = {
     "stop": "terminate_instance",
     "interrupt": "interrupt_instance",
     "wait": "get_instance_status",
+    "limit": "set_limits",
 }
-_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id"}
+LIMIT_ARGUMENTS = {
+    "usd": "max_cost",
+    "tokens": "max_total_tokens",
+    "minutes": "timeout_minutes",
+    "turns": "max_turns",
+    "max_depth": "max_depth",
+    "max_children": "max_children",
+}
+"""What limits are called in tools."""
+_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id", **LIMIT_ARGUMENTS}
 """Where a tool's argument has another name than the magic's option."""
 _MAGIC = re.compile(
-    rf"%madrox ({'|'.join(_VERBS)})\b( [^\s()`]+)?((?: --(?:force|tree)| --[a-z]+ [^\s()`]+)*)"
+    rf"%madrox ({'|'.join(_VERBS)})\b( (?!--)[^\s()`]+)?((?: --(?:force|tree)| --[a-z-]+ [^\s()`,]+)*)"
 )
-_OPTION = re.compile(r" --([a-z]+)(?: ([^\s]+))?")
+_OPTION = re.compile(r" --([a-z-]+)(?: ([^\s]+))?")
 
 
 def _as_argument(option: re.Match[str]) -> str:
-    return f" {_OPTIONS.get(option[1], option[1])}={option[2] or 'true'}"
+    name = option[1].replace("-", "_")
+    return f" {_OPTIONS.get(name, name)}={option[2] or 'true'}"
 
 
 def in_tools(text: str) -> str:
