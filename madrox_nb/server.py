@@ -15,9 +15,11 @@ import os
 import socket
 import threading
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from . import runtime
 from .errors import ServerError
 from .events import PERSON
 from .protocol import PATH, application
@@ -51,6 +53,7 @@ class Server:
         self._lock = asyncio.Lock()
         self._serving: asyncio.Task[None] | None = None
         self._uvicorn: uvicorn.Server | None = None
+        self._published: Path | None = None
 
     async def start(self) -> str:
         """Listen, unless it does so already; returns the address.
@@ -69,7 +72,7 @@ class Server:
                 self._uvicorn.should_exit = True
                 await asyncio.wait((self._serving,))
             self._serving = self._uvicorn = None
-            self.url = ""
+            self._withdraw()
 
     async def _start(self) -> None:
         listener, self.notice = listen(self.host, self.port)
@@ -82,6 +85,17 @@ class Server:
             listener.close()
             raise
         self.url = f"http://{_in_url(self.host)}:{port}{PATH}"
+        try:
+            self._published = runtime.publish(self.url, self.token, home=self.manager.settings.home)
+        except OSError as exc:
+            log.warning("other programs can't find this server: its runtime file can't be written: %s", exc)
+
+    def _withdraw(self) -> None:
+        """Listen nowhere any more, and say so."""
+        self.url = ""
+        if self._published is not None:
+            runtime.withdraw(self._published)
+            self._published = None
 
     async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self._serving = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -100,7 +114,7 @@ class Server:
         if not serving.cancelled() and (error := serving.exception()) is not None:
             log.error("the MCP server ended: %s; the next agent starts it again", error, exc_info=error)
         if serving is self._serving:
-            self.url = ""
+            self._withdraw()
 
 
 # the socket

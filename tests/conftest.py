@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 
 import groups  # noqa: F401 — reads MADROX_REQUIRE before it is cleaned away
 import pytest
@@ -16,3 +18,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith(OURS) or name in SEED:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_of_its_own() -> Iterator[None]:
+    """Servers of tests are not found by the person's programs, nor theirs by tests."""
+    with tempfile.TemporaryDirectory(prefix="madrox-state-") as place:
+        os.environ["XDG_STATE_HOME"] = place
+        yield

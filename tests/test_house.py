@@ -22,7 +22,7 @@ FLOORS = {
     0: "errors events",
     1: "fences folds harness prices redact rules tree views wording",
     2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
-    "painted portal printed profiles screen tokens transport wires workspace",
+    "painted portal printed profiles runtime screen tokens transport wires workspace",
     3: "adoption approvals comeback idleness mail manager processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands frames magics notebook protocol rehearse replays run "
     "server testing tools values widgets",
