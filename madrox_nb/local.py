@@ -388,6 +388,9 @@ class _Guard:
 
     def _take(self, frame: _Frame) -> None:
         if frame["frame"] == "exited":
+            for kept, _ in self.left:  # handed over, and gone before it was taken over
+                if kept["id"] == frame["id"]:
+                    kept["code"] = frame["code"]
             self._exited(frame["id"], frame["code"])
         elif frame["frame"] == "up":
             self._up.set_result(frame)

@@ -8,32 +8,26 @@ replay can answer from a recording.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from . import __version__, library
 from .approvals import Requests
+from .births import Births
 from .comeback import come_back, follow
 from .config import Settings
 from .errors import (
     AgentBusy,
     BadInput,
-    Forbidden,
     HarnessError,
-    HarnessNotReady,
     LedgerFull,
-    LimitReached,
     MadroxError,
-    NameTaken,
     NotRunning,
-    nearest,
 )
 from .events import (
     PERSON,
@@ -55,23 +49,23 @@ from .events import (
     whole,
 )
 from .folds import Approval, Approvals, Costs, Inboxes
-from .harness import Ask, Features, Permissions, Steered, Withdraw
+from .harness import Ask, Features, Steered, Withdraw
 from .idleness import Idleness
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .nodes import Kept
 from .orphans import end_orphans
-from .prices import Price, preload, priced
+from .prices import Price, priced
 from .processes import Processes
 from .redact import Redactor
-from .rules import LADDER, checked_name, covers, inherited
 from .runner import Runner
 from .signals import Signals, Watcher
+from .signatures import takes_what
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
-from .tree import WORKING, Agent, Tree, spawn_line
-from .workspace import copy_workspace, prepare_home
+from .tree import WORKING, Agent, Tree
+from .workspace import prepare_home
 
 DISK_RETRY_SECONDS = 0.5
 
@@ -130,8 +124,7 @@ class Manager:
         )
         self.idleness = Idleness(self, settings.idle_timeout, clock)
         self.signals = Signals(self.redactor)
-        self._unborn: set[str] = set()
-        """Names of those whose files are being copied: their birth is not on record yet."""
+        self.births = Births(self)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -273,137 +266,15 @@ class Manager:
 
     # verbs: agents
 
-    async def spawn(
-        self,
-        name: str | None = None,
-        *,
-        role: str = "general",
-        harness: str | None = None,
-        model: str | None = None,
-        parent: str | None = None,
-        permissions: str | None = None,
-        system_prompt: str | None = None,
-        options: Mapping[str, str] | None = None,
-        extra_args: Sequence[str] = (),
-        auto_inject: bool = True,
-        by: str = PERSON,
-        wait: bool = True,
-    ) -> Agent:
-        """Start an agent; returns it idle (or still starting, with `wait=False`).
+    @takes_what(Births.spawn)
+    async def spawn(self, *args: Any, **given: Any) -> Agent:
+        """Start an agent; see `Births.spawn`."""
+        return await self.births.spawn(*args, **given)
 
-        `system_prompt` replaces the role's text, never the identity and messaging
-        instructions. `options` are those of its harness, `extra_args` go to its CLI as
-        they stand; both come on top of what the configuration says. Without `harness`,
-        the first of the configured order that is installed; without `permissions`, what
-        its parent has, else the configured ones.
-
-        Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
-        `Forbidden` or `HarnessNotFound` before anything happens, and `HarnessNotReady` or
-        `HarnessExited` when the CLI does not get ready: the agent then stands in the tree
-        as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
-        starting.
-        """
-        name = self.tree.next_child(parent, self._unborn) if name is None else checked_name(name)
-        permissions = self._permissions(permissions, parent, by)
-        found = library.role(role)
-        harness = harness or self.harnesses.choose(self.settings.harnesses)
-        self._check_guarded(harness, permissions)
-        defaults = self.harnesses.defaults(harness)
-        more = self.harnesses.options(harness, options or {}, "options")
-        chosen = {**defaults.options, **more}
-        spawned = AgentSpawned(
-            agent=name,
-            harness=harness,
-            role=found.name,
-            parent=parent,
-            model=model or defaults.model,
-            permissions=permissions,
-            auto_inject=auto_inject,
-            system_prompt=system_prompt or "",
-            options=json.dumps(chosen) if chosen else "",
-            extra_args=(*defaults.extra_args, *map(str, extra_args)),
-        )
-        starting = await self._born(spawned)
-        if wait:
-            await self._ready(name, starting)
-        return self.tree[name]
-
-    async def _born(self, spawned: AgentSpawned, *, copy_of: Path | None = None) -> asyncio.Task[None]:
-        """Record a birth and start its process; `copy_of` is the workspace that a fork gets a copy of."""
-        name, cls = spawned.agent, self.harnesses[spawned.harness]
-        command = self.harnesses.command(spawned.harness)
-        self._check_room(spawned)
-        workspace = self._claim(spawned)
-        self._unborn.add(name)
-        try:
-            if copy_of is not None:
-                await asyncio.to_thread(copy_workspace, copy_of, workspace)
-            await self.act(replace(spawned, workspace=str(workspace)))
-        except BaseException:
-            self.processes.forget(name)
-            raise
-        finally:
-            self._unborn.discard(name)
-        if spawned.harness != library.FALLBACK:
-            asyncio.get_running_loop().run_in_executor(None, preload)
-        return self.processes.start(
-            self.tree[name],
-            cls,
-            command,
-            _body(spawned),  # as it was given: the ledger's may lack a secret
-            session=spawned.session,
-            fork_of=str(copy_of or ""),
-        )
-
-    def _check_room(self, spawned: AgentSpawned) -> None:
-        """Raises when no agent of that name can be born now."""
-        name, parent = spawned.agent, spawned.parent
-        if name in self._unborn:
-            raise NameTaken(name, "starting")
-        if (known := self.tree.agents.get(name)) is not None:
-            if known.alive:
-                raise NameTaken(name, known.state)
-            if known.parent != parent:  # its costs and its past belong to where it stood
-                place = f"below {known.parent}" if known.parent else "at the top"
-                again = spawn_line(known)
-                raise BadInput(
-                    f"{name} stood {place} before: spawn it there ({again}), or choose another name"
-                )
-        there = [*(agent.name for agent in self.tree.alive()), *self._unborn]
-        if len(there) >= self.settings.max_instances:
-            raise LimitReached(self.settings.max_instances, there)
-
-    async def reborn(self, spawned: AgentSpawned, *, suspended: bool) -> asyncio.Task[None] | None:
-        """Let an agent of an earlier run come back; its start, or None when it stays suspended.
-
-        Raises what `spawn` raises, and `BadInput` when its workspace can't be had.
-        """
-        if not suspended:
-            return await self._born(spawned)
-        self._check_room(spawned)
-        self._claim(spawned)
-        try:
-            await self.act(spawned)
-        except BaseException:
-            self.processes.forget(spawned.agent)
-            raise
-        self.record(AgentSuspended(agent=spawned.agent, reason="as it was before"))  # born: no way back
-        return None
-
-    def _claim(self, spawned: AgentSpawned) -> Path:
-        """The workspace of an agent that is born; the very one that it had, when it comes back."""
-        workspace = self.processes.claim(spawned.agent)
-        if spawned.workspace not in ("", str(workspace)):
-            self.processes.forget(spawned.agent)
-            raise BadInput(f"its workspace {spawned.workspace} is in use, or this home has another one")
-        return workspace
-
-    async def _ready(self, name: str, starting: asyncio.Task[None]) -> None:
-        """Wait until an agent is ready. Raises why it is not; cancelled, it goes on starting."""
-        await asyncio.wait((starting,))
-        if starting.cancelled():
-            raise HarnessNotReady(f"{name} was ended while it started: {self.tree[name].reason}")
-        starting.result()
+    @takes_what(Births.fork)
+    async def fork(self, *args: Any, **given: Any) -> Agent:
+        """Start a second agent with the conversation and files of another; see `Births.fork`."""
+        return await self.births.fork(*args, **given)
 
     def features(self, name: str) -> Features:
         """What the CLI of that agent can do."""
@@ -445,49 +316,10 @@ class Manager:
             raise self.tree.refusal(AgentReady(agent=name))
         if agent.state != "suspended":
             return agent
-        cls, command = self.harnesses[agent.harness], self.harnesses.command(agent.harness)
-        session = agent.session if agent.begun else ""
-        starting = self.processes.start(agent, cls, command, _body(agent), session=session)
+        starting = self.births.start(agent, session=agent.session if agent.begun else "")
         if wait:
-            await self._ready(name, starting)
+            await self.births.ready(name, starting)
         return self.tree[name]
-
-    async def fork(self, name: str, as_: str | None = None, *, permissions: str | None = None) -> Agent:
-        """Start a second agent with the conversation, role and files of `name`, which stays as it is.
-
-        It stands beside the original and is named as a child would be when `as_` is
-        missing. `all` is not handed on: give it again. Raises `BadInput` when the CLI can't
-        fork, or there is nothing to go on with yet, and whatever `spawn` raises.
-        """
-        agent = self.tree[name]
-        called = self.tree.next_child(agent.parent, self._unborn) if as_ is None else checked_name(as_)
-        if not self.features(name).fork:
-            raise BadInput(
-                f"{name} can't be forked: {agent.harness} can't go on twice with one conversation. "
-                f"Spawn another agent and tell it what it needs: {spawn_line(agent._replace(name=called))}"
-            )
-        if not agent.session or not agent.begun:
-            if not agent.alive:
-                raise self.tree.refusal(AgentReady(agent=name))
-            raise BadInput(f"{name} has no conversation to fork yet: send it something first")
-        given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
-        forked = AgentSpawned(
-            agent=called,
-            harness=agent.harness,
-            role=agent.role,
-            parent=agent.parent,
-            model=agent.model,
-            permissions=given or inherited(agent.permissions),
-            auto_inject=agent.auto_inject,
-            session=agent.session,
-            origin=f"forked from {name}",
-            system_prompt=agent.system_prompt,
-            options=agent.options,
-            extra_args=agent.extra_args,
-        )
-        starting = await self._born(forked, copy_of=Path(agent.workspace))
-        await self._ready(forked.agent, starting)
-        return self.tree[forked.agent]
 
     async def terminate(
         self, name: str, *, force: bool = False, tree: bool = True, by: str = PERSON
@@ -760,37 +592,3 @@ class Manager:
     def _check_open(self) -> None:
         if not self._open:
             raise NotRunning("this madrox is closed; open a new one with Madrox()")
-
-    def _check_guarded(self, harness: str, permissions: Permissions) -> None:
-        """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
-        if self.harnesses[harness].unguarded and permissions != "all":
-            raise Forbidden(
-                f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
-                f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
-            )
-
-    def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
-        """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""
-        if wanted is not None and wanted not in LADDER:
-            raise BadInput(
-                f"permissions={wanted!r} is not known.{nearest(wanted, LADDER)} Known: {', '.join(LADDER)}"
-            )
-        if by != PERSON and wanted is not None and not covers(self.tree[by].permissions, wanted):
-            raise Forbidden(
-                f"{by} runs with permissions={self.tree[by].permissions!r} "
-                "and can't give a child more than it has"
-            )
-        if wanted is not None:
-            return wanted
-        if parent is not None:
-            given = inherited(self.tree[parent].permissions)
-            own = given if by == PERSON else self.tree[by].permissions  # it may spawn below one who has more
-            return given if covers(own, given) else cast(Permissions, own)
-        if self.settings.permissions == "auto":
-            return "ask" if self.attended else "deny"
-        return cast(Permissions, self.settings.permissions)
-
-
-def _body(agent: Agent | AgentSpawned) -> str:
-    """What its system prompt says besides identity and messaging."""
-    return agent.system_prompt or library.role(agent.role).body

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -27,6 +26,7 @@ from .manager import Manager
 from .portal import patiently
 from .revival import Return
 from .run import Run
+from .signatures import takes_what
 from .tree import Agent
 from .values import Letters, Replies, Serving, Snapshot
 from .values import Reply as Reply
@@ -187,38 +187,12 @@ class Madrox(_Face):
     `NotRunning`.
     """
 
-    def spawn(
-        self,
-        name: str | None = None,
-        *,
-        role: str = "general",
-        harness: str | None = None,
-        model: str | None = None,
-        parent: str | None = None,
-        permissions: str | None = None,
-        system_prompt: str | None = None,
-        options: Mapping[str, str] | None = None,
-        extra_args: Sequence[str] = (),
-        auto_inject: bool = True,
-        wait: bool = True,
-    ) -> AgentHandle:
-        """Start an agent; see `Manager.spawn`. Interrupted, it goes on starting."""
-        future = self._run.start(
-            self.manager.spawn,
-            name,
-            role=role,
-            harness=harness,
-            model=model,
-            parent=parent,
-            permissions=permissions,
-            system_prompt=system_prompt,
-            options=options,
-            extra_args=extra_args,
-            auto_inject=auto_inject,
-            wait=wait,
-        )
+    @takes_what(Manager.spawn)
+    def spawn(self, name: str | None = None, **given: Any) -> AgentHandle:
+        """Start an agent; see `Births.spawn`. Interrupted, it goes on starting."""
+        future = self._run.start(self.manager.spawn, name, **given)
         agent = Waiting((name,) if name else (), doing="starting").block(future)
-        self._say_rehearsal(agent, harness)
+        self._say_rehearsal(agent, given.get("harness"))
         return AgentHandle(self, agent.name)
 
     @overload
@@ -329,38 +303,12 @@ class Madrox(_Face):
 class AsyncMadrox(_Face):
     """The same verbs to be awaited. Cancelling an await ends the waiting only."""
 
-    async def spawn(
-        self,
-        name: str | None = None,
-        *,
-        role: str = "general",
-        harness: str | None = None,
-        model: str | None = None,
-        parent: str | None = None,
-        permissions: str | None = None,
-        system_prompt: str | None = None,
-        options: Mapping[str, str] | None = None,
-        extra_args: Sequence[str] = (),
-        auto_inject: bool = True,
-        wait: bool = True,
-    ) -> AsyncAgentHandle:
-        """Start an agent; see `Manager.spawn`. Cancelled, it goes on starting."""
-        future = self._run.start(
-            self.manager.spawn,
-            name,
-            role=role,
-            harness=harness,
-            model=model,
-            parent=parent,
-            permissions=permissions,
-            system_prompt=system_prompt,
-            options=options,
-            extra_args=extra_args,
-            auto_inject=auto_inject,
-            wait=wait,
-        )
+    @takes_what(Manager.spawn)
+    async def spawn(self, name: str | None = None, **given: Any) -> AsyncAgentHandle:
+        """Start an agent; see `Births.spawn`. Cancelled, it goes on starting."""
+        future = self._run.start(self.manager.spawn, name, **given)
         agent = await patiently(future)
-        self._say_rehearsal(agent, harness)
+        self._say_rehearsal(agent, given.get("harness"))
         return AsyncAgentHandle(self, agent.name)
 
     @overload

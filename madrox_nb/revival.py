@@ -99,7 +99,7 @@ async def _birth(manager: Manager, each: Past) -> asyncio.Task[None] | Return | 
     agent = each.agent
     try:
         _check(manager, agent)
-        return await manager.reborn(_as_before(agent), suspended=agent.state == "suspended")
+        return await manager.births.reborn(_as_before(agent), suspended=agent.state == "suspended")
     except MadroxError as exc:
         return Return(agent.name, "", str(exc))
 

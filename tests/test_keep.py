@@ -236,6 +236,31 @@ async def test_an_end_that_nobody_heard_is_told_to_the_next_owner_with_its_last_
 
 
 @on_loop
+async def test_an_end_that_is_told_in_one_breath_with_the_handing_over_is_heard(tmp_path: Path) -> None:
+    place, log = keeping.place(tmp_path, "run"), tmp_path / "wire.log"
+    log.touch()
+    mine = {"pid": os.getpid(), "pty": False, "since": 0, "shut": True, "code": None, "fds": 1}
+    logs = {"wire_log": str(log), "stderr_log": str(tmp_path / "stderr.log")}
+    told = [
+        {"frame": "kept", "id": "kid#1", **mine, **logs},
+        {"frame": "up", "pid": os.getpid(), "sentinel": os.getpid()},
+        {"frame": "exited", "id": "kid#1", "code": -9},
+    ]
+    stdout, theirs = os.pipe()
+    os.close(theirs)
+    with keeping.open_door(Keep(place, LONG)) as listening:
+        attaching = asyncio.ensure_future(LocalNode.attach(place))
+        keeper, _ = await asyncio.to_thread(listening.accept)
+        with keeper:
+            socket.send_fds(keeper, [b"".join(json.dumps(each).encode() + b"\n" for each in told)], [stdout])
+            os.close(stdout)
+            node, (kept,) = await attaching
+            node.leave()
+
+    assert -9 == kept.code
+
+
+@on_loop
 async def test_the_end_of_input_reaches_an_agent_though_its_keeper_held_the_pipe(tmp_path: Path) -> None:
     async with keeping_node(tmp_path) as node:
         ear = Ear()

@@ -1,0 +1,243 @@
+"""How agents come to be: spawned, forked, or back from an earlier run.
+
+Each birth is one decision in the ledger, made when all is known that could forbid it: the
+name, what the agent may do, whether there is room, and where it works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from . import library
+from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTaken, nearest
+from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
+from .harness import Permissions
+from .prices import preload
+from .rules import LADDER, checked_name, covers, inherited
+from .tree import Agent, spawn_line
+from .workspace import copy_workspace
+
+if TYPE_CHECKING:
+    from .manager import Manager
+
+
+class Births:
+    """The births of one manager. Belongs to its loop."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager, self._settings = manager, manager.settings
+        self._tree, self._processes = manager.tree, manager.processes
+        self._unborn: set[str] = set()
+        """Names of those whose files are being copied: their birth is not on record yet."""
+
+    async def spawn(
+        self,
+        name: str | None = None,
+        *,
+        role: str = "general",
+        harness: str | None = None,
+        model: str | None = None,
+        parent: str | None = None,
+        permissions: str | None = None,
+        system_prompt: str | None = None,
+        options: Mapping[str, str] | None = None,
+        extra_args: Sequence[str] = (),
+        auto_inject: bool = True,
+        by: str = PERSON,
+        wait: bool = True,
+    ) -> Agent:
+        """Start an agent; returns it idle (or still starting, with `wait=False`).
+
+        `system_prompt` replaces the role's text, never the identity and messaging
+        instructions. `options` are those of its harness, `extra_args` go to its CLI as
+        they stand; both come on top of what the configuration says. Without `harness`,
+        the first of the configured order that is installed; without `permissions`, what
+        its parent has, else the configured ones.
+
+        Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
+        `Forbidden` or `HarnessNotFound` before anything happens, and `HarnessNotReady` or
+        `HarnessExited` when the CLI does not get ready: the agent then stands in the tree
+        as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
+        starting.
+        """
+        name = self._tree.next_child(parent, self._unborn) if name is None else checked_name(name)
+        permissions = self._permissions(permissions, parent, by)
+        found = library.role(role)
+        harness = harness or self._manager.harnesses.choose(self._settings.harnesses)
+        self._check_guarded(harness, permissions)
+        defaults = self._manager.harnesses.defaults(harness)
+        more = self._manager.harnesses.options(harness, options or {}, "options")
+        chosen = {**defaults.options, **more}
+        spawned = AgentSpawned(
+            agent=name,
+            harness=harness,
+            role=found.name,
+            parent=parent,
+            model=model or defaults.model,
+            permissions=permissions,
+            auto_inject=auto_inject,
+            system_prompt=system_prompt or "",
+            options=json.dumps(chosen) if chosen else "",
+            extra_args=(*defaults.extra_args, *map(str, extra_args)),
+        )
+        starting = await self.born(spawned)
+        if wait:
+            await self.ready(name, starting)
+        return self._tree[name]
+
+    async def born(self, spawned: AgentSpawned, *, copy_of: Path | None = None) -> asyncio.Task[None]:
+        """Record a birth and start its process; `copy_of` is the workspace that a fork gets a copy of."""
+        name = spawned.agent
+        self._manager.harnesses.command(spawned.harness)  # raises when it is not installed
+        self._check_room(spawned)
+        workspace = self._claim(spawned)
+        self._unborn.add(name)
+        try:
+            if copy_of is not None:
+                await asyncio.to_thread(copy_workspace, copy_of, workspace)
+            await self._manager.act(replace(spawned, workspace=str(workspace)))
+        except BaseException:
+            self._processes.forget(name)
+            raise
+        finally:
+            self._unborn.discard(name)
+        if spawned.harness != library.FALLBACK:
+            asyncio.get_running_loop().run_in_executor(None, preload)
+        given = self._tree[name]._replace(
+            system_prompt=spawned.system_prompt
+        )  # the ledger's may lack a secret
+        return self.start(given, session=spawned.session, fork_of=str(copy_of or ""))
+
+    def start(self, agent: Agent, *, session: str = "", fork_of: str = "") -> asyncio.Task[None]:
+        """Start the CLI of an agent that is on record; see `Processes.start`. Raises `HarnessNotFound`."""
+        cls = self._manager.harnesses[agent.harness]
+        command = self._manager.harnesses.command(agent.harness)
+        return self._processes.start(agent, cls, command, _body(agent), session=session, fork_of=fork_of)
+
+    def _check_room(self, spawned: AgentSpawned) -> None:
+        """Raises when no agent of that name can be born now."""
+        name, parent = spawned.agent, spawned.parent
+        if name in self._unborn:
+            raise NameTaken(name, "starting")
+        if (known := self._tree.agents.get(name)) is not None:
+            if known.alive:
+                raise NameTaken(name, known.state)
+            if known.parent != parent:  # its costs and its past belong to where it stood
+                place = f"below {known.parent}" if known.parent else "at the top"
+                again = spawn_line(known)
+                raise BadInput(
+                    f"{name} stood {place} before: spawn it there ({again}), or choose another name"
+                )
+        there = [*(agent.name for agent in self._tree.alive()), *self._unborn]
+        if len(there) >= self._settings.max_instances:
+            raise LimitReached(self._settings.max_instances, there)
+
+    async def reborn(self, spawned: AgentSpawned, *, suspended: bool) -> asyncio.Task[None] | None:
+        """Let an agent of an earlier run come back; its start, or None when it stays suspended.
+
+        Raises what `spawn` raises, and `BadInput` when its workspace can't be had.
+        """
+        if not suspended:
+            return await self.born(spawned)
+        self._check_room(spawned)
+        self._claim(spawned)
+        try:
+            await self._manager.act(spawned)
+        except BaseException:
+            self._processes.forget(spawned.agent)
+            raise
+        self._manager.record(
+            AgentSuspended(agent=spawned.agent, reason="as it was before")
+        )  # born: no way back
+        return None
+
+    def _claim(self, spawned: AgentSpawned) -> Path:
+        """The workspace of an agent that is born; the very one that it had, when it comes back."""
+        workspace = self._processes.claim(spawned.agent)
+        if spawned.workspace not in ("", str(workspace)):
+            self._processes.forget(spawned.agent)
+            raise BadInput(f"its workspace {spawned.workspace} is in use, or this home has another one")
+        return workspace
+
+    async def ready(self, name: str, starting: asyncio.Task[None]) -> None:
+        """Wait until an agent is ready. Raises why it is not; cancelled, it goes on starting."""
+        await asyncio.wait((starting,))
+        if starting.cancelled():
+            raise HarnessNotReady(f"{name} was ended while it started: {self._tree[name].reason}")
+        starting.result()
+
+    async def fork(self, name: str, as_: str | None = None, *, permissions: str | None = None) -> Agent:
+        """Start a second agent with the conversation, role and files of `name`, which stays as it is.
+
+        It stands beside the original and is named as a child would be when `as_` is
+        missing. `all` is not handed on: give it again. Raises `BadInput` when the CLI can't
+        fork, or there is nothing to go on with yet, and whatever `spawn` raises.
+        """
+        agent = self._tree[name]
+        called = self._tree.next_child(agent.parent, self._unborn) if as_ is None else checked_name(as_)
+        if not self._manager.features(name).fork:
+            raise BadInput(
+                f"{name} can't be forked: {agent.harness} can't go on twice with one conversation. "
+                f"Spawn another agent and tell it what it needs: {spawn_line(agent._replace(name=called))}"
+            )
+        if not agent.session or not agent.begun:
+            if not agent.alive:
+                raise self._tree.refusal(AgentReady(agent=name))
+            raise BadInput(f"{name} has no conversation to fork yet: send it something first")
+        given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
+        forked = AgentSpawned(
+            agent=called,
+            harness=agent.harness,
+            role=agent.role,
+            parent=agent.parent,
+            model=agent.model,
+            permissions=given or inherited(agent.permissions),
+            auto_inject=agent.auto_inject,
+            session=agent.session,
+            origin=f"forked from {name}",
+            system_prompt=agent.system_prompt,
+            options=agent.options,
+            extra_args=agent.extra_args,
+        )
+        starting = await self.born(forked, copy_of=Path(agent.workspace))
+        await self.ready(forked.agent, starting)
+        return self._tree[forked.agent]
+
+    def _check_guarded(self, harness: str, permissions: Permissions) -> None:
+        """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
+        if self._manager.harnesses[harness].unguarded and permissions != "all":
+            raise Forbidden(
+                f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
+                f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
+            )
+
+    def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
+        """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""
+        if wanted is not None and wanted not in LADDER:
+            raise BadInput(
+                f"permissions={wanted!r} is not known.{nearest(wanted, LADDER)} Known: {', '.join(LADDER)}"
+            )
+        if by != PERSON and wanted is not None and not covers(self._tree[by].permissions, wanted):
+            raise Forbidden(
+                f"{by} runs with permissions={self._tree[by].permissions!r} "
+                "and can't give a child more than it has"
+            )
+        if wanted is not None:
+            return wanted
+        if parent is not None:
+            given = inherited(self._tree[parent].permissions)
+            own = given if by == PERSON else self._tree[by].permissions  # it may spawn below one who has more
+            return given if covers(own, given) else cast(Permissions, own)
+        if self._settings.permissions == "auto":
+            return "ask" if self._manager.attended else "deny"
+        return cast(Permissions, self._settings.permissions)
+
+
+def _body(agent: Agent) -> str:
+    """What its system prompt says besides identity and messaging."""
+    return agent.system_prompt or library.role(agent.role).body

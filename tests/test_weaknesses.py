@@ -1,0 +1,179 @@
+"""What the system before this one did wrong, one test each, through MCP calls.
+
+Each is called by the number that it has in the study of that system, W1 to W26. The
+agents are rehearsals, real processes that do what their prompts say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from doors import Door, opened
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("weaknesses")]
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
+    with opened(tmp_path_factory.mktemp("home"), "http") as doors:
+        yield doors
+
+
+@pytest.fixture(params=["http"])
+def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
+    return doors[request.param]
+
+
+def tool(name: str, /, **arguments: object) -> str:
+    """The directive that has an agent call a tool."""
+    return f"/tool {name} {json.dumps(arguments)}"
+
+
+def parents(door: Door, *names: str) -> list[str | None]:
+    known = {each["name"]: each["parent"] for each in door.call("get_instance_tree").data["instances"]}
+    return [known[name] for name in names]
+
+
+def test_w1_who_spawns_is_known_by_its_token_and_by_nothing_else(door: Door) -> None:
+    busy = door.spawn("busy")
+    door.begin(busy, "/hang")
+    roots = [door.spawn("root") for _ in range(3)]
+    kid, other = f"{roots[0]}-kid", f"{roots[1]}-kid"
+    door.ask(roots[0], f"/spawn {kid}")
+    denied = door.ask(
+        roots[1], f'/tool spawn_instance {{"name": "{other}", "parent_instance_id": "{roots[2]}"}}'
+    )
+    posed = door.ask(roots[1], f'/tool reply_to_caller {{"instance_id": "{busy}", "reply_message": "hi"}}')
+
+    assert [None, None, None, roots[0]] == parents(door, *roots, kid)
+    assert f"can't spawn below {roots[2]}" in denied
+    assert f"can't reply as {busy}" in posed
+    assert [kid, roots[0]] == door.call("terminate_instance", instance_id=roots[0]).data["terminated"]
+    assert ["busy", "idle", "idle"] == [door.state(name) for name in (busy, *roots[1:])]
+    door.call("terminate_instance", instance_id=busy, force=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a bullet\n- another\n  - below it",
+        "int x = 1;",
+        "--flag\n-",
+        "# a heading\n\n> quoted; and `code`;",
+    ],
+)
+def test_w2_every_character_of_a_message_arrives(door: Door, text: str) -> None:
+    agent = door.spawn()
+    door.ask(agent, text)
+
+    assert [text] == heard(door, agent)
+
+
+def heard(door: Door, agent: str) -> list[str]:
+    """All prompts that its program was given, as it recalls them."""
+    prompts: list[str] = json.loads(door.ask(agent, "/recall"))
+    return [prompt for prompt in prompts if prompt != "/recall"]
+
+
+def test_w3_a_message_is_submitted_once(door: Door) -> None:
+    agent = door.spawn()
+    door.ask(agent, "once")
+    door.ask(agent, "and again")
+
+    assert ["once", "and again"] == heard(door, agent)
+    assert 3 == door.call("get_instance_status", instance_id=agent).data["turns"]
+
+
+def test_w4_a_thousand_replies_that_nobody_reads_hold_nothing_up(door: Door) -> None:
+    agent = door.spawn()
+    door.ask(agent, *(f"/reply number {n}" for n in range(300)))
+    door.call("get_pending_replies")
+    said = door.ask(agent, "/say still here")
+
+    assert "still here" == said
+
+
+def test_w5_a_child_s_reply_is_not_taken_for_the_parent_s_answer(door: Door) -> None:
+    lead = door.spawn("lead")
+    kid = f"{lead}-kid"
+    door.ask(lead, f"/spawn {kid} auto_inject=false", f"/post {kid} /reply KID RESULT")
+    door.until(lambda: door.call("get_instance_status", instance_id=lead).data["unread"])
+    said = door.ask(lead, "/say my own answer")
+    left = door.ask(lead, "/inbox")
+
+    assert "my own answer" == said
+    assert "KID RESULT" in left or "KID RESULT" in "".join(heard(door, lead))
+    assert "KID RESULT" not in door.ask(lead, "/inbox")
+
+
+def test_w6_an_earlier_answer_is_not_taken_for_the_one_that_is_waited_for(door: Door) -> None:
+    agent = door.spawn()
+    door.call("send_to_instance", instance_id=agent, message="/say the first answer")
+    said = door.ask(agent, "/slow 3 0.01", "/say the second answer")
+
+    assert "the first answer" not in said
+    assert said.endswith("the second answer")
+
+
+def test_w7_an_answer_that_comes_at_once_or_is_long_is_seen_at_once(door: Door) -> None:
+    agent = door.spawn()
+
+    assert "now" == door.ask(agent, "/say now")
+    assert "\n".join(["line"] * 400) == door.ask(agent, "/say " + "\\n".join(["line"] * 400))
+
+
+def test_w8_an_answer_is_what_was_said_and_no_more(door: Door) -> None:
+    agent = door.spawn()
+    text = "❯ looks like a prompt\n⎿ and like a frame\n> done"
+
+    assert text == door.ask(agent, "/say " + text.replace("\n", "\\n"))
+
+
+def test_w9_a_state_is_what_the_program_does(door: Door) -> None:
+    agent = door.spawn()
+    door.begin(agent, "/hang")
+    pid = door.run.manager.processes[agent].pid
+    assert "busy" == door.state(agent)
+    os.kill(pid, signal.SIGKILL)
+    door.until(lambda: door.state(agent) != "busy")
+
+    assert "failed" == door.state(agent)
+    assert "failed" in door.refused("send_to_instance", instance_id=agent, message="hello?")
+
+
+def test_w10_a_program_that_is_missing_is_an_error(door: Door) -> None:
+    said = door.refused("spawn_claude", name="claude-that-is-not-there")
+
+    assert "claude" in said
+    assert "Install it" in said
+    assert "claude-that-is-not-there" not in door.call("get_instance_tree").text
+
+
+def test_w11_who_waits_for_a_busy_agent_gets_the_answer_to_his_question(door: Door) -> None:
+    agent = door.spawn()
+    door.begin(agent, "/slow 30 0.01")
+    waiting = door.start(
+        "send_to_instance", instance_id=agent, message="/say to the second", wait_for_response=True
+    )
+
+    assert "to the second" == waiting().data["response"]
+    assert "to the second" not in door.call("get_pending_replies").text
+
+
+def test_w17_a_long_brief_and_many_senders_at_once_are_no_matter(door: Door) -> None:
+    agent = door.spawn()
+    brief = "\n".join(f"- line {n}; with all it holds" for n in range(200))
+    sent = [
+        door.start(
+            "send_to_instance", instance_id=agent, message=f"{brief}\nby {who}", wait_for_response=True
+        )
+        for who in range(5)
+    ]
+    outcomes = [waiting().data["status"] for waiting in sent]
+
+    assert ["completed"] * 5 == outcomes
+    assert {f"{brief}\nby {who}" for who in range(5)} == set(heard(door, agent))
