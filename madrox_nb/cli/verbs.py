@@ -9,15 +9,15 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput
-from .client import Client, Told, reach
 from .speech import DONE, NO_GOOD, described, say, say_json
 
 if TYPE_CHECKING:
+    from .client import Client
     from .speech import Commands
 
 A_DAY: Final = 86_400.0
@@ -78,7 +78,7 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
         "wait_for_ready": not asked.no_wait,
     }
     told = _client(asked).execute("spawn_instance", arguments, wait=60)
-    return _report(asked, told, in_commands(told.text))
+    return _report(asked, in_commands(told.text), told.data)
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str] | None:
@@ -126,7 +126,7 @@ def _carry_send(asked: argparse.Namespace) -> int:
     }
     told = client.execute("send_to_instance", arguments, wait=seconds)
     answered = told.data.get("status") == "completed"
-    _report(asked, told, told.text if answered else in_commands(told.text))
+    _report(asked, told.text if answered else in_commands(told.text), told.data)
     return NO_GOOD if asked.wait and not answered else DONE
 
 
@@ -145,7 +145,7 @@ def _inbox(commands: Commands) -> None:
 def _carry_inbox(asked: argparse.Namespace) -> int:
     seconds = min(max(0.0, asked.wait), A_DAY)
     told = _client(asked).execute("get_pending_replies", {"wait_timeout": seconds}, wait=seconds)
-    return _report(asked, told, told.text if told.data["replies"] else in_commands(told.text))
+    return _report(asked, told.text if told.data["replies"] else in_commands(told.text), told.data)
 
 
 # looking
@@ -158,7 +158,7 @@ def _tree(commands: Commands) -> None:
 
 def _carry_tree(asked: argparse.Namespace) -> int:
     told = _client(asked).execute("get_instance_tree", {})
-    return _report(asked, told, told.text if told.data["total"] else in_commands(told.text))
+    return _report(asked, told.text if told.data["total"] else in_commands(told.text), told.data)
 
 
 def _logs(commands: Commands) -> None:
@@ -171,7 +171,8 @@ def _logs(commands: Commands) -> None:
 
 def _carry_logs(asked: argparse.Namespace) -> int:
     arguments = {"instance_id": asked.agent, "limit": asked.limit, "since": asked.since}
-    return _report(asked, _client(asked).execute("get_instance_output", arguments))
+    told = _client(asked).execute("get_instance_output", arguments)
+    return _report(asked, told.text, told.data)
 
 
 # stop
@@ -204,7 +205,7 @@ def _carry_stop(asked: argparse.Namespace) -> int:
             f"Stop them with it: madrox stop {asked.agent} --tree"
         )
     told = client.execute("terminate_instance", {"instance_id": asked.agent, "force": asked.force}, wait=60)
-    return _report(asked, told)
+    return _report(asked, told.text, told.data)
 
 
 def _stop_all(asked: argparse.Namespace, client: Client) -> int:
@@ -216,7 +217,7 @@ def _stop_all(asked: argparse.Namespace, client: Client) -> int:
         )
         ended += told.data["terminated"]
     text = f"ended: {', '.join(ended)}" if ended else "nobody was there to end"
-    return _report(asked, Told(text, {"terminated": ended}))
+    return _report(asked, text, {"terminated": ended})
 
 
 def _living_below(client: Client, name: str) -> list[str]:
@@ -238,13 +239,15 @@ def _common(parser: argparse.ArgumentParser, carry_out: Callable[[Any], int]) ->
 
 
 def _client(asked: argparse.Namespace) -> Client:
+    from .client import reach  # with HTTP, which takes 50 ms that no help needs
+
     return reach(asked.home, asked.pid)
 
 
-def _report(asked: argparse.Namespace, told: Told, text: str = "") -> int:
+def _report(asked: argparse.Namespace, text: str, data: Mapping[str, Any]) -> int:
     """Say what came of it; a program gets the tool's data, and the text beside it."""
     if asked.json:
-        say_json({"text": told.text, **told.data})
+        say_json({"text": text, **data})
     else:
-        say(text or told.text)
+        say(text)
     return DONE
