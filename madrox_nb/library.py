@@ -228,7 +228,15 @@ def variable_for(harness: str, pattern: str) -> str:
 
 def profile_directories(cwd: Path | None = None) -> list[Path]:
     """Where profiles of terminal programs are looked for, nearest first."""
-    return [(cwd or Path.cwd()) / "profiles", user_dir() / "profiles", profiles.SHIPPED]
+    return [*_beside(cwd, "profiles"), user_dir() / "profiles", profiles.SHIPPED]
+
+
+def _beside(cwd: Path | None, folder: str) -> list[Path]:
+    """A folder of the working directory; nothing when that directory was removed."""
+    try:
+        return [(cwd or Path.cwd()) / folder]
+    except FileNotFoundError:
+        return []
 
 
 # roles
@@ -287,7 +295,7 @@ def roles(cwd: Path | None = None, wanted: str = "") -> Iterator[Role]:
 
 def role_directories(cwd: Path | None = None) -> list[Path]:
     """Where roles are looked for, nearest first."""
-    return [(cwd or Path.cwd()) / "prompts", user_dir() / "prompts", packaged("prompts")]
+    return [*_beside(cwd, "prompts"), user_dir() / "prompts", packaged("prompts")]
 
 
 def _role(path: Path) -> Role:
