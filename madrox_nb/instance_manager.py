@@ -250,8 +250,14 @@ def _signature(tool: Tool) -> inspect.Signature:
 
 
 def _described(tool: Tool) -> str:
-    arguments = (f"    {name}: {get_args(each.annotation)[1]}" for name, each in tool.parameters.items())
-    return "\n".join([tool.description, *(["", "Arguments:"] if tool.parameters else []), *arguments])
+    """What the tool says of itself and of each argument, and what is otherwise in Python."""
+    lines = [tool.description, ""]
+    if other := DEFAULTS.get(tool.name):
+        said = ", ".join(f"{name}={value!r}" for name, value in other.items())
+        lines += [f"In Python: {said} unless you say otherwise; no call ends after 45 s by itself.", ""]
+    for name, each in tool.parameters.items():
+        lines.append(f"    {name}: {get_args(each.annotation)[1]}")
+    return "\n".join(lines).rstrip()
 
 
 for _tool in TOOLS.values():
