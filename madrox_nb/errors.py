@@ -7,6 +7,8 @@
     │   ├── UnknownRole           no role of that name
     │   ├── UnknownMessage        no such message awaits an answer here
     │   ├── UnknownApproval       no such request awaits an answer
+    │   ├── UnknownToken          no client's token of that name
+    │   ├── UnknownTool           no tool of that name
     │   ├── NameTaken             an agent of that name is alive
     │   └── BadPrompt             an empty prompt, or one that cannot be sent
     ├── IllegalEvent              this cannot happen in the agent's present state
@@ -99,6 +101,17 @@ class UnknownApproval(_UnknownName):
 
     what = "request awaiting your answer"
     none_yet = "none; nobody asks for anything now"
+
+
+class UnknownToken(_UnknownName):
+    """No client was given a token under that name."""
+
+    what = "token"
+    none_yet = "none; %madrox token create NAME makes one"
+
+
+class UnknownTool(BadInput):
+    """No tool of that name."""
 
 
 class NameTaken(BadInput):

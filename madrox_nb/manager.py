@@ -19,6 +19,7 @@ from typing import Any
 from . import __version__, library
 from .approvals import Requests
 from .births import Births
+from .clients import Clients
 from .comeback import come_back, follow
 from .config import Settings
 from .errors import (
@@ -107,7 +108,8 @@ class Manager:
         self._attended = attended
         self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}-{os.getpid()}"
         kept = settings.on_kernel_death != "kill"
-        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
+        self.clients = Clients(settings.home)
+        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None, self.clients)
         self.redactor = Redactor()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)

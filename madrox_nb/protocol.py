@@ -1,6 +1,7 @@
-"""MCP as our server speaks it: bearer token → name → the tools.
+"""MCP as our server speaks it: the tools, in the name of whoever was let in.
 
-Both eras of the protocol on one address: the handshake versions up to 2025-11-25 and the
+Who calls is found out at the door (`gate`), before anything here hears of a request. Both
+eras of the protocol on one address: the handshake versions up to 2025-11-25 and the
 stateless 2026-07-28. Everything here imports mcp when it is called, in a thread.
 """
 
@@ -13,21 +14,19 @@ from . import (
     __version__,
     tools,  # noqa: F401 — registers them
 )
-from .calls import TOOLS, Call, Result, Tool, find, in_tools
+from .caller import caller
+from .calls import TOOLS, Call, Result, Tool, find, in_tools, usable
 from .errors import MadroxError
 from .events import PERSON
 
 if TYPE_CHECKING:
     from mcp import types
-    from mcp.server.auth.provider import AccessToken
     from mcp.server.context import ServerRequestContext
     from starlette.applications import Starlette
 
     from .manager import Manager
-    from .tokens import Tokens
 
 PATH = "/mcp"
-SCOPE = "mcp"
 LARGEST_BODY = 40 * 2**20
 """Bytes of a request: the longest prompt, escaped. Only who has a token gets to send them."""
 IDLE_SESSION_SECONDS = 24 * 3600
@@ -41,12 +40,10 @@ get_pending_replies, look around with get_instance_tree."""
 log = logging.getLogger(__name__)
 
 
-def application(manager: Manager, names: list[str]) -> Starlette:
-    """Authentication, protocol and tools as one ASGI application, which answers to these `host:port`."""
-    from mcp.server.auth.settings import AuthSettings
+def application(manager: Manager) -> Starlette:
+    """The protocol and the tools: one route and the lifespan that it needs. `gate` lets in who may."""
     from mcp.server.lowlevel import Server as Protocol
     from mcp.server.transport_security import TransportSecuritySettings
-    from pydantic import AnyHttpUrl
 
     calls = Calls(manager)
     protocol = Protocol(
@@ -62,27 +59,8 @@ def application(manager: Manager, names: list[str]) -> Starlette:
         stateless_http=False,  # else a client of 2025 can't cancel
         max_request_body_size=LARGEST_BODY,
         session_idle_timeout=IDLE_SESSION_SECONDS,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
-        ),
-        auth=AuthSettings(
-            issuer_url=AnyHttpUrl("http://127.0.0.1"), resource_server_url=None, required_scopes=[SCOPE]
-        ),
-        token_verifier=Verifier(manager.tokens),
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # `gate` does it
     )
-
-
-class Verifier:
-    """Tokens as mcp asks for them."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-
-    async def verify_token(self, token: str) -> AccessToken | None:
-        from mcp.server.auth.provider import AccessToken
-
-        name = self._tokens.who(token)
-        return AccessToken(token=token, client_id=name, scopes=[SCOPE]) if name else None
 
 
 class Calls:
@@ -90,14 +68,14 @@ class Calls:
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
-        self._listed = [_listed(tool) for tool in TOOLS.values()]
+        self._listed = {tool.name: _listed(tool) for tool in TOOLS.values()}
 
     async def list_tools(
         self, ctx: ServerRequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         from mcp import types
 
-        return types.ListToolsResult(tools=self._listed)
+        return types.ListToolsResult(tools=[self._listed[tool.name] for tool in usable(caller().scope)])
 
     async def call_tool(
         self, ctx: ServerRequestContext, params: types.CallToolRequestParams
@@ -107,27 +85,17 @@ class Calls:
         async def progress(seconds: float, text: str) -> None:
             await ctx.session.report_progress(seconds, None, text)
 
-        caller = _caller()
+        holder = caller()
+        call = Call(self._manager, holder.name, progress, holder.scope, holder.client)
         try:
-            result = await find(params.name).call(
-                Call(self._manager, caller, progress), params.arguments or {}
-            )
+            result = await find(params.name).call(call, params.arguments or {})
         except MadroxError as exc:
             return _content(in_tools(str(exc)), failed=True)
         except Exception:  # a bug of ours: its place is the log, not the model's context
-            log.exception("%s failed when %s called it", params.name, caller)
+            log.exception("%s failed when %s called it", params.name, holder.name)
             text = f"internal error in {params.name}: it is not your fault; see madrox.log. Go on without it"
             return _content(text, failed=True)
-        return _returned(result, caller)
-
-
-def _caller() -> str:
-    """Whose token this request bears."""
-    from mcp.server.auth.middleware.auth_context import get_access_token
-
-    token = get_access_token()
-    assert token is not None  # without one the request was answered 401
-    return token.client_id
+        return _returned(result, holder.name)
 
 
 def _listed(tool: Tool) -> types.Tool:
@@ -141,14 +109,14 @@ def _listed(tool: Tool) -> types.Tool:
     )
 
 
-def _returned(result: Result, caller: str) -> types.CallToolResult:
+def _returned(result: Result, name: str) -> types.CallToolResult:
     """Structured content goes to the person's programs alone.
 
     Claude and Codex show a model the structured content *instead of* the text, and an
     agent's token means that a model reads.
     """
     answer = _content(result.text)
-    if caller == PERSON:
+    if name == PERSON:
         answer.structured_content = {"text": result.text, **result.data}
     return answer
 

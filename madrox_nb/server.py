@@ -22,7 +22,9 @@ from weakref import WeakSet
 from . import runtime
 from .errors import ServerError
 from .events import PERSON
-from .protocol import PATH, application
+from .gate import application
+from .protocol import PATH
+from .rest import Feed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -54,6 +56,7 @@ class Server:
         self._serving: asyncio.Task[None] | None = None
         self._uvicorn: uvicorn.Server | None = None
         self._published: Path | None = None
+        self._feed: Feed | None = None
 
     async def start(self) -> str:
         """Listen, unless it does so already; returns the address.
@@ -68,6 +71,8 @@ class Server:
     async def stop(self) -> None:
         """Stop listening and drop the calls under way; what they began goes on. Idempotent."""
         async with self._lock:
+            if self._feed is not None:
+                self._feed.close()
             if self._serving is not None and self._uvicorn is not None:
                 self._uvicorn.should_exit = True
                 await asyncio.wait((self._serving,))
@@ -79,7 +84,8 @@ class Server:
         try:
             port = listener.getsockname()[1]
             self.manager.tokens.accept(self.token, PERSON)
-            self._uvicorn = await asyncio.to_thread(assemble, self.manager, self.host, port)
+            self._feed = Feed(self.manager)
+            self._uvicorn = await asyncio.to_thread(assemble, self.manager, self.host, port, self._feed)
             await self._serve(self._uvicorn, listener)
         except BaseException:
             listener.close()
@@ -182,7 +188,7 @@ def _in_url(host: str) -> str:
 
 # the application: everything below is built in a thread and imports mcp when it is called
 
-_NEEDS = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.settings")
+_NEEDS = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.middleware.bearer_auth")
 _importing = threading.Lock()
 
 
@@ -196,7 +202,7 @@ def preload() -> None:
             import_module(module)
 
 
-def assemble(manager: Manager, host: str, port: int) -> uvicorn.Server:
+def assemble(manager: Manager, host: str, port: int, feed: Feed) -> uvicorn.Server:
     """The server, ready to be served on a loop. Loads mcp and uvicorn."""
     preload()
     import uvicorn
@@ -204,11 +210,12 @@ def assemble(manager: Manager, host: str, port: int) -> uvicorn.Server:
     _hush()
     names = [f"{name}:{port}" for name in dict.fromkeys((_in_url(host), "127.0.0.1", "localhost"))]
     config = uvicorn.Config(
-        application(manager, names),
+        application(manager, names, feed),
         log_config=None,
         access_log=False,
         lifespan="on",
         ws="none",
+        proxy_headers=False,  # what a client says of itself counts for nothing
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
