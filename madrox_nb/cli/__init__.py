@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import __version__
 from ..errors import MadroxError, NotRunning, TurnFailed
 from . import places, verbs
-from .speech import DONE, EXIT_STATUS, FAILED, INTERRUPTED, NO_GOOD, NOBODY_THERE, complain, type_of
+from .speech import DONE, EXIT_STATUS, FAILED, INTERRUPTED, NO_GOOD, NOBODY_THERE, Parser, complain, type_of
 
 if TYPE_CHECKING:
     from .speech import Commands
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> Parser:
+    parser = Parser(
         prog="madrox",
         description="Run a tree of agent CLIs from a notebook, or from here.",
         epilog=EXIT_STATUS,

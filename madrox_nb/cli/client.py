@@ -19,12 +19,11 @@ from urllib.parse import urlsplit
 
 from ..errors import BadInput, MadroxError, NotRunning
 from ..runtime import Running, find, servers
+from .wording import in_commands
 
 CONNECT_SECONDS: Final = 5.0
 PATIENCE: Final = 30.0
 """Seconds that a call may take which need not wait for an agent."""
-GRACE: Final = 15.0
-"""Seconds more than it was asked to wait, after which a server is taken for stuck."""
 
 HOW_TO_START: Final = """\
 start one in a terminal:  madrox serve
@@ -66,8 +65,9 @@ class Client:
         if wait:
             headers["Prefer"] = f"wait={wait:.0f}"  # RFC 7240: this client's patience
         status, answer = self._exchange("/tools/execute", body, headers, PATIENCE + wait)
-        if status == 200:
-            return Told(str(answer["text"]), answer["data"])
+        match status, answer:
+            case 200, {"text": str(text), "data": dict(data)}:
+                return Told(text, data)
         raise _refusal(status, answer, self.running)
 
     def _exchange(self, path: str, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, Any]:
@@ -80,10 +80,10 @@ class Client:
             connection.sock.settimeout(seconds)
             connection.request("POST", path, body, headers)
             response = connection.getresponse()
-            return response.status, json.loads(response.read())
+            return response.status, _parsed(response.read())
         except TimeoutError:
             raise NotRunning(f"{_which(self.running)} does not answer; its madrox.log may say why") from None
-        except (OSError, HTTPException, ValueError) as exc:
+        except (OSError, HTTPException) as exc:
             raise NotRunning(f"{_which(self.running)} can't be reached: {exc}") from exc
         finally:
             connection.close()
@@ -111,6 +111,13 @@ def reach(home: Path | None = None, pid: int | None = None) -> Client:
     return Client(running)
 
 
+def _parsed(answer: bytes) -> Any:
+    try:
+        return json.loads(answer)
+    except ValueError:
+        return None
+
+
 def _refusal(status: int, answer: Any, running: Running) -> MadroxError:
     error = answer.get("error") if isinstance(answer, dict) else None
     if status == 401:
@@ -118,8 +125,11 @@ def _refusal(status: int, answer: Any, running: Running) -> MadroxError:
             f"{_which(running)} does not know the token that it published itself; it was perhaps just "
             "started again: try once more"
         )
+    if status == 200:
+        return NotRunning(f"{_which(running)} answered in a way that this version does not understand")
     if isinstance(error, dict):
-        return Refused(str(error.get("type", "Error")), str(error.get("message", "no reason given")))
+        kind, message = str(error.get("type", "Error")), str(error.get("message", "no reason given"))
+        return Refused(kind, message if kind == "TurnFailed" else in_commands(message))  # that is an agent's
     return Refused("Error", f"{_which(running)} answered with status {status}")
 
 

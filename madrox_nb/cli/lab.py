@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from ..errors import NotRunning
+from ..errors import BadInput
 from ..library import packaged
 
 FOLDER: Final = "notebooks"
@@ -17,11 +17,11 @@ FIRST: Final = "01-first-agent.ipynb"
 
 
 def open_lab(here: Path, options: Sequence[str]) -> int:
-    """Run JupyterLab in this process until it ends. Raises `NotRunning` where it is not installed."""
+    """Run JupyterLab in this process until it ends. Raises `BadInput` where it is not installed."""
     try:
         lab = import_module("jupyterlab.labapp")
     except ModuleNotFoundError as exc:
-        raise NotRunning(
+        raise BadInput(
             f"JupyterLab is not installed here (no {exc.name!r}). Get it: pip install 'madrox_nb[lab]'; "
             "or open the notebooks in any other front end of Jupyter"
         ) from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction["Parser"]
 
 DONE: Final = 0
 NO_GOOD: Final = 1
@@ -59,7 +59,24 @@ def type_of(error: Exception) -> str:
     return str(getattr(error, "type", type(error).__name__))
 
 
-def described(commands: Commands, name: str, about: str, text: str = "") -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """argparse that lets options stand between the words of a text, where a command is `mixed`."""
+
+    mixed = False
+    _within = False
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """argparse's own way to mix them calls this again for each of its parts."""
+        if not self.mixed or self._within:
+            return super().parse_known_args(*args, **kwargs)
+        self._within = True
+        try:
+            return self.parse_known_intermixed_args(*args, **kwargs)
+        finally:
+            self._within = False
+
+
+def described(commands: Commands, name: str, about: str, text: str = "") -> Parser:
     """The parser of one command, its description as it is written here."""
     return commands.add_parser(
         name,

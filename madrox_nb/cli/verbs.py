@@ -7,7 +7,6 @@ madrox that works in this directory or above it; `--home` and `--pid` choose ano
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput
 from .speech import DONE, NO_GOOD, described, say, say_json
+from .wording import in_commands
 
 if TYPE_CHECKING:
     from .client import Client
@@ -22,25 +22,6 @@ if TYPE_CHECKING:
 
 A_DAY: Final = 86_400.0
 """Seconds that a command waits for an answer unless told otherwise: until it is there."""
-
-_WORDS: Final = {
-    "spawn_instance": "spawn",
-    "send_to_instance": "send",
-    "get_pending_replies": "inbox",
-    "get_instance_tree": "tree",
-    "get_instance_output": "logs",
-    "get_costs": "costs",
-    "terminate_instance": "stop",
-}
-"""Tool → command."""
-_TOOL = re.compile(rf"\b({'|'.join(_WORDS)})\b")
-
-
-def in_commands(text: str) -> str:
-    """What madrox says itself, with its next step in the words of this face instead of the tools'."""
-    text = _TOOL.sub(lambda found: f"madrox {_WORDS[found[1]]}", text)
-    return text.replace("force=true", "--force").replace("instance_type=", "--harness ")
-
 
 # spawn
 
@@ -102,6 +83,7 @@ def _send(commands: Commands) -> None:
     parser = described(commands, "send", "ask an agent something, and wait for its answer", SEND)
     parser.add_argument("agent")
     parser.add_argument("text", nargs="*", help="from stdin, when it is missing or -")
+    parser.mixed = True
     waiting = parser.add_mutually_exclusive_group()
     waiting.add_argument("--wait", dest="wait", action="store_true", default=True, help="the default")
     waiting.add_argument(
