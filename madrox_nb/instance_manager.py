@@ -45,6 +45,8 @@ AT_ONCE: Final = frozenset({"get_children", "get_instance_tree", "get_instance_s
 
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "send_to_instance": {"wait_for_response": True, "timeout_seconds": A_DAY},
+    "send_to_multiple_instances": {"wait_for_responses": True, "timeout_seconds": A_DAY},
+    "broadcast_to_children": {"timeout_seconds": A_DAY},
 }
 """Where Python's default is another one than the tool's."""
 
@@ -99,8 +101,9 @@ def _spawned(result: Result) -> Text:
 def _spawned_all(result: Result) -> Listing:
     """Ids in the order asked for. Raises `SomeFailed` when one is missing: nobody takes another's place."""
     if errors := result.data["errors"]:
-        raise SomeFailed(result.text, [each["instance_id"] for each in result.data["spawned"]], errors)
-    return Listing(each["instance_id"] for each in result.data["spawned"]).told_by(result)
+        done = [each["instance_id"] for each in result.data["spawned"]]
+        raise SomeFailed(result.text, done, errors)
+    return Listing(result.data["instance_ids"]).told_by(result)
 
 
 def _response(result: Result) -> Text | Facts:
@@ -113,14 +116,14 @@ def _response(result: Result) -> Text | Facts:
 
 
 def _listed(key: str) -> Callable[[Result], Listing]:
-    def listed(result: Result) -> Listing:
-        return Listing(_with_id(each) for each in result.data[key]).told_by(result)
-
-    return listed
+    return lambda result: Listing(result.data[key]).told_by(result)
 
 
-def _with_id(each: Mapping[str, Any]) -> dict[str, Any]:
-    return {"id": each["instance_id"], **each} if "instance_id" in each else dict(each)
+def _agents(key: str) -> Callable[[Result], Listing]:
+    """The seed calls an agent's id `id` here."""
+    return lambda result: Listing({"id": each["instance_id"], **each} for each in result.data[key]).told_by(
+        result
+    )
 
 
 def _tree(result: Result) -> Drawing:
@@ -142,11 +145,18 @@ SHAPES: Final[Mapping[str, Callable[[Result], _Value]]] = {
     "spawn_codex_instance": _spawned,
     "spawn_multiple_instances": _spawned_all,
     "send_to_instance": _response,
-    "get_children": _listed("children"),
-    "get_peers": _listed("peers"),
+    "send_to_multiple_instances": _listed("results"),
+    "broadcast_to_children": _listed("results"),
+    "interrupt_multiple_instances": _listed("results"),
+    "terminate_multiple_instances": _listed("results"),
+    "get_pending_replies": _listed("replies"),
+    "get_children": _agents("children"),
+    "get_peers": _agents("peers"),
     "get_instance_tree": _tree,
     "get_instance_status": _status,
-    "get_pending_replies": _listed("replies"),
+    "get_instance_logs": _listed("logs"),
+    "get_audit_logs": _listed("logs"),
+    "list_logged_instances": _listed("instances"),
 }
 """What a method returns instead of the tool's whole data."""
 
@@ -190,6 +200,13 @@ class InstanceManager:
     def __repr__(self) -> str:
         return repr(self.madrox).replace("AsyncMadrox", "InstanceManager")
 
+    def _shaped(self, tool: Tool, result: Result, named: Mapping[str, Any]) -> _Value:
+        if tool.name.startswith("spawn_"):
+            for each in result.data.get("spawned") or [result.data]:
+                if (name := each.get("instance_id")) in self.madrox.manager.tree:
+                    self.madrox._say_rehearsal(self.madrox.manager.tree[name], named.get("instance_type"))
+        return SHAPES.get(tool.name, _facts)(result)
+
     def _begin(self, tool: Tool, values: tuple[Any, ...], named: Mapping[str, Any]) -> Future[Result]:
         given = {**DEFAULTS.get(tool.name, {}), **_by_name(tool, values, named)}
         return self.madrox._run.start(_carried_out, tool, self.madrox.manager, given)
@@ -221,18 +238,16 @@ def _by_name(tool: Tool, values: tuple[Any, ...], named: Mapping[str, Any]) -> d
 
 
 def _method(tool: Tool) -> Any:
-    shape = SHAPES.get(tool.name, _facts)
-
     async def method(self: InstanceManager, *values: Any, **named: Any) -> _Value:
         future = self._begin(tool, values, named)
         try:
-            return shape(await patiently(future))
+            return self._shaped(tool, await patiently(future), named)
         except asyncio.CancelledError:
             future.cancel()  # so that an answer which comes later is left for get_pending_replies
             raise
 
     def method_at_once(self: InstanceManager, *values: Any, **named: Any) -> _Value:
-        return shape(self._begin(tool, values, named).result())
+        return self._shaped(tool, self._begin(tool, values, named).result(), named)
 
     made: Any = method_at_once if tool.name in AT_ONCE else method
     made.__name__, made.__qualname__ = tool.name, f"InstanceManager.{tool.name}"

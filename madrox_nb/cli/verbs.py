@@ -40,6 +40,17 @@ def _spawn(commands: Commands) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of that CLI alone"
     )
+    parser.add_argument(
+        "--mcp", action="append", metavar="PRESET", help="an MCP server for it: playwright, github, …"
+    )
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of its environment"
+    )
+    parser.add_argument("--workspace", metavar="DIR", help="let it work there instead of a place of its own")
+    parser.add_argument("--worktree", action="store_true", help="in a git worktree and branch of its own")
+    parser.add_argument("--usd", type=float, help="dollars that it and all below it may cost")
+    parser.add_argument("--tokens", type=int, help="tokens that they may use")
+    parser.add_argument("--minutes", type=float, help="minutes that they may work")
     parser.add_argument("--prompt", metavar="TEXT", help="its first task; it starts on it and nobody waits")
     parser.add_argument("--no-wait", action="store_true", help="don't wait until its CLI is ready")
     _common(parser, _carry_spawn)
@@ -54,7 +65,14 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
         "parent_instance_id": asked.parent,
         "permissions": asked.permissions,
         "system_prompt": asked.system_prompt,
-        "options": _pairs(asked.option),
+        "options": _pairs("--option", asked.option),
+        "mcp_servers": asked.mcp,
+        "environment_vars": _pairs("--env", asked.env),
+        "workspace_dir": asked.workspace and str(Path(asked.workspace).absolute()),
+        "use_worktree": asked.worktree or None,
+        "max_cost": asked.usd,
+        "max_total_tokens": asked.tokens,
+        "timeout_minutes": asked.minutes,
         "initial_prompt": asked.prompt,
         "wait_for_ready": not asked.no_wait,
     }
@@ -62,10 +80,10 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
     return _report(asked, in_commands(told.text), told.data)
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str] | None:
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str] | None:
     pairs = [each.partition("=") for each in given]
     if wrong := next((key for key, equals, _ in pairs if not equals), None):
-        raise BadInput(f"--option {wrong}: write it as --option KEY=VALUE")
+        raise BadInput(f"{option} {wrong}: write it as {option} KEY=VALUE")
     return {key: value for key, _, value in pairs} or None
 
 
@@ -143,9 +161,17 @@ def _carry_tree(asked: argparse.Namespace) -> int:
     return _report(asked, told.text if told.data["total"] else in_commands(told.text), told.data)
 
 
+LOGS: Final = """\
+What was said to and by an agent, and which tools it used. --type shows a log instead:
+instance (what happened to it), communication (each prompt and answer, with tokens and cost),
+tmux_output (the raw end of what its program wrote), metadata (what it is, and where its logs lie).
+"""
+
+
 def _logs(commands: Commands) -> None:
-    parser = described(commands, "logs", "what was said to and by an agent, and which tools it used")
+    parser = described(commands, "logs", "what was said to and by an agent, or one of its logs", LOGS)
     parser.add_argument("agent")
+    parser.add_argument("--type", choices=("instance", "communication", "tmux_output", "metadata"))
     parser.add_argument("-n", "--limit", type=int, default=100, help="the newest entries at most (100)")
     parser.add_argument("--since", metavar="TIME", help="only what is newer, such as 2026-01-31T12:00:00Z")
     _common(parser, _carry_logs)
@@ -153,7 +179,21 @@ def _logs(commands: Commands) -> None:
 
 def _carry_logs(asked: argparse.Namespace) -> int:
     arguments = {"instance_id": asked.agent, "limit": asked.limit, "since": asked.since}
-    told = _client(asked).execute("get_instance_output", arguments)
+    if asked.type:
+        told = _client(asked).execute("get_instance_logs", {**arguments, "log_type": asked.type})
+    else:
+        told = _client(asked).execute("get_instance_output", arguments)
+    return _report(asked, told.text, told.data)
+
+
+def _costs(commands: Commands) -> None:
+    parser = described(commands, "costs", "what agents have used: tokens and dollars, by model")
+    parser.add_argument("agent", nargs="?", help="one of them; all, when left out")
+    _common(parser, _carry_costs)
+
+
+def _carry_costs(asked: argparse.Namespace) -> int:
+    told = _client(asked).execute("get_costs", {"instance_id": asked.agent})
     return _report(asked, told.text, told.data)
 
 
@@ -210,7 +250,7 @@ def _living_below(client: Client, name: str) -> list[str]:
 # all of them
 
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_spawn, _send, _inbox, _tree, _logs, _stop)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_spawn, _send, _inbox, _tree, _logs, _costs, _stop)
 
 
 def _common(parser: argparse.ArgumentParser, carry_out: Callable[[Any], int]) -> None:
