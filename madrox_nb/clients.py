@@ -28,6 +28,11 @@ from .rules import SCOPES, Scope
 from .workspace import prepare_home
 
 FILE = "clients.json"
+MEANINGS: Mapping[Scope, str] = {
+    "read": "looking",
+    "operate": "running agents within what is allowed",
+    "admin": "everything that you may do",
+}
 _LOCK = ".clients.lock"
 _NAME = re.compile(r"[^\W_][\w.-]{0,63}")
 
@@ -50,6 +55,23 @@ class Issued:
 
     client: Client
     token: str = field(repr=False)
+
+    def save(self, path: Path) -> Path:
+        """Write it into a file that only you can read; returns where."""
+        path = path.expanduser().absolute()
+        put(path, f"{self.token}\n")
+        return path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.token}\n\n"
+            f"The token {self.client.name!r}, for {MEANINGS[self.client.scope]}. It is shown this once "
+            "and kept nowhere: clear this output before you save or share it. A client sends it as\n"
+            "  Authorization: Bearer …"
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": str(self)}
 
 
 def new_token() -> str:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from . import protocol, rest
 from .caller import in_the_name_of
+from .ending import Ending
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -37,17 +38,19 @@ _WRONG_HOST = (
 _WRONG_ORIGIN = "pages of other sites may not call this server"
 
 
-def application(manager: Manager, names: Iterable[str], feed: rest.Feed) -> ASGIApp:
+def application(manager: Manager, names: Iterable[str], feed: rest.Feed, ending: Ending) -> ASGIApp:
     """MCP and REST behind one door, as one ASGI application, which answers to these hosts.
 
     `names` are written as a Host header has them: `madrox.example.org:8001`, without the
     port where it is that of the scheme. The address at which a connection came in needs
-    no mention. Whoever stops the server closes `feed` first: its readers never end by themselves.
+    no mention. Whoever stops the server closes `feed` and begins the `ending` first: readers of
+    the events never end by themselves, and calls may wait for long.
     """
     from starlette.applications import Starlette
+    from starlette.routing import Route
 
-    mcp = protocol.application(manager)
-    routes = [*mcp.routes, *rest.routes(manager)]
+    mcp = protocol.application(manager, ending)
+    routes = [Route(protocol.PATH, mcp), *rest.routes(manager)]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -55,7 +58,7 @@ def application(manager: Manager, names: Iterable[str], feed: rest.Feed) -> ASGI
             yield
 
     served = Starlette(routes=routes, lifespan=lifespan, exception_handlers=rest.HANDLERS)
-    served.state.feed = feed
+    served.state.feed, served.state.ending = feed, ending
     return Gate(served, manager.tokens, names, routes)
 
 

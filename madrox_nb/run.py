@@ -252,7 +252,8 @@ class Run:
         manager, chosen = self.manager, self.config.settings
         known = urlsplit(str(keeping.read(place(chosen.logs, manager.run)).get("mcp_url", "")))
         self.token_file = chosen.home / "token"
-        self.server = Server(manager, chosen.host, known.port or chosen.port, kept(self.token_file))
+        token = kept(self.token_file)
+        self.server = Server(manager, chosen.host, chosen.port, token, agents_port=known.port or 0)
         await manager.open()
         self.went_on = tuple(agent.name for agent in manager.tree.alive())
         for entry in manager.ledger if self.went_on else ():
@@ -355,7 +356,10 @@ class Run:
 
     async def serve(self) -> Serving:
         url = await self.url()
-        return Serving(url, self.server.token, self.token_file, self.server.notice)
+        public = self.server.public_url
+        return Serving(
+            url, self.server.token, self.token_file, self.server.notice, "" if public == url else public
+        )
 
     async def url(self) -> str:
         """Where agents find their tools. The server starts when somebody asks."""

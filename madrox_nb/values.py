@@ -13,15 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from . import views
+from .clients import Client, Clients, Issued
 from .errors import TurnFailed
 from .events import NAN, TurnEnded
 from .folds import Message
 from .mail import Answer
 from .tree import Agent, Tree
 from .views import Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONGEST_SHOWN: Final = 20_000
 """Characters of one text that a cell shows; the value holds all of it."""
@@ -199,6 +203,35 @@ class Snapshot:
         return views.html(self.picture)
 
 
+class ClientTokens:
+    """The tokens that outside clients were given: `create`, `revoke`, `list`.
+
+    Unlike your own token, which may do everything, each has a scope: `read` looks,
+    `operate` runs agents within what is allowed already, `admin` does all that you may.
+    They hold for every kernel of this home, until they are revoked.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def create(self, name: str, scope: str = "read") -> Issued:
+        """A new token, shown once. Raises `BadInput` for a name that is taken, or an unknown scope."""
+        return self._clients.create(name, scope)
+
+    def revoke(self, name: str) -> Client:
+        """From now on it speaks for nobody. Raises `UnknownToken`."""
+        return self._clients.revoke(name)
+
+    def list(self) -> pd.DataFrame:
+        """One row a token: its name, scope, and when it was made."""
+        from .frames import texts
+
+        return texts(map(vars, self._clients), "name", "scope", "created")
+
+    def __repr__(self) -> str:
+        return f"<tokens: {', '.join(f'{each.name} ({each.scope})' for each in self._clients) or 'none'}>"
+
+
 @dataclass(frozen=True)
 class Serving:
     """Where the MCP server listens, and how other clients get in.
@@ -211,6 +244,8 @@ class Serving:
     token: str = field(repr=False)
     token_file: Path
     notice: str = ""
+    public_url: str = ""
+    """Where others than this machine's users reach it, when that is another address."""
 
     @property
     def claude_code(self) -> str:
@@ -243,6 +278,7 @@ class Serving:
     def __str__(self) -> str:
         lines = [
             f"The MCP server listens at {self.url}" + (f" ({self.notice})" if self.notice else ""),
+            *([f"Others reach it at {self.public_url}"] if self.public_url else []),
             "",
             "Claude Code, in a terminal of this machine:",
             f"  {self.claude_code}",

@@ -17,18 +17,18 @@ from pathlib import Path
 import crew  # noqa: F401 — lends the harness that misbehaves
 import psutil
 import pytest
-from doors import Door, opened
+from doors import DOORS, Door, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("weaknesses")]
 
 
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home"), "http") as doors:
+    with opened(tmp_path_factory.mktemp("home")) as doors:
         yield doors
 
 
-@pytest.fixture(params=["http"])
+@pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
     return doors[request.param]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ async def site(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
     box: list[Server] = []
     chosen = Settings(home=tmp_path / "home", harnesses=("rehearsal",), **settings)
     manager = Manager(chosen, environ={"PATH": "/usr/bin:/bin"}, mcp_url=lambda: box[0].start())
-    box.append(Server(manager, LOOPBACK, 0, PERSONS))
+    box.append(Server(manager, chosen.host, 0, PERSONS))
     await manager.open()
     base = (await box[0].start()).removesuffix("/mcp")
     try:
@@ -65,3 +66,26 @@ async def site(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
 
 def run(story: Coroutine[Any, Any, None], seconds: float = 30) -> None:
     asyncio.run(asyncio.wait_for(story, seconds))
+
+
+@dataclass(frozen=True)
+class Told:
+    """One server-sent event."""
+
+    id: str
+    kind: str
+    data: Any
+
+
+async def told(answer: httpx2.Response) -> AsyncIterator[Told]:
+    """What a stream of events says, one after the other; comments are `comment` events."""
+    fields: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        name, _, value = line.partition(": ")
+        if line:
+            fields[name or "comment"] = value
+        elif "data" in fields:
+            yield Told(fields.get("id", ""), fields["event"], json.loads(fields["data"]))
+            fields = {}
+        elif ":" in str(fields) and "comment" in fields:
+            yield Told("", "comment", fields.pop("comment"))

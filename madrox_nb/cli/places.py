@@ -40,6 +40,29 @@ def _carry_serve(asked: argparse.Namespace) -> int:
     return serve(host=asked.host, port=asked.port, home=asked.home, as_json=asked.json)
 
 
+# mcp
+
+
+MCP: Final = """\
+Serve MCP over stdin and stdout, for clients that start their servers themselves: put
+{"command": "madrox", "args": ["mcp"]} into their configuration.
+
+It serves the agents of a running notebook (of MADROX_HOME, else the nearest to the working
+directory, else the newest). Where none runs it has agents of its own, which end with it.
+"""
+
+
+def _mcp(commands: Commands) -> None:
+    parser = described(commands, "mcp", "serve MCP over stdio, for Claude Desktop and others", MCP)
+    parser.set_defaults(carry_out=_carry_mcp)
+
+
+def _carry_mcp(asked: argparse.Namespace) -> int:
+    from ..stdio import main
+
+    return main()
+
+
 # lab
 
 
@@ -106,4 +129,4 @@ def _carry_doctor(asked: argparse.Namespace) -> int:
     return health.status
 
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_serve, _lab, _demo, _doctor)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_serve, _mcp, _lab, _demo, _doctor)

@@ -81,11 +81,8 @@ def _unattended(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _listening(run: Run) -> Serving:
-    serving = run.start(run.serve).result()
-    if serving.notice:  # in a notebook the next free port will do; here others have the address
-        taken = serving.notice.partition(";")[0]
-        raise ServerError(f"{taken}. End what listens there, or choose another: madrox serve --port 0")
-    return serving
+    run.server.strict = True  # in a notebook the next free port will do; here others have the address
+    return run.start(run.serve).result()
 
 
 def _introduce(run: Run, serving: Serving, as_json: bool) -> None:

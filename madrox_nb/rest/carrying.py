@@ -10,6 +10,7 @@ import orjson
 
 from ..caller import caller
 from ..calls import Call, Result, find
+from ..ending import Ending
 from ..errors import BadInput
 from ..protocol import LARGEST_BODY
 from ..tools.waiting import patience
@@ -44,7 +45,8 @@ async def carry_out(manager: Manager, request: Request, tool: str, given: Mappin
     if (seconds := wait_of(request.headers.get("prefer", ""))) is not None:
         patience.set(seconds)  # of this request alone: each is served in a context of its own
     call = Call(manager, holder.name, _nobody_watches, holder.scope, holder.client)
-    return await _unless_hung_up(request, find(tool).call(call, given))
+    ending: Ending = request.app.state.ending
+    return await _unless_hung_up(request, ending.unless(find(tool).call(call, given)))
 
 
 async def body_of(request: Request) -> Any:
