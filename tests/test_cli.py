@@ -215,9 +215,8 @@ def test_with_nothing_running_it_says_how_to_start_one(madrox: Type) -> None:
 def stranger(tmp_path: Path) -> Iterator[Callable[[bytes], None]]:
     """Something that listens where a madrox is said to be, and answers as told; nothing: it hangs."""
     listener = socket.create_server(("127.0.0.1", 0))
-    published = runtime.publish(
-        f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", "token", home=tmp_path / "home"
-    )
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+    published = runtime.publish(runtime.described(url, "token", home=tmp_path / "home"))
     listener.settimeout(10)
     threads = []
 
@@ -270,7 +269,8 @@ def test_who_listens_there_and_is_no_madrox_is_named(
 def test_one_that_just_ended_is_named(madrox: Type, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    published = runtime.publish(f"http://127.0.0.1:{port}/mcp", "token", home=tmp_path)
+    url = f"http://127.0.0.1:{port}/mcp"
+    published = runtime.publish(runtime.described(url, "token", home=tmp_path))
     try:
         status, _, error = madrox("tree")
     finally:

@@ -82,7 +82,10 @@ def _unattended(given: dict[str, Any]) -> dict[str, str]:
 
 def _listening(run: Run) -> Serving:
     run.server.strict = True  # in a notebook the next free port will do; here others have the address
-    return run.start(run.serve).result()
+    try:
+        return run.start(run.serve).result()
+    except ServerError as exc:
+        raise ServerError(f"{exc}. For this once: madrox serve --port N") from exc
 
 
 def _introduce(run: Run, serving: Serving, as_json: bool) -> None:
