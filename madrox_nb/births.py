@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from . import library
+from .budget import Limits
 from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTaken, nearest
 from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
 from .harness import Permissions
@@ -48,6 +49,7 @@ class Births:
         options: Mapping[str, str] | None = None,
         extra_args: Sequence[str] = (),
         auto_inject: bool = True,
+        limits: Limits | Mapping[str, Any] | None = None,
         by: str = PERSON,
         wait: bool = True,
     ) -> Agent:
@@ -57,16 +59,19 @@ class Births:
         instructions. `options` are those of its harness, `extra_args` go to its CLI as
         they stand; both come on top of what the configuration says. Without `harness`,
         the first of the configured order that is installed; without `permissions`, what
-        its parent has, else the configured ones.
+        its parent has, else the configured ones. `limits` hold for it and all below it
+        (`{"usd": 5, "tokens": 200_000}`); an agent can't give more than it has left.
 
         Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
-        `Forbidden` or `HarnessNotFound` before anything happens, and `HarnessNotReady` or
-        `HarnessExited` when the CLI does not get ready: the agent then stands in the tree
-        as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
-        starting.
+        `TreeFull`, `BudgetSpent`, `Forbidden` or `HarnessNotFound` before anything happens,
+        and `HarnessNotReady` or `HarnessExited` when the CLI does not get ready: the agent
+        then stands in the tree as failed, or as stopped when somebody ended it meanwhile.
+        Cancelled, it goes on starting.
         """
         name = self._tree.next_child(parent, self._unborn) if name is None else checked_name(name)
         permissions = self._permissions(permissions, parent, by)
+        spending, limits = self._manager.spending, Limits.of(limits)
+        spending.check_birth(limits, parent, by)
         found = library.role(role)
         harness = harness or self._manager.harnesses.choose(self._settings.harnesses)
         self._check_guarded(harness, permissions)
@@ -86,6 +91,7 @@ class Births:
             extra_args=(*defaults.extra_args, *map(str, extra_args)),
         )
         starting = await self.born(spawned)
+        spending.begin(name, limits, by)
         if wait:
             await self.ready(name, starting)
         return self._tree[name]
@@ -189,6 +195,7 @@ class Births:
             if not agent.alive:
                 raise self._tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
+        self._manager.spending.check_place(agent.parent)
         given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
             agent=called,
@@ -205,6 +212,7 @@ class Births:
             extra_args=agent.extra_args,
         )
         starting = await self.born(forked, copy_of=Path(agent.workspace))
+        self._manager.spending.copy(name, forked.agent)
         await self.ready(forked.agent, starting)
         return self._tree[forked.agent]
 

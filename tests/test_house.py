@@ -20,11 +20,12 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "fences folds greeting harness prices redact rules signatures tree views wording",
+    1: "budget fences folds greeting harness prices redact rules signatures tree views wording",
     2: "clients config dashboard evidence exchange guard hand inventory keeper keeping ledger library "
     "listening local nodes offspring orphans painted portal printed profiles runtime screen tokens "
     "transport wires workspace",
-    3: "adoption approvals births comeback idleness mail manager processes revival runner signals teams",
+    3: "adoption approvals births comeback idleness limits mail manager processes revival runner "
+    "signals teams",
     4: "bridge caller calls cli demo display doctor ending errands following frames gate "
     "instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
     "resources rest run server stdio testing tools understudy values widgets",

@@ -32,3 +32,11 @@ HarnessName = Annotated[
 Options = Annotated[
     dict[str, str] | None, "Settings of that CLI alone, such as sandbox_mode of codex. Seldom needed."
 ]
+MaxTokens = Annotated[
+    int | None, "Tokens that it and all below it may use, input and output. Then it is stopped softly."
+]
+MaxCost = Annotated[
+    float | None,
+    "The same in US dollars. What nobody has a price for does not count: limit the tokens as well.",
+]
+MaxMinutes = Annotated[float | None, "Minutes from now after which it is stopped softly, busy or not."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..budget import Limits
 from ..calls import Call, Result, parent_for, tool
 from ..errors import BadInput
 from ..mail import check_prompt
@@ -10,6 +11,9 @@ from .arguments import (
     First,
     HarnessName,
     Inject,
+    MaxCost,
+    MaxMinutes,
+    MaxTokens,
     May,
     Model,
     Name,
@@ -39,6 +43,9 @@ async def spawn_claude(
     auto_inject: Inject = True,
     permissions: May = None,
     options: Options = None,
+    max_total_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    timeout_minutes: MaxMinutes = None,
 ) -> Result:
     """Start a Claude Code agent as your child, for a part of the work that stands by itself.
 
@@ -59,6 +66,9 @@ async def spawn_claude(
         auto_inject=auto_inject,
         permissions=permissions,
         options=options,
+        max_total_tokens=max_total_tokens,
+        max_cost=max_cost,
+        timeout_minutes=timeout_minutes,
         instance_type="claude",
     )
 
@@ -78,6 +88,9 @@ async def spawn_instance(
     auto_inject: Inject = True,
     permissions: May = None,
     options: Options = None,
+    max_total_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    timeout_minutes: MaxMinutes = None,
     instance_type: HarnessName = None,
 ) -> Result:
     """Start an agent as your child, for a part of the work that stands by itself.
@@ -105,6 +118,7 @@ async def spawn_instance(
         system_prompt=system_prompt,
         options=options,
         auto_inject=auto_inject,
+        limits=Limits(tokens=max_total_tokens, usd=max_cost, minutes=timeout_minutes),
         by=caller,
         wait=False,
     )
