@@ -137,10 +137,11 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "spawn_claude": {"role": "clown"},  # a real one must not start
     "spawn_codex": {"role": "clown"},
     "spawn_codex_instance": {"role": "clown"},
+    "broadcast_to_children": {"parent_id": "lead", "message": "/say hi", "wait_for_responses": True},
     "set_limits": {"instance_id": "lead", "remove": ["max_hope"]},
     "suspend_instance": {"instance_id": "nobody"},
 }
-"""Where what the arguments' names suggest would do too much."""
+"""Where what the arguments' names suggest would do too much, or go on behind the story's back."""
 
 
 def suggested(tool: Tool) -> dict[str, Any]:
