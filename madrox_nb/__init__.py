@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .notebook import Madrox as Madrox
     from .notebook import Reply as Reply
     from .orchestrator_config import OrchestratorConfig as OrchestratorConfig
+    from .presets import get_mcp_servers as get_mcp_servers
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ _HOMES = {
     "MadroxError": ".errors",
     "OrchestratorConfig": ".orchestrator_config",
     "Reply": ".notebook",
+    "get_mcp_servers": ".presets",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -102,6 +102,16 @@ class AgentSpawned(Event):
     """The harness's own options, as JSON text; empty for none."""
     extra_args: tuple[str, ...] = ()
     """Arguments that were added to the CLI's."""
+    mcp_servers: str = ""
+    """The MCP servers it has besides ours, as JSON text of `.mcp.json`'s shape, without their secrets."""
+    environment: str = ""
+    """The variables that were added to its environment, as JSON text, without their secrets."""
+    repository: str = ""
+    """The git repository of which its workspace is a worktree; empty for none."""
+    branch: str = ""
+    """The branch that was made for it there."""
+    base: str = ""
+    """The commit from which that branch began."""
 
 
 @_kind("agent.ready")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
@@ -23,6 +22,7 @@ from .budget import RUN, Budget, Limits
 from .clients import Clients
 from .comeback import come_back, follow
 from .config import Settings
+from .environment import names_secret
 from .errors import (
     AgentBusy,
     BadInput,
@@ -75,7 +75,6 @@ DISK_RETRY_SECONDS = 0.5
 
 _DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, BudgetSet})
 """Kinds that are on the disk before anyone hears of them."""
-_SECRET_NAMES = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +104,7 @@ class Manager:
         """
         self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
+        self._given_environ = environ
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
         self.budget = Budget()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
@@ -152,7 +152,7 @@ class Manager:
                 f"home {settings.home} can't be used: {exc}. Set MADROX_HOME to a place that can"
             ) from exc
         for name, value in self._environ.items():
-            if _SECRET_NAMES.search(name):
+            if names_secret(name):
                 self.redactor.add(name, value)
         self.recovered = recover(settings.logs, clock=self._clock)
         if self.recovered and (orphans := await asyncio.to_thread(end_orphans, self.recovered)):
@@ -278,6 +278,11 @@ class Manager:
         return self.signals.watch(watcher)
 
     # verbs: agents
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment as it is now, where references are followed to."""
+        return {**self._environ, **(os.environ if self._given_environ is None else {})}
 
     @takes_what(Births.spawn)
     async def spawn(self, *args: Any, **given: Any) -> Agent:
@@ -613,7 +618,10 @@ class Manager:
 
     def gone(self, runner: Runner) -> None:
         self.signals.drop(runner.agent)
-        self.processes.forget(runner.agent, suspended=self.tree[runner.agent].state == "suspended")
+        suspended = self.tree[runner.agent].state == "suspended"
+        self.processes.forget(runner.agent, suspended=suspended)
+        if not suspended:
+            self.births.ended(runner.agent)
 
     async def _end(self, name: str, reason: str) -> None:
         """End an agent: its process if it has one, and in any case on record."""
@@ -622,6 +630,8 @@ class Manager:
         if (now := self.tree[name]).alive and now.born == agent.born:  # and no successor of that name
             self.record(AgentStopped(agent=name, reason=reason))
             self.processes.forget(name)
+            self.births.ended(name)
+        await self.births.left(name)
 
     # a full disk
 

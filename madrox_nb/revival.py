@@ -155,6 +155,11 @@ def _as_before(agent: Agent) -> AgentSpawned:
         system_prompt=agent.system_prompt,
         options=agent.options,
         extra_args=agent.extra_args,
+        mcp_servers=agent.mcp_servers,
+        environment=agent.environment,
+        repository=agent.repository,
+        branch=agent.branch,
+        base=agent.base,
     )
 
 

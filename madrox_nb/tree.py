@@ -126,6 +126,11 @@ class Agent(NamedTuple):
     system_prompt: str = ""
     options: str = ""
     extra_args: tuple[str, ...] = ()
+    mcp_servers: str = ""
+    environment: str = ""
+    repository: str = ""
+    branch: str = ""
+    base: str = ""
     born: int = -1
     """The entry of its spawn: a name can live more than once."""
 
@@ -276,6 +281,11 @@ class Tree:
             system_prompt=event.system_prompt,
             options=event.options,
             extra_args=event.extra_args,
+            mcp_servers=event.mcp_servers,
+            environment=event.environment,
+            repository=event.repository,
+            branch=event.branch,
+            base=event.base,
             turns=before.turns if before else 0,
             born=entry.seq,
         )

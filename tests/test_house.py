@@ -20,12 +20,13 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "budget fences folds greeting harness prices redact rules signatures tree views wording",
+    1: "budget environment fences folds greeting harness mcp_servers prices redact rules signatures "
+    "tree views wording",
     2: "clients config dashboard evidence exchange guard hand inventory keeper keeping ledger library "
-    "listening local nodes offspring orphans painted portal printed profiles runtime screen tokens "
-    "transport wires workspace",
-    3: "adoption approvals births comeback idleness limits mail manager processes revival runner "
-    "signals teams",
+    "listening local nodes offspring orphans painted portal presets printed profiles runtime screen "
+    "tokens transport wires workspace worktrees",
+    3: "adoption approvals births comeback dwellings equipment idleness limits mail manager processes "
+    "revival runner signals teams",
     4: "bridge caller calls cli demo display doctor ending errands following frames gate "
     "instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
     "resources rest run server stdio testing tools understudy values widgets",
@@ -36,8 +37,8 @@ FLOOR[""] = 4  # the package itself: a face that finds the others when they are 
 PACKAGES = {"", "cli", "harness", "rehearse", "rest", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
-DOORS = {"guard", "local"}
-"""They start processes."""
+DOORS = {"guard", "local", "rehearse.servers"}
+"""They start processes; the last one in an agent's own process, and what it starts ends with that."""
 
 
 def words(text):
@@ -148,7 +149,7 @@ def thought(module, source):
 
 def processes(module, source):
     """Only nodes and guard start processes."""
-    if room(module) in DOORS:
+    if room(module) in DOORS or module in DOORS:
         return
     tree = parsed(source)
     for top, _, line in imports(module, tree):
