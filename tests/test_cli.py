@@ -77,7 +77,7 @@ def test_agents_are_spawned_asked_seen_and_stopped(run: Run, madrox: Type) -> No
         "madrox: lead has 1 living below it (kid). Stop them with it: madrox stop lead --tree\n",
     ) == (madrox("stop", "lead"))
     assert (0, "ended: kid, lead\n", "") == madrox("stop", "lead", "--tree")
-    assert (0, "nobody was there to end\n", "") == madrox("stop", "--all")
+    assert (0, "nobody was ended\n", "") == madrox("stop", "--all")
 
 
 def test_everything_is_there_for_programs_too(run: Run, madrox: Type) -> None:
@@ -96,6 +96,26 @@ def test_everything_is_there_for_programs_too(run: Run, madrox: Type) -> None:
         "madrox: lead has stopped and can't be sent a message. "
         "Spawn it again: madrox spawn lead --role general --harness rehearsal\n"
     )
+
+
+def test_a_turn_is_ended_and_its_end_awaited(run: Run, madrox: Type) -> None:
+    madrox("spawn", "lead")
+    madrox("send", "lead", "--no-wait", "/hang")
+
+    assert (1, "running: lead at work\nlead is at work\n", "") == madrox("wait", "lead", "--timeout", "0.1")
+    assert (0, "lead.t1 was interrupted\n", "") == madrox("interrupt", "lead")
+    assert (0, "done\nlead is idle\n", "") == madrox("wait")
+
+
+def test_who_works_is_not_ended_with_all_unless_forced(run: Run, madrox: Type) -> None:
+    madrox("spawn", "lead")
+    madrox("spawn", "other")
+    madrox("send", "lead", "--no-wait", "/hang")
+
+    status, said, error = madrox("stop", "--all")
+    assert (2, "ended: other\n", True) == (status, said, error.startswith("madrox: lead is busy"))
+    assert "--force" in error
+    assert (0, "ended: lead\n", "") == madrox("stop", "--all", "--force")
 
 
 def test_a_text_comes_from_a_pipe(run: Run, madrox: Type) -> None:
@@ -293,6 +313,10 @@ def test_one_that_just_ended_is_named(madrox: Type, tmp_path: Path) -> None:
         ),
         ("See get_instance_output, and ask again", "See madrox logs, and ask again"),
         ("or use instance_type=rehearsal, which", "or use --harness rehearsal, which"),
+        (
+            "force=true ends it anyway. Wait for it (get_instance_status lead) or end it (interrupt_instance lead)",
+            "--force ends it anyway. Wait for it (madrox wait lead) or end it (madrox interrupt lead)",
+        ),
         ("runs with permissions='deny' and", "runs with permissions='deny' and"),
     ],
 )
@@ -327,10 +351,12 @@ def test_help_lists_every_command_and_what_the_status_means(capsys: pytest.Captu
         "tree",
         "logs",
         "costs",
+        "interrupt",
+        "wait",
         "stop",
         "doctor",
     ):
-        assert re.search(rf"^    {command} ", said, re.MULTILINE), command
+        assert re.search(rf"^    {command}\s", said, re.MULTILINE), command
     assert "3    no madrox runs that could be meant" in said
 
 

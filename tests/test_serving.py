@@ -119,6 +119,22 @@ def test_ctrl_c_while_a_client_waits_ends_it_too(tmp_path: Path) -> None:
     assert complaint.startswith("madrox: ")
 
 
+def test_ctrl_c_of_a_client_ends_its_waiting_and_the_answer_is_left_in_the_inbox(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        served.call("spawn_instance", name="lead")
+        line = [*MADROX, "send", "lead", "/slow 4 0.5", "--home", str(served.home)]
+        sending = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not served.call("get_instance_status", instance_id="lead")["turn"]:
+            time.sleep(0.02)
+        sending.send_signal(signal.SIGINT)
+        assert ("", "") == sending.communicate(timeout=10)
+        assert 130 == sending.returncode
+
+        [reply] = served.call("get_pending_replies", wait_timeout=20)["replies"]
+        assert "word-1 word-2 word-3 word-4" == reply["text"]
+        served.end(signal.SIGINT)
+
+
 def test_kill_9_leaves_nobody_and_the_next_one_starts_as_ever(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         everybody = served.family()

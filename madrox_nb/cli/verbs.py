@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput
-from .speech import DONE, NO_GOOD, described, say, say_json
+from .speech import DONE, FAILED, NO_GOOD, complain, described, say, say_json
 from .wording import in_commands
 
 if TYPE_CHECKING:
@@ -113,10 +113,8 @@ def _send(commands: Commands) -> None:
 
 
 def _carry_send(asked: argparse.Namespace) -> int:
-    if not asked.timeout >= 0:
-        raise BadInput(f"--timeout {asked.timeout:g} is no time to wait")
     client = _client(asked)
-    seconds = min(asked.timeout, A_DAY) if asked.wait else 0
+    seconds = _seconds(asked) if asked.wait else 0
     arguments = {
         "instance_id": asked.agent,
         "message": _text(asked.text),
@@ -128,6 +126,12 @@ def _carry_send(asked: argparse.Namespace) -> int:
     answered = told.data.get("status") == "completed"
     _report(asked, told.text if answered else in_commands(told.text), told.data)
     return NO_GOOD if asked.wait and not answered else DONE
+
+
+def _seconds(asked: argparse.Namespace) -> float:
+    if not asked.timeout >= 0:  # NaN isn't either
+        raise BadInput(f"--timeout {asked.timeout:g} is no time to wait")
+    return min(float(asked.timeout), A_DAY)
 
 
 def _text(words: Sequence[str]) -> str:
@@ -197,6 +201,41 @@ def _carry_costs(asked: argparse.Namespace) -> int:
     return _report(asked, told.text, told.data)
 
 
+# ending turns, and waiting for their end
+
+
+def _interrupt(commands: Commands) -> None:
+    parser = described(commands, "interrupt", "end the turn of an agent, which keeps what it knows")
+    parser.add_argument("agent")
+    _common(parser, _carry_interrupt)
+
+
+def _carry_interrupt(asked: argparse.Namespace) -> int:
+    told = _client(asked).execute("interrupt_instance", {"instance_id": asked.agent})
+    return _report(asked, told.text, told.data)
+
+
+WAIT: Final = """\
+Wait until agents, and all below them, have nothing left to do; everybody, without a name.
+Their answers are not taken: `madrox inbox` has those that nobody waited for.
+"""
+
+
+def _wait(commands: Commands) -> None:
+    parser = described(commands, "wait", "wait until agents have nothing left to do", WAIT)
+    parser.add_argument("agents", nargs="*", metavar="agent")
+    parser.add_argument("--timeout", type=float, default=A_DAY, metavar="SECONDS", help="how long to wait")
+    _common(parser, _carry_wait)
+
+
+def _carry_wait(asked: argparse.Namespace) -> int:
+    seconds = _seconds(asked)
+    arguments = {"instance_ids": asked.agents or None, "timeout_seconds": seconds}
+    told = _client(asked).execute("wait_for_instances", arguments, wait=seconds)
+    _report(asked, told.text, told.data)
+    return NO_GOOD if told.data["status"] == "running" else DONE
+
+
 # stop
 
 
@@ -231,15 +270,24 @@ def _carry_stop(asked: argparse.Namespace) -> int:
 
 
 def _stop_all(asked: argparse.Namespace, client: Client) -> int:
-    roots = client.execute("get_instance_tree", {}).data["tree"]
+    """End each root with all below it; one that is refused keeps no other from ending."""
+    from .client import Refused
+
     ended: list[str] = []
-    for root in roots:
-        told = client.execute(
-            "terminate_instance", {"instance_id": root["name"], "force": asked.force}, wait=60
-        )
-        ended += told.data["terminated"]
-    text = f"ended: {', '.join(ended)}" if ended else "nobody was there to end"
-    return _report(asked, text, {"terminated": ended})
+    refused: list[Refused] = []
+    for root in client.execute("get_instance_tree", {}).data["tree"]:
+        try:
+            told = client.execute(
+                "terminate_instance", {"instance_id": root["name"], "force": asked.force}, wait=60
+            )
+            ended += told.data["terminated"]
+        except Refused as exc:
+            refused.append(exc)
+    text = f"ended: {', '.join(ended)}" if ended else "nobody was ended"
+    _report(asked, text, {"terminated": ended, "refused": [str(each) for each in refused]})
+    for each in refused:
+        complain(each)
+    return FAILED if refused else DONE
 
 
 def _living_below(client: Client, name: str) -> list[str]:
@@ -250,7 +298,17 @@ def _living_below(client: Client, name: str) -> list[str]:
 # all of them
 
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_spawn, _send, _inbox, _tree, _logs, _costs, _stop)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
+    _spawn,
+    _send,
+    _inbox,
+    _tree,
+    _logs,
+    _costs,
+    _interrupt,
+    _wait,
+    _stop,
+)
 
 
 def _common(parser: argparse.ArgumentParser, carry_out: Callable[[Any], int]) -> None:

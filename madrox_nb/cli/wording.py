@@ -13,8 +13,11 @@ COMMANDS: Final = {
     "get_instance_output": "logs",
     "get_costs": "costs",
     "terminate_instance": "stop",
+    "interrupt_instance": "interrupt",
+    "wait_for_instances": "wait",
+    "get_instance_status": "wait",
 }
-"""Tool → command."""
+"""Tool → command. The status of somebody who is at work is looked at in order to wait."""
 OPTIONS: Final = {
     "instance_type": "harness",
     "parent_instance_id": "parent",
@@ -28,7 +31,8 @@ _ARGUMENT = re.compile(r" (\w+)=(\S+)")
 
 def in_commands(text: str) -> str:
     """A text of madrox's own, never one of an agent's, with tools as commands."""
-    return _TOOL.sub(_as_command, text).replace("use instance_type=", "use --harness ")
+    text = _TOOL.sub(_as_command, text).replace("use instance_type=", "use --harness ")
+    return text.replace("force=true ends it", "--force ends it")
 
 
 def _as_command(found: re.Match[str]) -> str:
