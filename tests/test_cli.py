@@ -314,8 +314,8 @@ def test_one_that_just_ended_is_named(madrox: Type, tmp_path: Path) -> None:
         ("See get_instance_output, and ask again", "See madrox logs, and ask again"),
         ("or use instance_type=rehearsal, which", "or use --harness rehearsal, which"),
         (
-            "force=true ends it anyway. Wait for it (get_instance_status lead) or end it (interrupt_instance lead)",
-            "--force ends it anyway. Wait for it (madrox wait lead) or end it (madrox interrupt lead)",
+            "force=true ends it. Wait for it (get_instance_status lead) or end it (interrupt_instance lead)",
+            "--force ends it. Wait for it (madrox wait lead) or end it (madrox interrupt lead)",
         ),
         ("runs with permissions='deny' and", "runs with permissions='deny' and"),
     ],
