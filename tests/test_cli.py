@@ -66,9 +66,8 @@ def test_agents_are_spawned_asked_seen_and_stopped(run: Run, madrox: Type) -> No
     assert (0, "spawned kid (general, rehearsal, child of lead): idle\n", "") == madrox(
         "spawn", "kid", "--parent", "lead"
     )
-    assert (0, "lead [idle] (rehearsal) architect\n└── kid [idle] (rehearsal) general\n", "") == madrox(
-        "tree"
-    )
+    status, said, _ = madrox("tree")
+    assert (0, ["lead", "└── kid"]) == (status, [re.split(r" [(\[]", line)[0] for line in said.splitlines()])
     status, said, _ = madrox("logs", "lead", "-n", "1")
     assert (0, "lead answer: one\ntwo") == (status, said.rstrip().partition("Z ")[2])
     assert (
