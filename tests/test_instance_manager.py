@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import kernel
 
 import madrox_nb
 from madrox_nb import InstanceManager, OrchestratorConfig
@@ -315,3 +316,21 @@ def test_the_key_reaches_the_agents_and_nothing_that_is_kept(tmp_path: Path) -> 
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name not in raw]
     assert kept
     assert [] == [path for path in kept if key.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_in_a_cell_what_is_seen_needs_no_await_and_a_rehearsal_that_nobody_asked_for_is_told(
+    tmp_path: Path,
+) -> None:
+    with kernel(tmp_path) as cell:
+        cell.run("from madrox_nb import InstanceManager; manager = InstanceManager(port=0)")
+        said = cell.run("lead = await manager.spawn_instance('lead')")
+        asked = cell.run("kid = await manager.spawn_instance('kid', instance_type='rehearsal')")
+        assert "'lead', 'kid'" in cell.value("[each['name'] for each in manager.get_children()]")
+        assert "lead" in cell.value("manager.get_instance_tree()")
+        assert "['lead', 'kid']" == cell.value("[each.name for each in manager.madrox.tree]")
+        cell.run("await manager.close()")
+
+    notice = "no agent CLI was found (claude, codex): lead is a rehearsal; no model is thinking"
+    shown = [m["content"]["data"]["text/plain"] for m in said + asked if m["msg_type"] == "display_data"]
+    assert [notice] == shown

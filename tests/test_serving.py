@@ -21,6 +21,7 @@ import pytest
 from madrox_nb import ledger, runtime
 from madrox_nb.cli.client import Client, reach
 from madrox_nb.tree import Tree
+from madrox_nb.values import Serving
 
 pytestmark = pytest.mark.slow
 
@@ -231,3 +232,50 @@ def test_the_demo_is_the_tour(tmp_path: Path) -> None:
 
     assert "no model is thinking" in ran.stdout
     assert "└─ words" in ran.stdout
+
+
+def test_the_lines_to_paste_work_for_a_client_that_is_started_with_hardly_any_environment(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path) as served:
+        paste = Serving("", "", served.home / "token")
+        desktop = json.loads(paste.claude_desktop)["mcpServers"]["madrox"]
+        given = ("HOME", "XDG_STATE_HOME")
+        environ = {"PATH": os.defpath, **{name: os.environ[name] for name in given if name in os.environ}}
+        bridge = subprocess.Popen(
+            [desktop["command"], *desktop["args"]],
+            cwd="/",
+            env={**environ, **desktop["env"]},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        hello = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "x", "version": "1"},
+        }
+        call = {"name": "spawn_instance", "arguments": {"name": "lead"}}
+        lines = [
+            {"id": 1, "method": "initialize", "params": hello},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/call", "params": call},
+        ]
+        try:
+            assert bridge.stdin is not None
+            assert bridge.stdout is not None
+            for line in lines:
+                bridge.stdin.write(json.dumps({"jsonrpc": "2.0", **line}) + "\n")
+            bridge.stdin.flush()
+            answers = {}
+            while 2 not in answers:
+                answer = json.loads(bridge.stdout.readline())
+                answers[answer.get("id")] = answer
+        finally:
+            bridge.kill()
+            bridge.communicate()
+
+        assert "spawned lead" in answers[2]["result"]["content"][0]["text"]
+        assert ["lead"] == [each["name"] for each in served.call("get_instance_tree")["instances"]]
+        served.end(signal.SIGINT)
