@@ -31,6 +31,7 @@ from .tree import Agent, Tree
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from .config import Settings
     from .manager import Manager
 
 DEEPEST = 8
@@ -122,8 +123,7 @@ def _near(tree: Tree, caller: str, name: str, what: str) -> Agent:
 
 def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
     """Raises `Forbidden` when that takes more than the token of an outside client is good for."""
-    wanted = [(tool.needs, tool.name), *_needs_of(given, tool.name)]
-    for needed, what in wanted:
+    for needed, what in ((tool.needs, tool.name), *_needs_of(given, tool.name, call.manager.settings)):
         if not reaches(call.scope, needed):
             raise Forbidden(
                 f"the token {call.client!r} has the scope {call.scope}, and {what} needs {needed}. "
@@ -131,17 +131,17 @@ def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
             )
 
 
-def _needs_of(given: Any, tool: str, depth: int = DEEPEST) -> Iterator[tuple[Scope, str]]:
+def _needs_of(given: Any, tool: str, settings: Settings, depth: int = DEEPEST) -> Iterator[tuple[Scope, str]]:
     """(scope, what for) of each argument that needs more than its tool, those of a list's items too."""
     if isinstance(given, Mapping) and depth:
         for name, value in given.items():
             needed, wider = WIDENING.get(name, _ORDINARY)
-            if wider(value):
-                yield needed, f"{name} of {tool}"
-            yield from _needs_of(value, tool, depth - 1)
+            if wider(value, settings):
+                yield needed, f"this {name} of {tool}"
+            yield from _needs_of(value, tool, settings, depth - 1)
     elif isinstance(given, list) and depth:
         for item in given:
-            yield from _needs_of(item, tool, depth - 1)
+            yield from _needs_of(item, tool, settings, depth - 1)
 
 
 def _names_presets(value: Any) -> bool:
@@ -152,18 +152,37 @@ def _names_presets(value: Any) -> bool:
     )
 
 
-WIDENING: Mapping[str, tuple[Scope, Callable[[Any], bool]]] = {
-    "permissions": ("admin", lambda value: value == "all"),
-    "bypass_isolation": ("admin", bool),
-    "mcp_servers": ("admin", lambda value: bool(value) and not _names_presets(value)),
-    "environment_vars": ("admin", bool),
-    "workspace_dir": ("admin", bool),
-    "git_repo": ("admin", bool),
-    "destination_path": ("operate", bool),
+def _given(value: Any, settings: Settings) -> bool:
+    return bool(value)
+
+
+def _above(setting: str) -> Callable[[Any, Settings], bool]:
+    """Whether an agent would get more than the settings give each; 0 there is no limit."""
+
+    def above(value: Any, settings: Settings) -> bool:
+        limit = float(getattr(settings, setting))
+        try:
+            return bool(limit) and value is not None and not 0 <= float(value) <= limit
+        except (TypeError, ValueError):
+            return False  # no number: refused as such
+
+    return above
+
+
+WIDENING: Mapping[str, tuple[Scope, Callable[[Any, Settings], bool]]] = {
+    "permissions": ("admin", lambda value, _: value == "all"),
+    "bypass_isolation": ("admin", _given),
+    "mcp_servers": ("admin", lambda value, _: bool(value) and not _names_presets(value)),
+    "environment_vars": ("admin", _given),
+    "workspace_dir": ("admin", _given),
+    "git_repo": ("admin", _given),
+    "max_total_tokens": ("admin", _above("max_tokens")),
+    "timeout_minutes": ("admin", _above("agent_minutes")),
+    "destination_path": ("operate", _given),
 }
 """Arguments that reach beyond what is allowed already: the scope that they need, and for which values.
 What starts programs, or lets them start, is beyond the permissions of any agent."""
-_ORDINARY: tuple[Scope, Callable[[Any], bool]] = ("read", lambda value: False)
+_ORDINARY: tuple[Scope, Callable[[Any, Settings], bool]] = ("read", lambda value, _: False)
 
 
 # the registry

@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from web import Site, run, site
 from madrox_nb import calls
 from madrox_nb.calls import TOOLS, Call, find
 from madrox_nb.clients import FILE, Clients
+from madrox_nb.config import Settings
 from madrox_nb.errors import BadInput, Forbidden, UnknownToken
 from madrox_nb.events import PERSON
 from madrox_nb.tokens import Holder, Tokens
@@ -139,6 +141,17 @@ ADMINS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@dataclass
+class Set:
+    """A manager, as far as scopes are concerned."""
+
+    settings: Settings
+
+
+def by(scope: Any, **settings: Any) -> Call:
+    return Call(Set(Settings(**settings)), PERSON, _nobody, scope, "ci")  # type: ignore[arg-type]
+
+
 async def _nobody(seconds: float, text: str) -> None: ...
 
 
@@ -162,9 +175,9 @@ def test_an_operator_may_not_widen_what_agents_may_do_and_is_told_what_is_missin
     tool = find("spawn_instance")
     for scope in ("read", "operate"):
         with pytest.raises(Forbidden, match=f"the token 'ci' has the scope {scope}, and .* needs"):
-            calls.may_use(Call(None, PERSON, _nobody, scope, "ci"), tool, given)  # type: ignore[arg-type]
+            calls.may_use(by(scope), tool, given)
 
-    calls.may_use(Call(None, PERSON, _nobody, "admin", "ci"), tool, given)  # type: ignore[arg-type]
+    calls.may_use(by("admin"), tool, given)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +191,25 @@ def test_an_operator_may_not_widen_what_agents_may_do_and_is_told_what_is_missin
     ],
 )
 def test_what_stays_within_what_is_allowed_is_an_operators(given: Mapping[str, Any]) -> None:
-    calls.may_use(Call(None, PERSON, _nobody, "operate", "ci"), find("spawn_instance"), given)  # type: ignore[arg-type]
+    calls.may_use(by("operate"), find("spawn_instance"), given)
+
+
+def test_an_operator_gives_no_agent_more_than_the_settings_give_each() -> None:
+    spawn = find("spawn_instance")
+    limited = by("operate", max_tokens=1000, agent_minutes=5.0)
+
+    calls.may_use(limited, spawn, {"max_total_tokens": 1000, "timeout_minutes": "5", "max_cost": 2})
+    calls.may_use(by("operate"), spawn, {"max_total_tokens": 10**9, "timeout_minutes": 600})
+    for more in (
+        {"max_total_tokens": 1001},
+        {"max_total_tokens": "1e4"},
+        {"timeout_minutes": float("inf")},
+        {"instances": [{"timeout_minutes": 6}]},
+    ):
+        with pytest.raises(Forbidden, match="needs admin"):
+            calls.may_use(limited, spawn, more)
+    with pytest.raises(Forbidden, match="set_limits needs admin"):
+        calls.may_use(limited, find("set_limits"), {})
 
 
 def test_arguments_are_looked_into_as_deep_as_tools_take_them_and_no_deeper() -> None:
@@ -186,7 +217,7 @@ def test_arguments_are_looked_into_as_deep_as_tools_take_them_and_no_deeper() ->
     for _ in range(5000):
         given = [given]
 
-    calls.may_use(Call(None, PERSON, _nobody, "operate", "ci"), find("spawn_instance"), {"instances": given})  # type: ignore[arg-type]
+    calls.may_use(by("operate"), find("spawn_instance"), {"instances": given})
 
 
 def test_a_reader_looks_and_changes_nothing_over_rest_and_mcp_alike(tmp_path: Path) -> None:

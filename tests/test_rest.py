@@ -250,6 +250,8 @@ def test_every_error_of_ours_has_a_status_and_only_a_bug_is_a_500() -> None:
     assert len(family) > 20
     assert 500 not in STATUS.values()
     assert {400, 403, 404, 409, 429, 501, 502, 503, 507} == {status_of(each.__new__(each)) for each in family}
+    vague = {"MadroxError", "LedgerError", "LedgerInUse", "ServerError", "NotRunning"}
+    assert vague == {e.__name__ for e in family if status_of(e.__new__(e)) == 503}, "a new one has no status"
     assert {404} == {status_of(e.__new__(e)) for e in family if e.__name__.startswith("Unknown")}
 
 

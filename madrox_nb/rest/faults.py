@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..calls import in_tools
 from ..errors import (
     BadInput,
+    BudgetSpent,
     Forbidden,
     HarnessError,
     HarnessNotFound,
@@ -20,6 +21,7 @@ from ..errors import (
     LimitReached,
     MadroxError,
     NameTaken,
+    TreeFull,
     TurnFailed,
     UnknownAgent,
     UnknownApproval,
@@ -48,6 +50,8 @@ STATUS: Final[Mapping[type[BaseException], int]] = {
     IllegalEvent: 409,  # busy, gone: not in this state
     Forbidden: 403,
     LimitReached: 429,
+    TreeFull: 429,
+    BudgetSpent: 429,
     HarnessNotFound: 501,  # asking again does not help: its CLI has to be installed
     HarnessError: 502,  # the program behind us
     TurnFailed: 502,
