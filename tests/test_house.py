@@ -21,12 +21,12 @@ HOUSE = Path(madrox_nb.__file__).parent
 FLOORS = {
     0: "errors events",
     1: "budget environment fences folds greeting harness mcp_servers prices redact rules signatures "
-    "tree views wording",
+    "steps tree views wording",
     2: "clients config dashboard evidence exchange guard hand inventory keeper keeping ledger library "
     "listening local nodes offspring orphans painted portal presets printed profiles runtime screen "
     "tokens transport wires workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness limits mail manager processes "
-    "revival runner signals teams",
+    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
+    "processes revival runner signals teams",
     4: "bridge caller calls cli demo display doctor ending errands following frames gate "
     "instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
     "resources rest run server stdio testing tools understudy values widgets",
