@@ -404,6 +404,12 @@ class Mail:
             if not ticket.close(why):
                 self._leave(ticket)
 
+    def excuse(self, agent: str, why: MadroxError) -> None:
+        """Who waits for the turn under way waits no more; if it ever ends, its answer is left for them."""
+        for ticket in [each for each in self._running.values() if each.agent == agent and each.waiters]:
+            ticket.leave = True
+            ticket.close(why)
+
     async def _feed(self, agent: str) -> None:
         desk = self._desk
         if not desk.takes_turns(agent):
