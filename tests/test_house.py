@@ -20,11 +20,11 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "budget environment fences folds greeting harness mcp_servers prices redact rules signatures "
-    "steps tree views wording",
-    2: "clients config dashboard evidence exchange guard hand inventory keeper keeping ledger library "
-    "listening local nodes offspring orphans painted portal presets printed profiles runtime screen "
-    "tokens transport wires workspace worktrees",
+    1: "activity budget environment fences folds greeting harness logbook mcp_servers prices redact "
+    "rules signatures steps tree views wording",
+    2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
+    "library listening local logs nodes offspring orphans painted pane portal presets printed "
+    "profiles runtime screen tokens transport wires workspace worktrees",
     3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
     "processes revival runner signals teams",
     4: "bridge caller calls cli demo display doctor ending errands following frames gate "
