@@ -18,6 +18,7 @@ from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTake
 from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
 from .harness import Permissions
 from .prices import preload
+from .roles import lesser
 from .rules import LADDER, checked_name, covers, inherited
 from .tree import Agent, spawn_line
 from .workspace import copy_workspace
@@ -66,8 +67,8 @@ class Births:
         starting.
         """
         name = self._tree.next_child(parent, self._unborn) if name is None else checked_name(name)
-        permissions = self._permissions(permissions, parent, by)
         found = library.role(role)
+        permissions = lesser(self.permissions(permissions, parent, by), found.permissions)
         harness = harness or self._manager.harnesses.choose(self._settings.harnesses)
         self._check_guarded(harness, permissions)
         defaults = self._manager.harnesses.defaults(harness)
@@ -78,7 +79,7 @@ class Births:
             harness=harness,
             role=found.name,
             parent=parent,
-            model=model or defaults.model,
+            model=model or (found.model if harness == "claude" else None) or defaults.model,
             permissions=permissions,
             auto_inject=auto_inject,
             system_prompt=system_prompt or "",
@@ -189,7 +190,7 @@ class Births:
             if not agent.alive:
                 raise self._tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
-        given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
+        given = self.permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
             agent=called,
             harness=agent.harness,
@@ -216,7 +217,7 @@ class Births:
                 f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
             )
 
-    def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
+    def permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
         """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""
         if wanted is not None and wanted not in LADDER:
             raise BadInput(

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +62,7 @@ from .redact import Redactor
 from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
+from .teams import Teams
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree
@@ -125,6 +126,7 @@ class Manager:
         self.idleness = Idleness(self, settings.idle_timeout, clock)
         self.signals = Signals(self.redactor)
         self.births = Births(self)
+        self.teams = Teams(self)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -172,6 +174,7 @@ class Manager:
             self.inboxes.apply(entry)
             self.costs.apply(entry)
             self.approvals.apply(entry)
+            self.teams.runs.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
@@ -186,6 +189,7 @@ class Manager:
         """Go, and leave the agents to whoever comes back to this run. Only where they are kept."""
         if self._open:
             self._open = False
+            self.teams.close()
             self.mail.close()
             self.idleness.close()
             for task in tuple(self._tasks):
@@ -198,6 +202,7 @@ class Manager:
         if not self._open:
             return
         self._open = False
+        self.teams.close()
         self.mail.close()
         self.idleness.close()
         try:
@@ -231,6 +236,7 @@ class Manager:
         stops the reading until there is room.
         """
         state = self.tree.check(event)
+        self.teams.runs.check(event)
         entry = self.ledger.stamp(event)
         try:
             line = entry.to_line()
@@ -250,6 +256,7 @@ class Manager:
         self.inboxes.apply(entry)
         self.costs.apply(entry)
         self.approvals.apply(entry)
+        self.teams.runs.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
             self.signals.flush(event)
         self.ledger.announce(entry)
@@ -454,24 +461,26 @@ class Manager:
         """Take the unread messages of `name`, waiting up to `timeout` seconds for the first."""
         return list(await self.mail.take(name, timeout))
 
-    async def quiet(self, names: tuple[str, ...] = (), timeout: float | None = None) -> bool:
+    async def quiet(
+        self, names: tuple[str, ...] = (), timeout: float | None = None, *, besides: Container[str] = ()
+    ) -> bool:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
-        False when `timeout` seconds pass first.
+        Nobody waits for those `besides`, nor for what is below them. False when `timeout` seconds pass first.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while self._tasks or self.unquiet(names):  # a task may be about to hand something over
+        while self._tasks or self.unquiet(names, besides):  # a task may be about to hand something over
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
             await self.mail.change(left)
         return True
 
-    def unquiet(self, names: tuple[str, ...] = ()) -> list[Agent]:
+    def unquiet(self, names: tuple[str, ...] = (), besides: Container[str] = ()) -> list[Agent]:
         """Who of these and all below them still works, starts, or is about to be handed something."""
         tree = self.tree
-        agents = [a for name in names for a in tree.subtree(name)] if names else list(tree)
+        agents = [a for name in names for a in tree.subtree(name, besides)] if names else list(tree)
         return [
             a for a in agents if a.state in ("starting", *WORKING) or (a.alive and self._has_work(a.name))
         ]

@@ -33,6 +33,8 @@ VALUES = {
     "tuple[str, ...]": st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
     "Outcome": st.sampled_from(["ok", "failed", "interrupted"]),
     "Decision": st.sampled_from(["allow", "deny", "withdrawn"]),
+    "PhaseOutcome": st.sampled_from(["ok", "failed", "stopped"]),
+    "TeamMode": st.sampled_from(["phases", "lead"]),
     "Always": st.sampled_from(["", "agent", "subtree", "tool"]),
 }
 ANY_EVENT = st.one_of(

@@ -20,12 +20,14 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "fences folds harness prices redact rules signatures tree views wording",
+    1: "briefs conditions fences folds harness headed plans prices redact roles rules signatures "
+    "teamwork tree views wording",
     2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
-    "painted portal printed profiles runtime screen tokens transport wires workspace",
-    3: "adoption approvals births comeback idleness mail manager processes revival runner signals teams",
-    4: "bridge calls cli demo display doctor errands frames magics notebook protocol rehearse replays "
-    "run server testing tools values widgets",
+    "painted parcels portal printed profiles runtime screen tokens transport wires workspace",
+    3: "adoption approvals births comeback idleness mail manager processes revival runner "
+    "shares signals teams",
+    4: "bridge calls cli demo display doctor errands frames handles magics notebook protocol rehearse "
+    "replays run server testing tools values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
