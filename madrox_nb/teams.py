@@ -131,6 +131,12 @@ class Teams:
                 return None
         return self.result(team)
 
+    def find(self, team: str = "") -> str:
+        """The id of a run: as it is, the newest of that file, or the newest at all. Raises `UnknownTeam`."""
+        if found := self._here(team):
+            return found
+        raise UnknownTeam(team, self.runs.runs)
+
     def result(self, team: str) -> Result:
         """What came of it so far. Raises `UnknownTeam`."""
         run = self.runs[team]
