@@ -214,7 +214,7 @@ def read(name: str, text: str, path: str) -> Team:
     members = tuple(
         _member(_Table(path, f"members[{n}]", each, OF_MEMBER)) for n, each in file.listed("members")
     )
-    _distinct(file, "member", (name for member in members for name in (member.name, *member.names[1:])))
+    _distinct(file, "member", (name for each in members for name in {each.name, *each.names}))
     phases = [_phase(_Table(path, f"phases[{n}]", each, OF_PHASE)) for n, each in file.listed("phases")]
     _distinct(file, "phase or input", (*OURS, *(i.name for i in inputs), *(phase.name for phase in phases)))
     linked = [_linked(path, phase, inputs, members, phases) for phase in phases]
@@ -361,7 +361,8 @@ def _linked(
         if field in plain:
             continue
         of, _, agent = field.partition(".")
-        _known(f"{where}.what", "field", of, [*(p for p in plain if "." not in p), *by_name])
+        if of not in by_name:
+            _known(f"{where}.what", "field", field, (*sorted(plain), *by_name))
         _speaks(f"{where}.what: {{{field}}}", by_name, names, of, agent)
         named.append(of)
     for clause in phase.when.clauses if phase.when else ():
