@@ -33,7 +33,6 @@ from .folds import Usage
 from .ledger import read, run_files, runs
 from .plans import Phase, Team
 from .revival import bring_back
-from .rules import LADDER
 from .shares import Shares
 from .teamwork import TeamRun, TeamRuns, UnknownTeam, again, due, verdict
 
@@ -99,7 +98,7 @@ class Teams:
                 f"{team.name}: a lead needs its task from the beginning. Say what the team is to do"
             )
         options = _options(harness=harness, model=model, permissions=permissions, lead_role=lead_role)
-        self._check(team, options, mode)
+        self._check(team, options, mode, parent, by)
         paths = tuple(map(_existing, files))
         names = self._names(team, prefix)
         id_ = self.runs.next_id(team.name)
@@ -123,8 +122,12 @@ class Teams:
         return id_
 
     async def wait(self, team: str, timeout: float | None = None) -> Result | None:
-        """Wait until it is over; None when `timeout` seconds pass first. Cancelled, it goes on."""
-        driving = self._driving.get(self.runs[team].id)
+        """Wait until it is over; None when `timeout` seconds pass first. Cancelled, it goes on.
+
+        A `team` is named here, and below, by the id of its run, or by its file for the newest run of it.
+        """
+        team = self.find(team)
+        driving = self._driving.get(team)
         if driving is not None:
             await asyncio.wait((driving,), timeout=timeout)
             if not driving.done():
@@ -139,7 +142,7 @@ class Teams:
 
     def result(self, team: str) -> Result:
         """What came of it so far. Raises `UnknownTeam`."""
-        run = self.runs[team]
+        run = self.runs[self.find(team)]
         said = {name.name: run.said(name.name) for name in run.team.phases if run.outcome(name)}
         each = {f"{phase}.{agent}": run.said(phase, agent) for phase, agent in run.shares}
         spent = self.spent(run)
@@ -158,13 +161,13 @@ class Teams:
 
         One that is over is left as it is.
         """
-        run = self.runs[team]
+        run = self.runs[self.find(team)]
         if (driving := self._driving.pop(run.id, None)) is not None:
             driving.cancel()
             await asyncio.wait((driving,))
-        if self.runs[team].state == "running":
-            await self._end(self.runs[team], "stopped", why)
-        return self.result(team)
+        if self.runs[run.id].state == "running":
+            await self._end(self.runs[run.id], "stopped", why)
+        return self.result(run.id)
 
     async def retry(self, team: str, *what: str) -> str:
         """Do again what failed, or `what` is named: phases (`review`), or shares (`review.lead`).
@@ -198,7 +201,7 @@ class Teams:
         """Stop it and end its agents, and all below them; returns the names that were ended."""
         await self.stop(team, f"dismissed by {by}")
         manager, ended = self._manager, list[str]()
-        for name in reversed(self.runs[team].agents):
+        for name in reversed(self.runs[self.find(team)].agents):
             if name in manager.tree and manager.tree[name].alive:
                 ended += await manager.terminate(name, force=True, by=by)
         return ended
@@ -211,14 +214,10 @@ class Teams:
 
     # before anything happens
 
-    def _check(self, team: Team, options: Mapping[str, str], mode: str) -> None:
+    def _check(self, team: Team, options: Mapping[str, str], mode: str, parent: str | None, by: str) -> None:
         """Raises for what can't be spawned at all."""
         manager = self._manager
-        may = options.get("permissions")
-        if may is not None and may not in LADDER:
-            raise BadInput(
-                f"permissions={may!r} is not known.{nearest(may, LADDER)} Known: {', '.join(LADDER)}"
-            )
+        manager.births.permissions(options.get("permissions"), parent, by)
         for member in team.members:
             library.role(self._shares.role(team, member, options))
             manager.harnesses.command(self._shares.harness(member, options))
@@ -259,7 +258,7 @@ class Teams:
         return mine[-1] if mine else ""
 
     def _at_rest(self, team: str) -> TeamRun:
-        run = self.runs[team]
+        run = self.runs[self.find(team)]
         if run.id in self._driving:
             raise BadInput(f"{run.id} is under way. Wait for it, or stop it first")
         return run
@@ -379,17 +378,14 @@ class Teams:
     async def _begin_due(self, team: str) -> set[asyncio.Task[None]]:
         """Begin what can begin, and skip what is skipped, until neither is left."""
         begun: set[asyncio.Task[None]] = set()
-        while found := list(due(self.runs[team])):
-            for each in found:
-                name = each.phase.name
-                if each.agents:
-                    for agent in each.agents:
-                        attempt = self.runs.attempt(team, name, agent)
-                        await self._act(PhaseStarted(agent=agent, team=team, phase=name, attempt=attempt))
-                        begun.add(asyncio.ensure_future(self._share(team, each.phase, agent)))
-                else:
-                    skipped = PhaseSkipped(team=team, phase=name, why=each.why, blocked=each.blocked)
-                    await self._act(skipped)
+        while (each := next(due(self.runs[team]), None)) is not None:
+            name = each.phase.name
+            for agent in each.agents:
+                attempt = self.runs.attempt(team, name, agent)
+                await self._act(PhaseStarted(agent=agent, team=team, phase=name, attempt=attempt))
+                begun.add(asyncio.ensure_future(self._share(team, each.phase, agent)))
+            if not each.agents:
+                await self._act(PhaseSkipped(team=team, phase=name, why=each.why, blocked=each.blocked))
         return begun
 
     # one share

@@ -204,7 +204,11 @@ class Due:
 
 
 def due(run: TeamRun) -> Iterator[Due]:
-    """What can happen now. Nothing, with no share under way, means that the run is over."""
+    """What can happen now; nobody gets two shares at a time.
+
+    Nothing, with no share under way, means that the run is over.
+    """
+    at_work = {share.agent for share in run.open}
     for phase in run.team.phases:
         if run.outcome(phase):
             continue
@@ -215,7 +219,9 @@ def due(run: TeamRun) -> Iterator[Due]:
             yield Due(phase, why=f"it needs {', '.join(bad)}, which did not succeed", blocked=True)
         elif phase.when is not None and not phase.when.holds(run.known):
             yield Due(phase, why=f"not the case: {phase.when.written}")
-        elif agents := tuple(a for a in run.who(phase) if (phase.name, a) not in run.shares):
+        elif agents := tuple(
+            a for a in run.who(phase) if (phase.name, a) not in run.shares and a not in at_work
+        ):
             yield Due(phase, agents)
 
 

@@ -54,6 +54,7 @@ def program(bin_directory):
 @pytest.fixture(autouse=True)
 def nobody_at_home(tmp_path, monkeypatch):
     """No roles of the person who runs the tests; a stranger's harness is lent."""
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
     monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
     monkeypatch.setattr(library, "_lent", {"stranger": Stranger})
 

@@ -32,12 +32,9 @@ async def list_templates(
         team = await asyncio.to_thread(library.team, name)
         return Result(team.text, _listed(team) | {"text": team.text})
     found = sorted(await asyncio.to_thread(lambda: list(library.teams())), key=lambda team: team.name)
-    lines = [
-        f"{team.name} ({team.size} agents): {team.description} Phases: {', '.join(p.name for p in team.phases)}."
-        + (f" Inputs: {', '.join(each.name for each in team.inputs)}." if team.inputs else "")
-        for team in found
-    ]
-    return Result("\n".join(lines), {"templates": [_listed(team) for team in found], "total": len(found)})
+    return Result(
+        "\n".join(map(_line, found)), {"templates": [_listed(team) for team in found], "total": len(found)}
+    )
 
 
 @tool()
@@ -218,6 +215,12 @@ def _phase(run: TeamRun, name: str) -> dict[str, Any]:
             for share in shares
         ],
     }
+
+
+def _line(team: Team) -> str:
+    phases = ", ".join(phase.name for phase in team.phases)
+    inputs = f" Inputs: {', '.join(each.name for each in team.inputs)}." if team.inputs else ""
+    return f"{team.name} ({team.size} agents): {team.description} Phases: {phases}.{inputs}"
 
 
 def _listed(team: Team) -> dict[str, Any]:
