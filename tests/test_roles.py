@@ -109,11 +109,11 @@ def test_what_such_a_file_says_is_the_most_that_its_agents_may_do(keys: str, mos
         ("tool: Read", "x.md: the key 'tool' means nothing. Did you mean 'tools'?"),
         (
             "permisionMode: plan",
-            "x.md: the key 'permisionMode' means nothing. Did you mean 'permissionMode'?",
+            "x.md: the key 'permisionMode' means nothing. Did you mean 'permissionM",
         ),
         (
             "permissionMode: acceptEdit",
-            "x.md: permissionMode 'acceptEdit' is not known, so it is deny. Known: p",
+            "x.md: permissionMode 'acceptEdit' is not known, so it is deny.",
         ),
     ],
 )
