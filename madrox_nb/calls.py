@@ -182,7 +182,7 @@ class Tool:
         """An argument that means nothing as it is given. Raises `BadInput` when it would mean something."""
         if name in self.parameters or name not in FOREIGN or "permissions" not in self.parameters:
             return False
-        if value:
+        if value or (value == 0 and not isinstance(value, bool)):
             raise BadInput(f"{self.name}: {name} is not taken here. {FOREIGN[name]}")
         return True
 
@@ -200,12 +200,17 @@ class Tool:
 TOOLS: dict[str, Tool] = {}
 
 FOREIGN = {
-    "bypass_isolation": "What an agent may do is said by permissions='all', if you may give that",
-    "mcp_servers": "An agent has the madrox tools and no others yet",
-    "use_worktree": "Each agent has a directory of its own already",
     "harness": "Which CLI is said by instance_type of spawn_instance",
+    "type": "Which CLI is said by instance_type of spawn_instance",
     "instance_type": "Another CLI is started with spawn_instance",
-    "git_repo": "Each agent has a directory of its own; clone what it needs into it",
+    "temperature": "No agent CLI lets it be chosen; say in system_prompt how bold it should be",
+    "max_tokens": "How long one answer may be is the CLI's own business; say it in system_prompt",
+    "use_pty": "Each CLI is started in the way that its harness needs",
+    "priority": "Nobody is served before others: tell the agents in which order to work",
+    "sandbox_mode": "That is a setting of Codex: spawn_codex, or options of spawn_instance",
+    "profile": "That is a setting of Codex: spawn_codex, or options of spawn_instance",
+    "extra_args": "Arguments of a CLI are the person's to give",
+    "enable_madrox": "Every agent has the madrox tools",
 }
 """Arguments of spawning that prompts written for other systems give, and what to do instead."""
 
@@ -236,17 +241,28 @@ _VERBS = {
     "stop": "terminate_instance",
     "interrupt": "interrupt_instance",
     "wait": "get_instance_status",
+    "limit": "set_limits",
 }
-_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id"}
+LIMIT_ARGUMENTS = {
+    "usd": "max_cost",
+    "tokens": "max_total_tokens",
+    "minutes": "timeout_minutes",
+    "turns": "max_turns",
+    "max_depth": "max_depth",
+    "max_children": "max_children",
+}
+"""What limits are called in tools."""
+_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id", **LIMIT_ARGUMENTS}
 """Where a tool's argument has another name than the magic's option."""
 _MAGIC = re.compile(
-    rf"%madrox ({'|'.join(_VERBS)})\b( [^\s()`]+)?((?: --(?:force|tree)| --[a-z]+ [^\s()`]+)*)"
+    rf"%madrox ({'|'.join(_VERBS)})\b( (?!--)[^\s()`]+)?((?: --(?:force|tree)| --[a-z-]+ [^\s()`,]+)*)"
 )
-_OPTION = re.compile(r" --([a-z]+)(?: ([^\s]+))?")
+_OPTION = re.compile(r" --([a-z-]+)(?: ([^\s]+))?")
 
 
 def _as_argument(option: re.Match[str]) -> str:
-    return f" {_OPTIONS.get(option[1], option[1])}={option[2] or 'true'}"
+    name = option[1].replace("-", "_")
+    return f" {_OPTIONS.get(name, name)}={option[2] or 'true'}"
 
 
 def in_tools(text: str) -> str:

@@ -52,7 +52,32 @@ def _examine(asked: argparse.Namespace) -> int:
     return health.status
 
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_doctor,)
+MCP = """\
+Serve MCP over stdin and stdout, for clients that start their servers themselves: put
+{"command": "madrox", "args": ["mcp"]} into their configuration.
+
+It serves the agents of a running notebook (of MADROX_HOME, else the nearest to the working
+directory, else the newest). Where none runs it has agents of its own, which end with it.
+"""
+
+
+def _mcp(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "mcp",
+        help="serve MCP over stdio, for Claude Desktop and others",
+        description=MCP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(carry_out=_bridge)
+
+
+def _bridge(asked: argparse.Namespace) -> int:
+    from .stdio import main
+
+    return main()
+
+
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_doctor, _mcp)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -231,7 +231,15 @@ def variable_for(harness: str, pattern: str) -> str:
 
 def profile_directories(cwd: Path | None = None) -> list[Path]:
     """Where profiles of terminal programs are looked for, nearest first."""
-    return [(cwd or Path.cwd()) / "profiles", user_dir() / "profiles", profiles.SHIPPED]
+    return [*_beside(cwd, "profiles"), user_dir() / "profiles", profiles.SHIPPED]
+
+
+def _beside(cwd: Path | None, folder: str) -> list[Path]:
+    """A folder of the working directory; nothing when that directory was removed."""
+    try:
+        return [(cwd or Path.cwd()) / folder]
+    except FileNotFoundError:
+        return []
 
 
 # roles and teams: files of Markdown
@@ -277,9 +285,8 @@ def roles(cwd: Path | None = None, wanted: str = "") -> Iterator[Role]:
 
 def role_directories(cwd: Path | None = None) -> list[Path]:
     """Where roles are looked for, nearest first: ours, and the agents of Claude Code."""
-    here = cwd or Path.cwd()
-    claude = [here / ".claude" / "agents", _claude_home() / "agents"]
-    return [here / "prompts", user_dir() / "prompts", *claude, packaged("prompts")]
+    claude = [*(each / "agents" for each in _beside(cwd, ".claude")), _claude_home() / "agents"]
+    return [*_beside(cwd, "prompts"), user_dir() / "prompts", *claude, packaged("prompts")]
 
 
 def _claude_home() -> Path:
@@ -333,7 +340,7 @@ def teams(cwd: Path | None = None) -> Iterator[Team]:
 
 def team_files(cwd: Path | None = None) -> Iterator[Path]:
     """Where teams are looked for, nearest first: `./templates`, the user's own, ours."""
-    for directory in ((cwd or Path.cwd()) / "templates", user_dir() / "templates", packaged("templates")):
+    for directory in (*_beside(cwd, "templates"), user_dir() / "templates", packaged("templates")):
         yield from _markdown(directory)
 
 

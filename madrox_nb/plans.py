@@ -134,6 +134,22 @@ class Team:
     def size(self) -> int:
         return sum(member.count for member in self.members)
 
+    def limits(self, member: Member) -> dict[str, float]:
+        """What one of its agents may use, by the names of `budget.Limits`.
+
+        Limits of the lead hold for all below it, so they are those of the whole team: sums of
+        dollars and tokens and the longest time, where every member has such a limit.
+        """
+        counted = self.members if member is self.lead else (member,)
+        found: dict[str, float] = {}
+        for name in OF_LIMITS:
+            amounts = [getattr(each.limits, name) for each in counted]
+            if all(amount is not None for amount in amounts):
+                whole = zip(counted, amounts, strict=True)
+                alone = amounts[0] if member is not self.lead else sum(m.count * a for m, a in whole)
+                found[name] = max(amounts) if name == "minutes" else alone
+        return found
+
     def member(self, name: str) -> Member:
         return next(each for each in self.members if each.name == name)
 

@@ -1,4 +1,4 @@
-"""MCP as our server speaks it: bearer token → name → the tools.
+"""MCP as our server speaks it: bearer token → name → the tools, resources and prompts.
 
 Both eras of the protocol on one address: the handshake versions up to 2025-11-25 and the
 stateless 2026-07-28. Everything here imports mcp when it is called, in a thread.
@@ -6,25 +6,35 @@ stateless 2026-07-28. Everything here imports mcp when it is called, in a thread
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import (
     __version__,
+    ready_prompts,
+    resources,
     tools,  # noqa: F401 — registers them
 )
 from .calls import TOOLS, Call, Result, Tool, find, in_tools
-from .errors import MadroxError
+from .errors import BadInput, MadroxError
 from .events import PERSON
+from .following import Following
+from .greeting import INSTRUCTIONS, NAME
 
 if TYPE_CHECKING:
     from mcp import types
     from mcp.server.auth.provider import AccessToken
     from mcp.server.context import ServerRequestContext
+    from mcp.server.lowlevel import Server as Protocol
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .manager import Manager
     from .tokens import Tokens
+
+T = TypeVar("T")
 
 PATH = "/mcp"
 SCOPE = "mcp"
@@ -32,31 +42,23 @@ LARGEST_BODY = 40 * 2**20
 """Bytes of a request: the longest prompt, escaped. Only who has a token gets to send them."""
 IDLE_SESSION_SECONDS = 24 * 3600
 """Of a handshake session. An agent may work for hours between two calls."""
-
-INSTRUCTIONS = """\
-Madrox runs a tree of agents, each a CLI of its own. You are known by your token.
-Start one with spawn_instance, give it work with send_to_instance, take answers with
-get_pending_replies, look around with get_instance_tree."""
+NOT_A_MESSAGE = "Invalid Request: the body is one JSON-RPC 2.0 message"
 
 log = logging.getLogger(__name__)
 
 
 def application(manager: Manager, names: list[str]) -> Starlette:
     """Authentication, protocol and tools as one ASGI application, which answers to these `host:port`."""
+    return hosted(_protocol(manager), manager.tokens, names)
+
+
+def hosted(protocol: Protocol[Any], tokens: Tokens, names: list[str]) -> Starlette:
+    """Any MCP server as we host ours: behind our tokens, for these `host:port` alone."""
     from mcp.server.auth.settings import AuthSettings
-    from mcp.server.lowlevel import Server as Protocol
     from mcp.server.transport_security import TransportSecuritySettings
     from pydantic import AnyHttpUrl
 
-    calls = Calls(manager)
-    protocol = Protocol(
-        "madrox",
-        version=__version__,
-        instructions=INSTRUCTIONS,
-        on_list_tools=calls.list_tools,
-        on_call_tool=calls.call_tool,
-    )
-    return protocol.streamable_http_app(
+    app = protocol.streamable_http_app(
         streamable_http_path=PATH,
         json_response=False,  # else neither progress nor cancellation gets through
         stateless_http=False,  # else a client of 2025 can't cancel
@@ -68,8 +70,43 @@ def application(manager: Manager, names: list[str]) -> Starlette:
         auth=AuthSettings(
             issuer_url=AnyHttpUrl("http://127.0.0.1"), resource_server_url=None, required_scopes=[SCOPE]
         ),
-        token_verifier=Verifier(manager.tokens),
+        token_verifier=Verifier(tokens),
     )
+    app.add_middleware(PlainErrors)
+    return app
+
+
+def _protocol(manager: Manager) -> Protocol[Any]:
+    from mcp import types
+    from mcp.server.lowlevel import NotificationOptions
+    from mcp.server.lowlevel import Server as Protocol
+    from mcp.server.models import InitializationOptions
+
+    class Madrox(Protocol[Any]):
+        def create_initialization_options(self, *_: Any, **__: Any) -> InitializationOptions:
+            """That the list of resources changes is told to clients of the handshake era too."""
+            return super().create_initialization_options(NotificationOptions(resources_changed=True))
+
+    following = Following(manager)
+    calls, reading = Calls(manager), Reading(manager, following)
+    protocol = Madrox(
+        NAME,
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        lifespan=following.alive,
+        on_list_tools=calls.list_tools,
+        on_call_tool=calls.call_tool,
+        on_list_resources=reading.list_resources,
+        on_list_resource_templates=reading.list_templates,
+        on_read_resource=reading.read,
+        on_subscribe_resource=reading.subscribe,
+        on_unsubscribe_resource=reading.unsubscribe,
+        on_subscriptions_listen=reading.listen,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+    )
+    protocol.add_notification_handler("notifications/initialized", types.NotificationParams, following.joined)
+    return protocol
 
 
 class Verifier:
@@ -104,21 +141,171 @@ class Calls:
     ) -> types.CallToolResult:
         """Carry a tool out in the name of whose token the request bears."""
 
-        async def progress(seconds: float, text: str) -> None:
-            await ctx.session.report_progress(seconds, None, text)
-
-        caller = _caller()
+        call = _call(self._manager, ctx)
         try:
-            result = await find(params.name).call(
-                Call(self._manager, caller, progress), params.arguments or {}
-            )
+            result = await find(params.name).call(call, params.arguments or {})
         except MadroxError as exc:
             return _content(in_tools(str(exc)), failed=True)
         except Exception:  # a bug of ours: its place is the log, not the model's context
-            log.exception("%s failed when %s called it", params.name, caller)
+            log.exception("%s failed when %s called it", params.name, call.caller)
             text = f"internal error in {params.name}: it is not your fault; see madrox.log. Go on without it"
             return _content(text, failed=True)
-        return _returned(result, caller)
+        return _returned(result, call.caller)
+
+
+class Reading:
+    """`resources/…` and `subscriptions/listen`, answered by `resources` and `following`."""
+
+    def __init__(self, manager: Manager, following: Following) -> None:
+        self._manager, self._following = manager, following
+
+    async def list_resources(
+        self, ctx: ServerRequestContext, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        from mcp import types
+
+        found = resources.listed(self._manager.tree, _caller())
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(
+                    uri=each.uri, name=each.name, description=each.description, mime_type=each.mime
+                )
+                for each in found
+            ]
+        )
+
+    async def list_templates(
+        self, ctx: ServerRequestContext, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        from mcp import types
+
+        return types.ListResourceTemplatesResult(
+            resource_templates=[
+                types.ResourceTemplate(
+                    uri_template=each.uri, name=each.name, description=each.description, mime_type=each.mime
+                )
+                for each in resources.TEMPLATES
+            ]
+        )
+
+    async def read(
+        self, ctx: ServerRequestContext, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        from mcp import types
+
+        uri = str(params.uri)
+        mime, text = await _told(resources.read(_call(self._manager, ctx), uri), uri=uri)
+        return types.ReadResourceResult(
+            contents=[types.TextResourceContents(uri=uri, mime_type=mime, text=text)]
+        )
+
+    async def subscribe(
+        self, ctx: ServerRequestContext, params: types.SubscribeRequestParams
+    ) -> types.EmptyResult:
+        from mcp import types
+
+        await _told(self._following.subscribe(ctx, _caller(), params), uri=str(params.uri))
+        return types.EmptyResult()
+
+    async def unsubscribe(
+        self, ctx: ServerRequestContext, params: types.UnsubscribeRequestParams
+    ) -> types.EmptyResult:
+        from mcp import types
+
+        await self._following.unsubscribe(ctx, params)
+        return types.EmptyResult()
+
+    async def listen(
+        self, ctx: ServerRequestContext, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        return await self._following.listen(ctx, _caller(), params)
+
+
+async def list_prompts(
+    ctx: ServerRequestContext, params: types.PaginatedRequestParams | None
+) -> types.ListPromptsResult:
+    """`prompts/list`: they are the same for everybody."""
+    from mcp import types
+
+    return types.ListPromptsResult(
+        prompts=[
+            types.Prompt(
+                name=each.name,
+                description=each.description,
+                arguments=[types.PromptArgument(**vars(argument)) for argument in each.arguments],
+            )
+            for each in ready_prompts.ready().values()
+        ]
+    )
+
+
+async def get_prompt(
+    ctx: ServerRequestContext, params: types.GetPromptRequestParams
+) -> types.GetPromptResult:
+    from mcp import types
+
+    async def filled_in() -> tuple[str, str]:
+        prompt = ready_prompts.find(params.name)
+        return prompt.description, prompt.filled_in(params.arguments or {})
+
+    description, text = await _told(filled_in())
+    message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
+    return types.GetPromptResult(description=description, messages=[message])
+
+
+async def _told(work: Awaitable[T], **data: str) -> T:
+    """What `work` comes to; our errors as the protocol's, whose text a person or a model reads."""
+    from mcp.shared.exceptions import MCPError
+    from mcp.types import INTERNAL_ERROR, INVALID_PARAMS
+
+    try:
+        return await work
+    except MadroxError as exc:
+        code = INVALID_PARAMS if isinstance(exc, BadInput) else INTERNAL_ERROR
+        raise MCPError(code, in_tools(str(exc)), data or None) from exc
+    except Exception as exc:  # a bug of ours: its place is the log
+        log.exception("%s could not be answered", data or "a request")
+        raise MCPError(INTERNAL_ERROR, "internal error: it is not your fault; see madrox.log") from exc
+
+
+class PlainErrors:
+    """Says that a body is no message without listing what mcp's models expected (upstream's 400)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[Message] = []
+
+        async def tidied(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 400:
+                held.append(message)
+            elif held:
+                await self._send_tidied(held.pop(), message, send)
+            else:
+                await send(message)
+
+        await self._app(scope, receive, tidied if scope["type"] == "http" else send)
+
+    async def _send_tidied(self, start: Message, body: Message, send: Send) -> None:
+        said = body.get("body", b"")
+        if b'"message":"Validation error: ' in said:
+            answer = json.loads(said)
+            answer["error"] |= {"code": -32600, "message": NOT_A_MESSAGE}
+            said = json.dumps(answer).encode()
+            headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+            start = {**start, "headers": [*headers, (b"content-length", str(len(said)).encode())]}
+        await send(start)
+        await send({**body, "body": said})
+
+
+def _call(manager: Manager, ctx: ServerRequestContext) -> Call:
+    """This request as the tools know it."""
+
+    async def progress(seconds: float, text: str) -> None:
+        await ctx.session.report_progress(seconds, None, text)
+
+    return Call(manager, _caller(), progress)
 
 
 def _caller() -> str:

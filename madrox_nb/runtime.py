@@ -25,7 +25,6 @@ from urllib.parse import urlsplit
 
 from . import __version__
 from .errors import BadInput
-from .keeping import put
 
 LARGEST: Final = 64 * 1024
 """Bytes of a file that is read. Ours have some hundred."""
@@ -53,6 +52,8 @@ class Running:
     version: str
     started: str
     """When it began to listen (UTC, ISO 8601)."""
+    lasting: bool = True
+    """False for one that ends with the MCP client that started it (`madrox mcp` without a kernel)."""
 
 
 def directory() -> Path:
@@ -62,16 +63,10 @@ def directory() -> Path:
     return platformdirs.user_state_path("madrox_nb") / "running"
 
 
-def publish(url: str, token: str, *, home: Path) -> Path:
-    """Let this user's programs find the server at `url`; returns the file for `withdraw`.
-
-    Raises `OSError` when the state directory can't be written.
-    """
-    place = directory()
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    place.chmod(0o700)
+def described(url: str, token: str, *, home: Path, lasting: bool = True) -> Running:
+    """A server of this process, as others would find it."""
     pid = os.getpid()
-    running = Running(
+    return Running(
         url=url,
         token=token,
         pid=pid,
@@ -82,8 +77,21 @@ def publish(url: str, token: str, *, home: Path) -> Path:
         kernel=_kernel(),
         version=__version__,
         started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        lasting=lasting,
     )
-    file = place / f"{pid}-{urlsplit(url).port}.json"  # one process may run more than one
+
+
+def publish(running: Running) -> Path:
+    """Let this user's programs find a server of this process; returns the file for `withdraw`.
+
+    Raises `OSError` when the state directory can't be written.
+    """
+    from .keeping import put
+
+    place = directory()
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place.chmod(0o700)
+    file = place / f"{running.pid}-{urlsplit(running.url).port}.json"  # one process may run more than one
     put(file, json.dumps(asdict(running)))
     return file
 
@@ -106,12 +114,14 @@ def servers() -> list[Running]:
     return sorted(found, key=lambda each: each.started, reverse=True)
 
 
-def find(home: Path | None = None, cwd: Path | None = None, *, strict: bool = False) -> Running | None:
+def find(
+    home: Path | None = None, cwd: Path | None = None, *, strict: bool = False, lasting: bool = False
+) -> Running | None:
     """The server that is meant: the one with this home, else with this working directory, else the newest.
 
     A server that works in a directory above `cwd` counts as near, the nearest first. Where
     several are equally near the newest is taken; with `strict` that raises `BadInput`,
-    which lists them.
+    which lists them. With `lasting`, those that end with an MCP client are left out.
     """
     here = _cwd() if cwd is None else str(cwd.resolve())
     wanted = None if home is None else str(home.resolve())
@@ -119,7 +129,8 @@ def find(home: Path | None = None, cwd: Path | None = None, *, strict: bool = Fa
     def nearness(running: Running) -> tuple[bool, int]:
         return running.home == wanted, _depth_above(running.cwd, here)
 
-    ranked = sorted(servers(), key=nearness, reverse=True)  # stable: the newest stays before the others
+    listed = [running for running in servers() if running.lasting or not lasting]
+    ranked = sorted(listed, key=nearness, reverse=True)  # stable: the newest stays before the others
     if not ranked:
         return None
     best = [running for running in ranked if nearness(running) == nearness(ranked[0])]
@@ -177,8 +188,8 @@ def _parsed(text: str) -> Running:
     said = json.loads(text)
     known = {each.name: said[each.name] for each in fields(Running) if each.name in said}
     running = Running(**known)
-    numbers = isinstance(running.pid, int) and isinstance(running.began, float)
-    if not numbers or not all(isinstance(known[name], str) for name in known.keys() - {"pid", "began"}):
+    kinds = {"pid": int, "began": float, "lasting": bool}
+    if not all(isinstance(value, kinds.get(name, str)) for name, value in known.items()):
         raise ValueError("not a published server")
     return running
 

@@ -53,6 +53,8 @@ class Server:
         self._lock = asyncio.Lock()
         self._serving: asyncio.Task[None] | None = None
         self._uvicorn: uvicorn.Server | None = None
+        self.lasting = True
+        """Whether it may serve others than the MCP client that started it (`madrox mcp`)."""
         self._published: Path | None = None
 
     async def start(self) -> str:
@@ -86,9 +88,14 @@ class Server:
             raise
         self.url = f"http://{_in_url(self.host)}:{port}{PATH}"
         try:
-            self._published = runtime.publish(self.url, self.token, home=self.manager.settings.home)
+            self._published = runtime.publish(self.described())
         except OSError as exc:
             log.warning("other programs can't find this server: its runtime file can't be written: %s", exc)
+
+    def described(self) -> runtime.Running:
+        """As other programs of this user find it."""
+        home = self.manager.settings.home
+        return runtime.described(self.url, self.token, home=home, lasting=self.lasting)
 
     def _withdraw(self) -> None:
         """Listen nowhere any more, and say so."""

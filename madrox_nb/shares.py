@@ -80,6 +80,7 @@ class Shares:
             "model": run.options.get("model") or (None if "harness" in run.options else member.model),
             "parent": parent,
             "permissions": self._may(run, member, parent),
+            "limits": run.plan.limits(member) or None,
             "system_prompt": f"{role.body}\n\n{brief}".strip() if brief else None,
         }
 

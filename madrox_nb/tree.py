@@ -132,6 +132,11 @@ class Agent(NamedTuple):
     system_prompt: str = ""
     options: str = ""
     extra_args: tuple[str, ...] = ()
+    mcp_servers: str = ""
+    environment: str = ""
+    repository: str = ""
+    branch: str = ""
+    base: str = ""
     born: int = -1
     """The entry of its spawn: a name can live more than once."""
 
@@ -177,7 +182,7 @@ class Tree:
 
         Raises `IllegalEvent`, or `BadInput` for a birth that can't be, changing nothing.
         """
-        if type(event) in _OF_THE_RUN:
+        if type(event) in _OF_THE_RUN or (not event.agent and type(event) in _OF_THE_RUN_TOO):
             return ""
         if event.agent == PERSON:
             if type(event) not in _OF_THE_PERSON:
@@ -282,6 +287,11 @@ class Tree:
             system_prompt=event.system_prompt,
             options=event.options,
             extra_args=event.extra_args,
+            mcp_servers=event.mcp_servers,
+            environment=event.environment,
+            repository=event.repository,
+            branch=event.branch,
+            base=event.base,
             turns=before.turns if before else 0,
             born=entry.seq,
         )
@@ -402,6 +412,9 @@ _OF_TEAMS: Final = frozenset({TeamStarted, PhaseStarted, PhaseEnded, PhaseSkippe
 
 _OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown, *_OF_TEAMS})
 """Kinds that happen to no agent."""
+
+_OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
+"""Kinds that happen to an agent, or to the run as a whole."""
 
 _OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead})
 """Kinds that happen to the person, who has an inbox and no state."""

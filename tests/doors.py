@@ -5,6 +5,7 @@ A test is written once and goes through each door; what it sees must be the same
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -114,6 +115,11 @@ def opened(home: Path, *kinds: str, **settings: Any) -> Iterator[dict[str, Door]
         with start_blocking_portal() as portal:
             clients = {"http": lambda: by_http(served.url, served.token), "stdio": lambda: by_stdio(home)}
             yield from _through(run, portal, {kind: clients[kind] for kind in kinds or DOORS})
+    except BaseExceptionGroup as group:  # the clients' task groups wrap what a test says
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
     finally:
         run.close()
 
@@ -146,8 +152,7 @@ async def by_http(url: str, token: str, era: str = LATEST) -> Any:
 @asynccontextmanager
 async def by_stdio(home: Path, era: str = LATEST) -> Any:
     """`madrox mcp`, as Claude Desktop starts it."""
-    command = StdioServerParameters(
-        command=sys.executable, args=["-m", "madrox_nb.cli", "mcp"], env={"MADROX_HOME": str(home)}
-    )
+    env = {"MADROX_HOME": str(home), "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+    command = StdioServerParameters(command=sys.executable, args=["-m", "madrox_nb.cli", "mcp"], env=env)
     async with Client(stdio_client(command), mode=era) as client:
         yield client

@@ -20,14 +20,15 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "briefs conditions fences folds harness headed plans prices redact roles rules signatures "
-    "teamwork tree views wording",
-    2: "config evidence guard hand inventory keeper keeping ledger library local nodes offspring orphans "
-    "painted parcels portal printed profiles runtime screen tokens transport wires workspace",
-    3: "adoption approvals births comeback idleness mail manager processes revival runner "
-    "shares signals teams",
-    4: "bridge calls cli demo display doctor errands frames handles magics notebook protocol rehearse "
-    "replays run server testing tools values widgets",
+    1: "briefs budget conditions environment fences folds greeting harness headed mcp_servers plans prices "
+    "redact roles rules signatures teamwork tree views wording",
+    2: "config evidence exchange guard hand inventory keeper keeping ledger library local nodes "
+    "offspring orphans painted parcels portal presets printed profiles runtime screen tokens transport "
+    "wires workspace worktrees",
+    3: "adoption approvals births comeback dwellings equipment idleness limits mail manager processes "
+    "revival runner shares signals teams",
+    4: "bridge calls cli demo display doctor errands following frames handles magics notebook protocol "
+    "ready_prompts rehearse replays resources run server stdio testing tools values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
@@ -35,8 +36,8 @@ FLOOR[""] = 4  # the package itself: a face that finds the others when they are 
 PACKAGES = {"", "harness", "rehearse", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
-DOORS = {"guard", "local"}
-"""They start processes."""
+DOORS = {"guard", "local", "rehearse.servers"}
+"""They start processes; the last one in an agent's own process, and what it starts ends with that."""
 
 
 def words(text):
@@ -147,7 +148,7 @@ def thought(module, source):
 
 def processes(module, source):
     """Only nodes and guard start processes."""
-    if room(module) in DOORS:
+    if room(module) in DOORS or module in DOORS:
         return
     tree = parsed(source)
     for top, _, line in imports(module, tree):

@@ -131,8 +131,9 @@ def test_a_warning_reaches_the_log_and_foreign_keys_do_not(
 
     library.role("odd")
 
-    assert 1 == caplog.text.count("means nothing")
-    assert "the key 'tool' means nothing. Did you mean 'tools'?" in caplog.text
+    warned = {each.getMessage() for each in caplog.records if "means nothing" in each.getMessage()}
+    path = Path.cwd() / ".claude" / "agents" / "odd.md"
+    assert {f"{path}: the key 'tool' means nothing. Did you mean 'tools'?"} == warned
 
 
 def test_an_agent_with_such_a_role_gets_no_more_and_the_model_is_for_claude_alone(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
+def publish(url: str, home: Path) -> Path:
+    return runtime.publish(runtime.described(url, PERSONS, home=home))
+
+
 @pytest.fixture
 def put(place: Path, tmp_path: Path) -> Put:
     """Writes a file as another server of ours would have; every fact can be another one."""
@@ -71,7 +75,7 @@ def gone() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_another_process_finds_what_was_published(place: Path, tmp_path: Path) -> None:
-    runtime.publish(URL, PERSONS, home=tmp_path)
+    publish(URL, tmp_path)
     program = "from madrox_nb import runtime; r = runtime.find(); print(r.url, r.token, r.pid, r.home, r)"
 
     said = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True).stdout
@@ -82,7 +86,7 @@ def test_another_process_finds_what_was_published(place: Path, tmp_path: Path) -
 
 def test_what_is_published_is_the_owners_alone(place: Path, tmp_path: Path) -> None:
     place.chmod(0o755)
-    file = runtime.publish(URL, PERSONS, home=tmp_path)
+    file = publish(URL, tmp_path)
 
     assert (0o700, 0o600) == (place.stat().st_mode & 0o777, file.stat().st_mode & 0o777)
     assert [file] == list(place.iterdir())  # and no draft of it is left
@@ -114,8 +118,8 @@ def test_a_server_starts_where_nothing_can_be_published(place: Path, tmp_path: P
 
 
 def test_two_servers_of_one_process_are_two(place: Path, tmp_path: Path) -> None:
-    first = runtime.publish(URL, PERSONS, home=tmp_path / "a")
-    runtime.publish("http://127.0.0.1:8002/mcp", PERSONS, home=tmp_path / "b")
+    first = publish(URL, tmp_path / "a")
+    publish("http://127.0.0.1:8002/mcp", tmp_path / "b")
     runtime.withdraw(first)
 
     assert ["http://127.0.0.1:8002/mcp"] == [each.url for each in runtime.servers()]
@@ -213,3 +217,12 @@ def test_of_equally_near_ones_the_newest_is_found_or_all_are_named(put: Put) -> 
     chosen = runtime.find(Path("/old"), strict=True)
     assert chosen is not None
     assert "/old" == chosen.home
+
+
+def test_what_ends_with_its_client_is_left_out_when_asked(put: Put) -> None:
+    put(home="/lasts")
+    put(home="/ends", lasting=False)
+
+    found = [runtime.find(), runtime.find(lasting=True)]
+
+    assert ["/ends", "/lasts"] == [each.home for each in found if each]

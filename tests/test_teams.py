@@ -455,6 +455,24 @@ def test_a_file_only_takes_from_what_its_agents_may_do(tmp_path: Path) -> None:
     with_run(tmp_path, story, permissions="ask")
 
 
+def test_limits_stand_on_each_member_and_the_leads_hold_for_all_of_them(tmp_path: Path) -> None:
+    limits = "limits: {usd: 2, tokens: 100, minutes: 3}"
+    head, hand = "{name: head, role: architect", "{name: hand, role: general"
+    file(DUO.replace(head, f"{head}, {limits}").replace(hand, f"{hand}, count: 2, {limits}"), "duo")
+
+    async def story(m: Manager) -> None:
+        await run_team(m, "duo", "")
+
+        found = {
+            name: {each.name: each.amount for each in m.budget.limits[name].values()}
+            for name in ("head", "hand-1")
+        }
+        assert {"usd": 6.0, "tokens": 300, "minutes": 3.0} == found["head"]
+        assert {"usd": 2.0, "tokens": 100, "minutes": 3.0} == found["hand-1"]
+
+    with_run(tmp_path, story)
+
+
 def test_deliverables_that_are_not_there_are_named_and_no_link_leads_out(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("key")

@@ -53,6 +53,8 @@ class Stage:
     async def spawn(self, *names: str, by: str = PERSON, **given: Any) -> None:
         for name in names:
             await self.call(by, "spawn_instance", name=name, **given)
+            while given.get("wait_for_ready", True) and self.manager.tree[name].state == "starting":
+                await self.manager.mail.change()  # with `short`, the call itself may not have waited so long
 
     async def turn_of(self, name: str) -> None:
         """Wait until a turn of `name` is under way."""
@@ -165,7 +167,9 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: calls.Tool) -> 
         ("send_to_instance", {"instance": "bob"}, "no argument 'instance'. Did you mean 'instance_id'"),
         ("spawn_claude", {"harness": "opencode"}, "Which CLI is said by instance_type of spawn_instance"),
         ("spawn_claude", {"instance_type": "codex"}, "Another CLI is started with spawn_instance"),
-        ("spawn_instance", {"use_worktree": True}, "use_worktree is not taken here. Each agent has"),
+        ("spawn_instance", {"temperature": 0}, "temperature is not taken here. No agent CLI lets it"),
+        ("spawn_claude", {"sandbox_mode": "read-only"}, "That is a setting of Codex: spawn_codex"),
+        ("spawn_instance", {"use_worktre": True}, "no argument 'use_worktre'. Did you mean 'use_worktree'"),
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
         ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),
         ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite"),
@@ -209,7 +213,7 @@ def test_spawning_claude_takes_what_spawning_any_agent_takes_but_the_kind() -> N
 def test_tools_that_only_look_or_wait_say_so_and_only_terminating_destroys() -> None:
     looking = {name for name, tool in TOOLS.items() if tool.read_only}
 
-    assert {name for name in TOOLS if name.startswith("get_")} == looking
+    assert {name for name in TOOLS if name.startswith(("get_", "list_"))} == looking
     assert ["terminate_instance"] == [name for name, tool in TOOLS.items() if tool.destructive]
 
 
@@ -235,11 +239,11 @@ def test_arguments_of_other_systems_pass_when_they_mean_nothing_and_else_say_wha
 ) -> None:
     async def story() -> None:
         async with stage(tmp_path) as on:
-            idle = {"bypass_isolation": False, "mcp_servers": None, "use_worktree": False, "git_repo": ""}
+            idle = {"bypass_isolation": False, "mcp_servers": None, "use_pty": False, "priority": ""}
             spawned = await on.call(PERSON, "spawn_instance", name="al", **idle)
             assert "idle" == spawned.data["status"]
-            with pytest.raises(BadInput, match="permissions='all'"):
-                await on.call(PERSON, "spawn_instance", name="bo", bypass_isolation=True)
+            with pytest.raises(BadInput, match="Each CLI is started in the way"):
+                await on.call(PERSON, "spawn_instance", name="bo", use_pty=True)
             with pytest.raises(BadInput, match="no argument 'use_worktree'"):
                 await on.call(PERSON, "get_instance_tree", use_worktree=False)
 

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
+import crew  # noqa: F401 — lends the harness that misbehaves
+import psutil
 import pytest
-from doors import Door, opened
+from doors import DOORS, Door, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("weaknesses")]
 
 
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home"), "http") as doors:
+    with opened(tmp_path_factory.mktemp("home")) as doors:
         yield doors
 
 
-@pytest.fixture(params=["http"])
+@pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
     return doors[request.param]
 
@@ -177,3 +182,67 @@ def test_w17_a_long_brief_and_many_senders_at_once_are_no_matter(door: Door) -> 
 
     assert ["completed"] * 5 == outcomes
     assert {f"{brief}\nby {who}" for who in range(5)} == set(heard(door, agent))
+
+
+def test_w12_an_agent_that_works_is_not_ended_for_being_long_at_it(tmp_path: Path) -> None:
+    with opened(tmp_path, "http", idle_timeout=0.2) as doors:
+        door = doors["http"]
+        agent = door.spawn()
+        long = door.ask(agent, "/slow 80 0.01")
+        door.until(lambda: door.state(agent) == "suspended")
+        after = door.ask(agent, "/recall")
+
+    assert 80 == len(long.split())
+    assert "/slow 80 0.01" in after
+
+
+def test_w16_looking_does_not_wait_for_what_others_started(door: Door) -> None:
+    spawns = [
+        door.start("spawn_instance", name=f"mute{n}", instance_type="rogue", model="mute") for n in range(10)
+    ]
+    door.until(lambda: door.call("get_instance_tree").text.count("mute") == 10)
+    looks = [door.call("get_instance_tree").text.count("[starting]") for _ in range(20)]
+    for n in range(10):
+        door.call("terminate_instance", instance_id=f"mute{n}", force=True)
+
+    assert [10] * 20 == looks
+    assert all(spawn().failed for spawn in spawns)
+
+
+def test_w19_what_is_installed_is_what_was_tested() -> None:
+    top = Path(__file__).parents[1]
+    asked = tomllib.loads((top / "pyproject.toml").read_text())["project"]["dependencies"]
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (top / "requirements.lock").read_text(), re.MULTILINE))
+
+    assert [] == [each for each in asked if not re.search(r">=.*<", each)]
+    assert [] == [each for each in asked if re.split(r"[<>=]", each)[0] not in pins]
+
+
+def test_w21_two_servers_of_one_user_leave_each_other_s_agents_alone(door: Door, tmp_path: Path) -> None:
+    mine = door.spawn("mine")
+    for home in (tmp_path, door.run.config.settings.home):
+        with opened(home, "http") as doors:
+            theirs = doors["http"].spawn("theirs")
+            assert "idle" == doors["http"].state(theirs)
+            assert "no agent named" in doors["http"].refused("get_instance_status", instance_id=mine)
+
+    assert "idle" == door.state(mine)
+    assert "well" == door.ask(mine, "/say well")
+
+
+def test_w22_a_server_that_is_closed_in_the_middle_of_calls_leaves_nobody(tmp_path: Path) -> None:
+    with opened(tmp_path, "http") as doors:
+        door = doors["http"]
+        agents = [door.spawn() for _ in range(3)]
+        calls = [
+            door.start("send_to_instance", instance_id=agent, message="/hang hard", wait_for_response=True)
+            for agent in agents
+        ]
+        door.until(lambda: [door.state(agent) for agent in agents] == ["busy"] * 3)
+        pids = [door.run.manager.processes[agent].pid for agent in agents]
+        door.run.close()
+        gone = [not psutil.pid_exists(pid) for pid in pids]
+        told = [call() for call in calls]
+
+    assert [True] * 3 == [each.failed for each in told]
+    assert [True] * 3 == gone

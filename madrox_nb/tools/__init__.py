@@ -5,6 +5,6 @@ Its docstring and the texts beside its parameters are read by models: they say w
 use it, how long it waits, and what comes back. Importing this package registers them all.
 """
 
-from . import messages, seeing, spawning, steering, teams
+from . import choosing, messages, money, seeing, spawning, steering, teams
 
-__all__ = ["messages", "seeing", "spawning", "steering", "teams"]
+__all__ = ["choosing", "messages", "money", "seeing", "spawning", "steering", "teams"]
