@@ -451,7 +451,7 @@ class Run:
         tree = self.manager.tree
         below = [a for name in names for a in tree.subtree(name) if a.approvals and a.name not in names]
         agents = self.manager.unquiet(names) if everyone else [*(tree[name] for name in names), *below]
-        lines = [self._line(agent) for agent in agents[:MANY]]
+        lines = [self.line(agent) for agent in agents[:MANY]]
         if asking := self._asked(names):
             lines.append(f"  interrupt this cell, then: {how_to_answer(asking)}")
         if len(agents) > MANY:
@@ -469,7 +469,8 @@ class Run:
         said = self.doing.said.get(name, "") if self.manager.tree[name].state in WORKING else ""
         return f"… {above:,} characters above\n{said}" if above and said else said.rstrip()
 
-    def _line(self, agent: Agent) -> str:
+    def line(self, agent: Agent) -> str:
+        """What one agent does now, in a line of a waiting cell."""
         seconds = max(0, int((utc_now() - agent.since).total_seconds()))
         tokens = self.manager.costs.of(agent.name).tokens
         doing = self.doing.now(agent) or views.WORDS.get(agent.state, agent.state)

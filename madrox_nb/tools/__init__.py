@@ -17,6 +17,7 @@ from . import (
     spawning,
     steering,
     summaries,
+    teams,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "spawning",
     "steering",
     "summaries",
+    "teams",
 ]
