@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from . import library
+from .budget import Limits
 from .dwellings import Dwelling, Dwellings
 from .equipment import Given, Outfitter, recalled
 from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTaken, nearest
@@ -52,6 +53,7 @@ class Births:
         options: Mapping[str, str] | None = None,
         extra_args: Sequence[str] = (),
         auto_inject: bool = True,
+        limits: Limits | Mapping[str, Any] | None = None,
         mcp_servers: str | Sequence[str] | Mapping[str, Any] | None = None,
         environment_vars: Mapping[str, Any] | None = None,
         workspace_dir: str | Path | None = None,
@@ -68,8 +70,9 @@ class Births:
         instructions. `options` are those of its harness, `extra_args` go to its CLI as
         they stand; both come on top of what the configuration says. Without `harness`,
         the first of the configured order that is installed; without `permissions`, what
-        its parent has, else the configured ones. `bypass_isolation` is another word for
-        `permissions="all"`.
+        its parent has, else the configured ones. `limits` hold for it and all below it
+        (`{"usd": 5, "tokens": 200_000}`); an agent can't give more than it has left.
+        `bypass_isolation` is another word for `permissions="all"`.
 
         `mcp_servers` are given to it besides ours: a table in the shape of `.mcp.json`, its
         JSON text, or names of presets. `environment_vars` are added to its environment. In
@@ -81,15 +84,17 @@ class Births:
         more than it has.
 
         Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
-        `Forbidden` or `HarnessNotFound` before anything happens, and `HarnessNotReady` or
-        `HarnessExited` when the CLI does not get ready: the agent then stands in the tree
-        as failed, or as stopped when somebody ended it meanwhile. Cancelled, it goes on
-        starting.
+        `TreeFull`, `BudgetSpent`, `Forbidden` or `HarnessNotFound` before anything happens,
+        and `HarnessNotReady` or `HarnessExited` when the CLI does not get ready: the agent
+        then stands in the tree as failed, or as stopped when somebody ended it meanwhile.
+        Cancelled, it goes on starting.
         """
         if initial_prompt is not None:
             check_prompt(initial_prompt)
         name = self._tree.next_child(parent, self._unborn) if name is None else checked_name(name)
         permissions = self._permissions(_bypassed(bypass_isolation, permissions), parent, by)
+        spending, limits = self._manager.spending, Limits.of(limits)
+        spending.check_birth(limits, parent, by)
         found = library.role(role)
         harness = harness or self._manager.harnesses.choose(self._settings.harnesses)
         self._check_guarded(harness, permissions)
@@ -112,6 +117,7 @@ class Births:
             **self._outfitter.recorded(given),
         )
         starting = await self._born(spawned, given, dwelling)
+        spending.begin(name, limits, by)
         if initial_prompt is not None:
             (await self._manager.ask(name, initial_prompt, sender=by)).leave = True
         if wait:
@@ -229,6 +235,7 @@ class Births:
             if not agent.alive:
                 raise self._tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
+        self._manager.spending.check_place(agent.parent)
         given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
             agent=called,
@@ -248,6 +255,7 @@ class Births:
         )
         dwelling = Dwelling(copy_of=Path(agent.workspace), worktree_of=_worktree_of(agent))
         starting = await self._born(forked, self._outfitter.of(agent), dwelling)
+        self._manager.spending.copy(name, forked.agent)
         await self.ready(forked.agent, starting)
         return self._tree[forked.agent]
 

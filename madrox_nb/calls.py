@@ -241,17 +241,28 @@ _VERBS = {
     "stop": "terminate_instance",
     "interrupt": "interrupt_instance",
     "wait": "get_instance_status",
+    "limit": "set_limits",
 }
-_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id"}
+LIMIT_ARGUMENTS = {
+    "usd": "max_cost",
+    "tokens": "max_total_tokens",
+    "minutes": "timeout_minutes",
+    "turns": "max_turns",
+    "max_depth": "max_depth",
+    "max_children": "max_children",
+}
+"""What limits are called in tools."""
+_OPTIONS = {"harness": "instance_type", "parent": "parent_instance_id", **LIMIT_ARGUMENTS}
 """Where a tool's argument has another name than the magic's option."""
 _MAGIC = re.compile(
-    rf"%madrox ({'|'.join(_VERBS)})\b( [^\s()`]+)?((?: --(?:force|tree)| --[a-z]+ [^\s()`]+)*)"
+    rf"%madrox ({'|'.join(_VERBS)})\b( (?!--)[^\s()`]+)?((?: --(?:force|tree)| --[a-z-]+ [^\s()`,]+)*)"
 )
-_OPTION = re.compile(r" --([a-z]+)(?: ([^\s]+))?")
+_OPTION = re.compile(r" --([a-z-]+)(?: ([^\s]+))?")
 
 
 def _as_argument(option: re.Match[str]) -> str:
-    return f" {_OPTIONS.get(option[1], option[1])}={option[2] or 'true'}"
+    name = option[1].replace("-", "_")
+    return f" {_OPTIONS.get(name, name)}={option[2] or 'true'}"
 
 
 def in_tools(text: str) -> str:

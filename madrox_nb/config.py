@@ -38,6 +38,17 @@ class Settings:
     host: str = _setting("127.0.0.1", "ORCHESTRATOR_HOST", "address of the MCP server")
     port: int = _setting(8001, "ORCHESTRATOR_PORT", "its port; 0 or a taken one: the next free")
     max_instances: int = _setting(10, "MAX_INSTANCES", "agents alive at once")
+    max_depth: int = _setting(0, "MADROX_MAX_DEPTH", "levels of agents in the tree; 0: no limit")
+    max_children: int = _setting(0, "MADROX_MAX_CHILDREN", "living children of one agent; 0: no limit")
+    max_usd: float = _setting(0.0, "MAX_TOTAL_COST", "US dollars for the whole run; 0: no limit")
+    max_tokens: int = _setting(
+        0,
+        "MAX_TOKENS_PER_INSTANCE",
+        "tokens of an agent and all below it, if nothing else is said; 0: no limit",
+    )
+    agent_minutes: float = _setting(
+        0.0, "INSTANCE_TIMEOUT_MINUTES", "minutes after which an agent is stopped softly; 0: never"
+    )
     workspace_dir: Path | None = _setting(None, "WORKSPACE_DIR", "agents' directories (default: home/work)")
     log_dir: Path | None = _setting(None, "LOG_DIR", "ledgers and wires (default: home)")
     log_level: str = _setting("INFO", "LOG_LEVEL", "of madrox.log: DEBUG INFO WARNING ERROR")

@@ -14,6 +14,8 @@
     │   └── AgentGone             … because it has stopped
     ├── Forbidden                 the caller may not do this to that agent
     ├── LimitReached              as many agents as the settings allow
+    ├── TreeFull                  … or as deep, or as many children of one agent
+    ├── BudgetSpent               a limit is used up: no turns until it is raised
     ├── HarnessError              the CLI itself; carries evidence
     │   ├── HarnessNotFound       … is not installed
     │   ├── HarnessNotReady       … never became ready
@@ -167,6 +169,14 @@ class LimitReached(MadroxError):
             f"({', '.join(self.alive[:8])}{', …' if len(self.alive) > 8 else ''}) "
             f"or raise the limit: MAX_INSTANCES, or Madrox(max_instances=…)"
         )
+
+
+class TreeFull(MadroxError):
+    """The tree may grow no deeper here, or this agent may have no more children."""
+
+
+class BudgetSpent(MadroxError):
+    """A limit of this agent, or of one above it, is used up. It takes no turns until it is raised."""
 
 
 class HarnessError(MadroxError):

@@ -14,6 +14,7 @@ Ids are short and counted per agent: child `lead.2`, turn `lead.t3`, message
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
@@ -263,13 +264,23 @@ class ApprovalAnswered(Event):
 @_kind("budget.set")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetSet(Event):
+    """A limit on what `agent` and all below it may use; without an agent, on the whole run."""
+
     limit: str
+    """`usd`, `tokens`, `minutes`, `turns`, `max_depth` or `max_children`."""
     amount: float
+    """Infinite (null in the file) when the limit is taken away."""
+    by: str = PERSON
+    """Who set it: `you`, an agent, or `settings`."""
+    carried: float = 0.0
+    """What counts already, because an earlier run used it."""
 
 
 @_kind("budget.reached")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetReached(Event):
+    """All of it is used: nobody there takes a turn until the limit is raised."""
+
     limit: str
     amount: float
     spent: float
@@ -344,12 +355,17 @@ class Entry:
         raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
+_NULLS = {"cost_usd": NAN, "amount": math.inf}
+"""What null stands for: JSON has neither."""
+
+
 def _event(kind: str, row: dict[str, Any]) -> Event:
     cls = KINDS.get(kind)
     if cls is not None:
         known = {name: row[name] for name in FIELDS[cls] if name in row}
-        if "cost_usd" in known and known["cost_usd"] is None:
-            known["cost_usd"] = NAN
+        for name, meant in _NULLS.items():
+            if name in known and known[name] is None:
+                known[name] = meant
         try:
             for name in ("messages", "extra_args"):
                 if name in known:

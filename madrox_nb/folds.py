@@ -282,6 +282,8 @@ class Costs:
 
     def __init__(self) -> None:
         self.own: dict[str, Usage] = {}
+        self.bills: dict[tuple[str, str, str], Usage] = {}
+        """The same by (agent, model, source of the price); the model is empty when nobody said it."""
 
     @classmethod
     def replay(cls, entries: Iterable[Entry]) -> Costs:
@@ -291,14 +293,16 @@ class Costs:
         return costs
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Costs) and self.own == other.own
+        return isinstance(other, Costs) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
     def apply(self, entry: Entry) -> None:
         event = entry.event
         if type(event) is UsageReported:
-            self.own[event.agent] = self.own.get(event.agent, Usage()) + usage_of(event)
+            used, bill = usage_of(event), (event.agent, event.model or "", event.cost_source)
+            self.own[event.agent] = self.own.get(event.agent, Usage()) + used
+            self.bills[bill] = self.bills.get(bill, Usage()) + used
 
     def of(self, name: str) -> Usage:
         return self.own.get(name, Usage())

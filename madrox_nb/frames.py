@@ -15,13 +15,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import pandas as pd
 
+from .budget import LIMITS, NO_LIMIT, SHAPES, Budget
 from .errors import BadInput
 from .events import KINDS, NAN, AgentSpawned, Entry, TurnStarted, Unknown
 from .folds import Approvals, Costs, Inboxes, Usage, turns
@@ -111,6 +112,21 @@ COSTS: Final[Columns] = {
     "subtree_tokens": COUNT,
     "subtree_usd": AMOUNT,
     "subtree_exact": FLAG,
+    **{f"limit_{name}": AMOUNT for name in LIMITS if name not in SHAPES},
+    **{f"left_{name}": AMOUNT for name in LIMITS if name not in SHAPES},
+    "limit_reached": TEXT,
+}
+
+STANDINGS: Final[Columns] = {
+    "agent": TEXT,
+    "limit": TEXT,
+    "amount": AMOUNT,
+    "used": AMOUNT,
+    "left": AMOUNT,
+    "exact": FLAG,
+    "reached": FLAG,
+    "by": TEXT,
+    "since": TIME,
 }
 
 HARNESSES: Final[Columns] = {
@@ -133,6 +149,9 @@ PROCESSES: Final[Columns] = {
     "rss_mb": AMOUNT,
     "is_agent": FLAG,
 }
+
+WHOLE_RUN: Final = "(run)"
+"""Stands for an agent where a limit is the whole run's."""
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +181,7 @@ class Frames:
         self._spawned: dict[str, datetime] = {}
         self._handed: dict[str, str] = {}
         self._tree, self._inboxes, self._costs = Tree(), Inboxes(), Costs()
-        self._approvals = Approvals()
+        self._approvals, self._budget = Approvals(), Budget()
         self._lock = threading.Lock()
 
     def agents(self) -> pd.DataFrame:
@@ -222,9 +241,12 @@ class Frames:
         """One row an agent: what it used itself, and the sums of its subtree.
 
         `cost_usd` is NaN when part of it has no known price. `subtree_usd` adds up what
-        is known; it is a lower bound where `subtree_exact` is false.
+        is known; it is a lower bound where `subtree_exact` is false. `limit_…` are the limits
+        that stand on the agent; `left_…` is what it may still use by those and all above it.
+        `limit_reached` names the one that keeps it from taking turns.
         """
         self._read()
+        now = datetime.now(UTC)
         sums = self._costs.subtrees(self._tree)
         return _frame(
             COSTS,
@@ -236,10 +258,22 @@ class Frames:
                     "subtree_tokens": sums[agent.name].tokens,
                     "subtree_usd": sums[agent.name].cost_usd,
                     "subtree_exact": sums[agent.name].exact,
+                    **_limits(self._budget, agent.name, now),
                 }
                 for agent in self._tree
             ),
         )
+
+    def limits(self, *names: str) -> pd.DataFrame:
+        """One row a limit that is set, on these agents or on all; what counts for the run is `(run)`'s.
+
+        `used` is what counts towards it: of the agent and of all below it. It is a lower
+        bound where `exact` is false.
+        """
+        self._read()
+        now = datetime.now(UTC)
+        holders = names or tuple(self._budget.limits)
+        return _frame(STANDINGS, (row for holder in holders for row in _standings(self._budget, holder, now)))
 
     def audit(
         self,
@@ -286,6 +320,7 @@ class Frames:
         self._inboxes.apply(entry)
         self._costs.apply(entry)
         self._approvals.apply(entry)
+        self._budget.apply(entry)
         if isinstance(event, AgentSpawned):
             self._spawned[event.agent] = entry.ts
         elif isinstance(event, TurnStarted):
@@ -312,6 +347,34 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "cost_usd": usage.known_usd,
         "cost_source": ", ".join(usage.sources) or None,
     }
+
+
+def _limits(budget: Budget, name: str, now: datetime) -> dict[str, Any]:
+    """What `costs` says of limits. No limit is a missing amount."""
+    own, holding = budget.limits.get(name, {}), budget.holding(name, now)
+    left = {what: budget.left(name, what, now) for what in LIMITS if what not in SHAPES}
+    return {
+        **{f"limit_{what}": own[what].amount for what in left if what in own},
+        **{f"left_{what}": amount for what, amount in left.items() if amount != NO_LIMIT},
+        "limit_reached": f"{holding.holder or WHOLE_RUN}: {holding}" if holding else None,
+    }
+
+
+def _standings(budget: Budget, holder: str, now: datetime) -> Iterator[dict[str, Any]]:
+    used = {standing.name: standing for standing in budget.standings(holder, now)}
+    for name, limit in budget.limits.get(holder, {}).items():
+        standing = used.get(name)
+        yield {
+            "agent": holder or WHOLE_RUN,
+            "limit": name,
+            "amount": limit.amount,
+            "used": standing.used if standing else NAN,
+            "left": standing.left if standing else NAN,
+            "exact": standing.exact if standing else True,
+            "reached": limit.reached,
+            "by": limit.by,
+            "since": limit.since,
+        }
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -42,6 +42,15 @@ T = TypeVar("T")
 
 MATCHER: Final = "madrox_nb"
 PERMISSIONS: Final = ("deny", "ask", "edits", "all")
+LIMITS: Final = {
+    "usd": "US dollars that it and all below it may use; none: no limit",
+    "tokens": "the same in tokens",
+    "minutes": "from now on",
+    "turns": "of it and all below it",
+    "max_depth": "levels of agents below it; 0: none",
+    "max_children": "that it may have at once",
+}
+"""As options. Named here as well as in `budget`, because this module loads next to nothing."""
 AGENT: Final = "agent"
 """What a positional or an option's value names, for the completion."""
 
@@ -124,8 +133,25 @@ def _spawn(call: Use) -> Any:
         git_repo=call.git_repo,
         bypass_isolation=call.bypass_isolation,
         initial_prompt=call.prompt,
+        limits=_limits(call),
         wait=not call.no_wait,
     )
+
+
+def _limit(call: Use) -> Any:
+    if not (asked := _limits(call)):
+        return call.madrox.limits(*([call.agent] if call.agent else []))
+    return call.madrox.limit(call.agent or "", more=call.more, **asked)
+
+
+def _limits(call: Use) -> dict[str, Any]:
+    """Those limits that were said."""
+    return {name: said for name in LIMITS if (said := getattr(call.asked, name, None)) is not None}
+
+
+def _amount(text: str) -> float:
+    """A number, or `none` for no limit."""
+    return float("inf") if text.lower() == "none" else float(text)
 
 
 def _send(call: Use) -> Any:
@@ -306,6 +332,8 @@ def _grammar() -> dict[str, _Command]:
     c.add("--bypass-isolation", action="store_true", help="the same as --permissions all")
     c.add("--prompt", metavar="TEXT", help="its first task; the answer is left in your inbox")
     c.add("--no-auto-inject", action="store_true", help="its words wait until they are asked for")
+    for name, about in LIMITS.items():
+        c.add(f"--{name.replace('_', '-')}", type=_amount, metavar="N", help=about)
     c.add("--no-wait", action="store_true", help="return while it starts")
 
     c = new("send", "start a turn and wait for its end: words of the line, or the cell", _send, says=True)
@@ -358,6 +386,12 @@ def _grammar() -> dict[str, _Command]:
     c.add("agents", nargs="+", completes=AGENT)
     c.add("--tree", action="store_true", help="and everyone below them")
     c.add("--force", action="store_true", help="in the middle of a turn, too")
+
+    c = new("limit", "what an agent and all below it may use; without amounts: what is left", _limit)
+    c.add("agent", nargs="?", completes=AGENT, help="the whole run when none is named")
+    for name, about in LIMITS.items():
+        c.add(f"--{name.replace('_', '-')}", type=_amount, metavar="N", help=about)
+    c.add("--more", action="store_true", help="on top of what has been used; else in all")
 
     new("agents", "one row an agent", lambda call: call.madrox.agents())
     new("turns", "one row a turn", lambda call: call.madrox.turns())

@@ -158,6 +158,9 @@ class Desk(Protocol):
     def takes_turns(self, agent: str) -> bool:
         """Whether a turn can be started now. Raises `UnknownAgent`."""
 
+    def held(self, agent: str) -> MadroxError | None:
+        """Why the agent takes no turns though it could, when a limit keeps it from that."""
+
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write the prompt of a turn to the agent's CLI."""
 
@@ -378,10 +381,22 @@ class Mail:
         desk = self._desk
         if agent == PERSON or not desk.inboxes.unread(agent):
             return
-        if desk.takes_turns(agent):
+        if (held := desk.held(agent)) is not None:
+            self._hold(agent, held)
+        elif desk.takes_turns(agent):
             desk.soon(self._feed(agent))
         else:
             desk.wake(agent)
+
+    def _hold(self, agent: str, why: MadroxError) -> None:
+        """Nobody waits for one that may take no turns: tell them. What they asked stays in its inbox.
+
+        When it goes on, the answer is left in the inbox of who asked.
+        """
+        for ticket in [each for each in self._queued.values() if each.agent == agent]:
+            del self._queued[ticket.message]
+            if not ticket.close(why):
+                self._leave(ticket)
 
     async def _feed(self, agent: str) -> None:
         desk = self._desk

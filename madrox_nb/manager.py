@@ -18,6 +18,7 @@ from typing import Any
 from . import __version__, library
 from .approvals import Requests
 from .births import Births
+from .budget import RUN, Budget, Limits
 from .comeback import come_back, follow
 from .config import Settings
 from .environment import names_secret
@@ -37,6 +38,7 @@ from .events import (
     AgentSuspended,
     Always,
     ApprovalAnswered,
+    BudgetSet,
     Entry,
     Event,
     RunClosed,
@@ -53,6 +55,7 @@ from .harness import Ask, Features, Steered, Withdraw
 from .idleness import Idleness
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
+from .limits import Spending
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .nodes import Kept
 from .orphans import end_orphans
@@ -69,7 +72,7 @@ from .workspace import prepare_home
 
 DISK_RETRY_SECONDS = 0.5
 
-_DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered})
+_DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, BudgetSet})
 """Kinds that are on the disk before anyone hears of them."""
 
 log = logging.getLogger(__name__)
@@ -102,6 +105,7 @@ class Manager:
         self._environ = dict(os.environ if environ is None else environ)
         self._given_environ = environ
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
+        self.budget = Budget()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
@@ -123,6 +127,7 @@ class Manager:
             mcp_url=mcp_url,
         )
         self.idleness = Idleness(self, settings.idle_timeout, clock)
+        self.spending = Spending(self, settings, clock)
         self.signals = Signals(self.redactor)
         self.births = Births(self)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -162,6 +167,7 @@ class Manager:
             self._go_on(kept)
         else:
             self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
+        self.spending.open()
         return self
 
     def _go_on(self, kept: list[Kept]) -> None:
@@ -172,6 +178,7 @@ class Manager:
             self.inboxes.apply(entry)
             self.costs.apply(entry)
             self.approvals.apply(entry)
+            self.budget.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
@@ -188,6 +195,7 @@ class Manager:
             self._open = False
             self.mail.close()
             self.idleness.close()
+            self.spending.close()
             for task in tuple(self._tasks):
                 task.cancel()
             self.processes.leave()
@@ -200,6 +208,7 @@ class Manager:
         self._open = False
         self.mail.close()
         self.idleness.close()
+        self.spending.close()
         try:
             while alive := self.tree.alive():
                 await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
@@ -250,12 +259,14 @@ class Manager:
         self.inboxes.apply(entry)
         self.costs.apply(entry)
         self.approvals.apply(entry)
+        self.budget.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
             self.signals.flush(event)
         self.ledger.announce(entry)
         self.mail.heard(entry)
         self.requests.heard(entry)
         self.idleness.heard(entry)
+        self.spending.heard(entry)
         if self.ledger.trouble is not None:
             self._wait_for_room()
         return entry
@@ -392,6 +403,37 @@ class Manager:
         finally:
             stop()
 
+    async def limit(
+        self,
+        name: str = RUN,
+        *,
+        usd: float | None = None,
+        tokens: float | None = None,
+        minutes: float | None = None,
+        turns: float | None = None,
+        max_depth: float | None = None,
+        max_children: float | None = None,
+        more: bool = False,
+        by: str = PERSON,
+    ) -> None:
+        """Limit what an agent and all below it may use; without a name, the whole run.
+
+        Amounts are what may be used in all, so raising one lets go on what waits; with `more`
+        they come on top of what has been used. Minutes count from now. Infinity takes a limit
+        away. Raises `BadInput`, `UnknownAgent`, or `Forbidden` when the agent `by` would give
+        more than it has left, or loosen what somebody above it has set.
+        """
+        self._check_open()
+        limits = Limits(
+            usd=usd,
+            tokens=tokens,
+            minutes=minutes,
+            turns=turns,
+            max_depth=max_depth,
+            max_children=max_children,
+        )
+        await self.spending.set(name, limits, more=more, by=by)
+
     # verbs: approvals
 
     @property
@@ -424,9 +466,11 @@ class Manager:
         """Start a turn, or queue it; `answer` waits for its end.
 
         With `steer` it joins the turn under way where the CLI can do that; `Ticket.how`
-        says what came of it.
+        says what came of it. Raises `BudgetSpent` when a limit keeps the agent from taking turns.
         """
         self._check_open()
+        if self.tree[agent].alive and not (steer and self.steers(agent)):
+            self.spending.check_turn(agent)
         return await self.mail.ask(agent, text, sender, steer=steer)
 
     async def answer(self, ticket: Ticket, timeout: float | None = None) -> Answer | None:
@@ -482,12 +526,19 @@ class Manager:
         ]
 
     def _has_work(self, name: str) -> bool:
-        return any(starts_a_turn(message, self.tree) for message in self.inboxes.unread(name))
+        return self.held(name) is None and any(
+            starts_a_turn(message, self.tree) for message in self.inboxes.unread(name)
+        )
 
     # Desk: what mail needs
 
     def takes_turns(self, agent: str) -> bool:
-        return self.tree[agent].state == "idle" and self.processes.running(agent)
+        idle = self.tree[agent].state == "idle" and self.processes.running(agent)
+        return idle and self.spending.holding(agent) is None
+
+    def held(self, agent: str) -> MadroxError | None:
+        """Why the agent takes no turns, when a limit keeps it from that."""
+        return self.spending.held(agent)
 
     def begin(self, agent: str, turn: str, text: str) -> None:
         """Write a turn's prompt to the agent's CLI."""
@@ -546,6 +597,9 @@ class Manager:
 
     def priced(self, usage: UsageReported) -> UsageReported:
         return priced(usage, self.tree[usage.agent].model, self.prices)
+
+    def explained(self, ended: TurnEnded) -> TurnEnded:
+        return self.spending.explained(ended)
 
     def alive(self, agent: str) -> bool:
         return self.tree[agent].alive

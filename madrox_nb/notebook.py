@@ -107,6 +107,12 @@ class _Face:
         """One row an agent: tokens and money, its own and those of its subtree."""
         return self._run.frames.costs()
 
+    def limits(self, *agents: str) -> pd.DataFrame:
+        """One row a limit that is set, on these agents or on all; `""` is the run."""
+        for agent in filter(None, agents):
+            self.manager.tree[agent]  # or it is unknown
+        return self._run.frames.limits(*agents)
+
     def approvals(self) -> pd.DataFrame:
         """One row a request to use a tool; `state` is `open` while it waits for an answer."""
         return self._run.frames.approvals()
@@ -223,6 +229,16 @@ class Madrox(_Face):
         future = self._run.start(self._run.interrupt, name)
         return Waiting((name,), cancels=False).block(future)
 
+    @takes_what(Manager.limit)
+    def limit(self, name: str = "", **amounts: Any) -> pd.DataFrame:
+        """Limit what an agent and all below it may use, or give it more; see `Manager.limit`.
+
+        `m.limit("lead", usd=5)` in all, `m.limit("lead", tokens=100_000, more=True)` from now
+        on. Returns its limits, and what is left.
+        """
+        self._run.start(self.manager.limit, name, **amounts).result()
+        return self._run.frames.limits(name)
+
     def suspend(self, name: str) -> AgentHandle:
         """End an idle agent's process; a message, or `resume`, starts it again where it was."""
         future = self._run.start(self.manager.suspend, name)
@@ -273,7 +289,7 @@ class Madrox(_Face):
         `timeout` seconds pass first.
         """
         future = self._run.start(self._run.wait, names, timeout)
-        return self._run.waiting(*names, everyone=True).block(future, lambda _: _quiet(names))
+        return self._run.waiting(*names, everyone=True).block(future, lambda _: self._run.quiet(names))
 
     def inbox(self, timeout: float = 0) -> Letters:
         """Take what agents have written to you, waiting up to `timeout` seconds for the first."""
@@ -339,6 +355,12 @@ class AsyncMadrox(_Face):
         """End the turn under way, keeping its context; None when there was none."""
         return await patiently(self._run.start(self._run.interrupt, name))
 
+    @takes_what(Manager.limit)
+    async def limit(self, name: str = "", **amounts: Any) -> pd.DataFrame:
+        """Limit what an agent and all below it may use, or give it more; see `Madrox.limit`."""
+        await patiently(self._run.start(self.manager.limit, name, **amounts))
+        return self._run.frames.limits(name)
+
     async def suspend(self, name: str) -> AsyncAgentHandle:
         """End an idle agent's process; a message, or `resume`, starts it again where it was."""
         return self.agent((await patiently(self._run.start(self.manager.suspend, name))).name)
@@ -377,7 +399,8 @@ class AsyncMadrox(_Face):
     async def wait(self, *names: str, timeout: float | None = None) -> Replies:
         """Wait until these agents and all below them have nothing left to do; see `Madrox.wait`."""
         future = self._run.start(self._run.wait, names, timeout)
-        return await self._run.waiting(*names, everyone=True).patiently(future, lambda _: _quiet(names))
+        waiting = self._run.waiting(*names, everyone=True)
+        return await waiting.patiently(future, lambda _: self._run.quiet(names))
 
     async def inbox(self, timeout: float = 0) -> Letters:
         """Take what agents have written to you, waiting up to `timeout` seconds for the first."""
@@ -408,10 +431,6 @@ def _returned(returned: list[Return]) -> pd.DataFrame:
     from .frames import texts
 
     return texts((vars(each) for each in returned), "agent", "how", "why")
-
-
-def _quiet(names: tuple[str, ...]) -> str:
-    return f"quiet: {', '.join(names) or 'everyone'}"
 
 
 # questions under way
@@ -568,6 +587,10 @@ class AgentHandle(_Handle):
         """End the turn under way, keeping its context."""
         return self._face.interrupt(self.name)
 
+    def limit(self, **amounts: Any) -> pd.DataFrame:
+        """Limit what it and all below it may use, or give it more; see `Madrox.limit`."""
+        return self._face.limit(self.name, **amounts)
+
     def suspend(self) -> AgentHandle:
         """End its process while it is idle; a message starts it again where it was."""
         return self._face.suspend(self.name)
@@ -612,6 +635,10 @@ class AsyncAgentHandle(_Handle):
     async def interrupt(self) -> Reply | None:
         """End the turn under way, keeping its context."""
         return await self._face.interrupt(self.name)
+
+    async def limit(self, **amounts: Any) -> pd.DataFrame:
+        """Limit what it and all below it may use, or give it more; see `Madrox.limit`."""
+        return await self._face.limit(self.name, **amounts)
 
     async def suspend(self) -> AsyncAgentHandle:
         """End its process while it is idle; a message starts it again where it was."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .budget import SHAPES, Budget, Limit
 from .errors import BadInput, MadroxError
 from .events import PERSON, AgentSpawned, AgentStopped, Entry, MessagePosted, RunClosed
 from .folds import Inboxes, Message
@@ -33,6 +35,8 @@ class Past:
 
     agent: Agent
     unread: tuple[Message, ...]
+    limits: tuple[Limit, ...] = ()
+    """Those that stood on it, each with what was used of it until then."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,27 @@ class Return:
 
 def past(entries: Iterable[Entry]) -> list[Past]:
     """Who was alive when a run ended, parents before children. Pure."""
-    tree, inboxes = Tree(), Inboxes()
+    tree, inboxes, budget = Tree(), Inboxes(), Budget()
+    end = None
     for entry in entries:
-        event = entry.event
+        event, end = entry.event, entry.ts
         with_the_run = isinstance(event, AgentStopped) and event.reason in WITH_THE_RUN
         if not with_the_run and not isinstance(event, RunClosed):
             tree.apply(entry)
             inboxes.apply(entry)
-    return [Past(agent, tuple(inboxes.unread(agent.name))) for _, agent in tree.walk() if agent.alive]
+            budget.apply(entry)
+    return [
+        Past(agent, tuple(inboxes.unread(agent.name)), tuple(_limits(budget, agent.name, end)))
+        for _, agent in tree.walk()
+        if agent.alive and end is not None
+    ]
+
+
+def _limits(budget: Budget, name: str, end: datetime) -> Iterator[Limit]:
+    """What stood on `name` when its run ended: a limit is used up once, however often kernels die."""
+    for limit in budget.limits.get(name, {}).values():
+        used = 0.0 if limit.name in SHAPES else budget.spent(name, limit.name, end)
+        yield replace(limit, carried=used)
 
 
 def last_run(directory: Path, own: str) -> str:
@@ -99,9 +116,11 @@ async def _birth(manager: Manager, each: Past) -> asyncio.Task[None] | Return | 
     agent = each.agent
     try:
         _check(manager, agent)
-        return await manager.births.reborn(_as_before(agent), suspended=agent.state == "suspended")
+        birth = await manager.births.reborn(_as_before(agent), suspended=agent.state == "suspended")
     except MadroxError as exc:
         return Return(agent.name, "", str(exc))
+    manager.spending.bring_back(agent.name, each.limits)
+    return birth
 
 
 def _check(manager: Manager, agent: Agent) -> None:

@@ -192,7 +192,7 @@ def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage)
         harness=agent.harness,
         model=agent.model,
         permissions=agent.permissions,
-        now=doing.now(agent),
+        now=doing.now(agent) or (manager.spending.remark(agent.name) if agent.alive else ""),
         queued=manager.inboxes.queued(agent.name),
         unread=len(manager.inboxes.unread(agent.name)),
         own_usd=own.known_usd,
@@ -200,6 +200,7 @@ def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage)
         subtree_exact=below.exact,
         tokens=own.tokens,
         reason=agent.reason,
+        held=agent.alive and agent.state not in WORKING and manager.held(agent.name) is not None,
     )
 
 
@@ -430,6 +431,14 @@ class Run:
         tools = ", ".join(dict.fromkeys(each.tool for each in refused))
         return f"{ended(reply)}; {len(refused)} refused ({tools}): %madrox approvals --all"
 
+    def quiet(self, names: tuple[str, ...]) -> str:
+        """The one line that a cell keeps of a wait: who is quiet, and whom a limit keeps from going on."""
+        manager, tree = self.manager, self.manager.tree
+        agents = [a for name in names for a in tree.subtree(name)] if names else list(tree)
+        waits = [a for a in agents if a.alive and manager.inboxes.queued(a.name) and manager.held(a.name)]
+        held = (f"; {a.name} has work waiting, {manager.spending.remark(a.name)}" for a in waits)
+        return f"quiet: {', '.join(names) or 'everyone'}{''.join(held)}"
+
     def _again(self, names: list[str], live: Live | None) -> None:
         """The second interrupt of a cell: on the main thread, perhaps between two cells."""
         for name in names:
@@ -470,7 +479,9 @@ class Run:
             doing[: views.LONGEST],
             f"{seconds // 60}:{seconds % 60:02}",
         ]
-        return " · ".join(parts + ([f"{tokens:,} tokens in all"] if tokens else []))
+        parts += [f"{tokens:,} tokens in all"] if tokens else []
+        remark = self.manager.spending.remark(agent.name)
+        return " · ".join(parts + ([remark] if remark else []))
 
 
 def ended(reply: Reply) -> str:

@@ -70,6 +70,9 @@ class Core(Protocol):
     def priced(self, usage: UsageReported) -> UsageReported:
         """`usage` with a cost when one is known."""
 
+    def explained(self, ended: TurnEnded) -> TurnEnded:
+        """`ended` with the reason, when a limit ended the turn."""
+
     def stuck(self, runner: Runner, error: OSError) -> None:
         """The wire log can't be written: nothing is read until `Runner.resume`."""
 
@@ -316,6 +319,8 @@ class Runner:
     def _event(self, event: Event) -> None:
         if type(event) is UsageReported:
             event = self._core.priced(event)
+        elif type(event) is TurnEnded:
+            event = self._core.explained(event)
         if type(event) is AgentStopped and self._pipe is not None and not self._gone.done():
             self._refused(event)
             return

@@ -176,7 +176,7 @@ class Tree:
 
         Raises `IllegalEvent`, or `BadInput` for a birth that can't be, changing nothing.
         """
-        if type(event) in _OF_THE_RUN:
+        if type(event) in _OF_THE_RUN or (not event.agent and type(event) in _OF_THE_RUN_TOO):
             return ""
         if event.agent == PERSON:
             if type(event) not in _OF_THE_PERSON:
@@ -400,6 +400,9 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
 
 _OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown})
 """Kinds that happen to no agent."""
+
+_OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
+"""Kinds that happen to an agent, or to the run as a whole."""
 
 _OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead})
 """Kinds that happen to the person, who has an inbox and no state."""

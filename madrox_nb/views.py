@@ -36,6 +36,7 @@ NEEDS: Final = {
     "waiting": ("waits for you", "%madrox interrupt {0}"),
     "failed": ("failed", "%madrox spawn {0}"),
     "stalled": ("is silent", "%madrox interrupt {0}"),
+    "held": ("takes no turns", "%madrox limit {0}"),
 }
 """What asks for a person: how it is told, and the line that answers it."""
 
@@ -78,6 +79,8 @@ class Row:
     tokens: int
     reason: str
     """Why it stopped or failed."""
+    held: bool = False
+    """A limit is used up, its own or of one above it; `now` says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +210,17 @@ def _needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
     """Sign, name, what it is about, and the line that answers it."""
     for need in NEEDS:
         for row in rows:
-            if (row.stalled and row.state == "busy") if need == "stalled" else row.state == need:
+            if _is(row, need):
                 said, code = NEEDS[need]
                 about = _line(row.reason if need == "failed" else row.now)
                 name = _line(row.name)
                 yield glyph(row.state), name, said + (f": {about}" if about else ""), code.format(name)
+
+
+def _is(row: Row, need: str) -> bool:
+    if need == "held":
+        return row.held
+    return (row.stalled and row.state == "busy") if need == "stalled" else row.state == need
 
 
 def _line(text: str) -> str:

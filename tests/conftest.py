@@ -10,7 +10,15 @@ import groups  # noqa: F401 — reads MADROX_REQUIRE before it is cleaned away
 import pytest
 
 OURS = ("MADROX_", "ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE", "CODEX_", "OPENAI_", "GEMINI_", "OPENCODE_")
-SEED = ("MAX_INSTANCES", "WORKSPACE_DIR", "LOG_DIR", "LOG_LEVEL")
+SEED = (
+    "MAX_INSTANCES",
+    "MAX_TOTAL_COST",
+    "MAX_TOKENS_PER_INSTANCE",
+    "INSTANCE_TIMEOUT_MINUTES",
+    "WORKSPACE_DIR",
+    "LOG_DIR",
+    "LOG_LEVEL",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -53,6 +53,8 @@ class Stage:
     async def spawn(self, *names: str, by: str = PERSON, **given: Any) -> None:
         for name in names:
             await self.call(by, "spawn_instance", name=name, **given)
+            while given.get("wait_for_ready", True) and self.manager.tree[name].state == "starting":
+                await self.manager.mail.change()  # with `short`, the call itself may not have waited so long
 
     async def turn_of(self, name: str) -> None:
         """Wait until a turn of `name` is under way."""

@@ -32,6 +32,14 @@ HarnessName = Annotated[
 Options = Annotated[
     dict[str, str] | None, "Settings of that CLI alone, such as sandbox_mode of codex. Seldom needed."
 ]
+MaxTokens = Annotated[
+    int | None, "Tokens that it and all below it may use, input and output. Then it is stopped softly."
+]
+MaxCost = Annotated[
+    float | None,
+    "The same in US dollars. What nobody has a price for does not count: limit the tokens as well.",
+]
+MaxMinutes = Annotated[float | None, "Minutes from now after which it is stopped softly, busy or not."]
 Servers = Annotated[
     dict[str, Any] | list[str] | str | None,
     "MCP servers that it gets besides madrox: names of list_mcp_presets, or (if you have permissions='all') "

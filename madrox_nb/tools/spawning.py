@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..budget import Limits
 from ..calls import Call, Result, find, in_tools, parent_for, tool
 from ..errors import BadInput, MadroxError
 from ..mail import check_prompt
@@ -20,6 +21,9 @@ from .arguments import (
     HarnessName,
     Inject,
     InWorktree,
+    MaxCost,
+    MaxMinutes,
+    MaxTokens,
     May,
     Model,
     Name,
@@ -66,6 +70,9 @@ async def spawn_instance(
     use_worktree: InWorktree = False,
     git_repo: Repository = None,
     options: Options = None,
+    max_total_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    timeout_minutes: MaxMinutes = None,
     instance_type: HarnessName = None,
 ) -> Result:
     """Start an agent as your child, for a part of the work that stands by itself.
@@ -93,6 +100,7 @@ async def spawn_instance(
         system_prompt=system_prompt,
         options=options,
         auto_inject=auto_inject,
+        limits=Limits(tokens=max_total_tokens, usd=max_cost, minutes=timeout_minutes),
         mcp_servers=mcp_servers,
         environment_vars=environment_vars,
         workspace_dir=workspace_dir,

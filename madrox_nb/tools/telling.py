@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..calls import Result
+from ..budget import LIMITS, NO_LIMIT, SHAPES
+from ..calls import LIMIT_ARGUMENTS, Result
 from ..errors import BadInput
 from ..folds import Said
 from ..tree import Agent
@@ -54,6 +55,23 @@ def status_of(manager: Manager, agent: Agent) -> dict[str, Any]:
         "workspace": agent.workspace,
         "tokens": usage.tokens,
         "cost_usd": number(usage.known_usd),
+        "total_tokens_used": usage.tokens,
+        "total_cost": usage.cost_usd,
+        "cost_is_lower_bound": not usage.exact,
+        **limits_of(manager, agent.name),
+    }
+
+
+def limits_of(manager: Manager, name: str) -> dict[str, Any]:
+    """The limits that stand on `name`, what it may still use, and which one stops it."""
+    budget, now = manager.budget, manager.spending.now()
+    own = budget.limits.get(name, {})
+    left = {what: budget.left(name, what, now) for what in LIMITS if what not in SHAPES}
+    holding = budget.holding(name, now)
+    return {
+        "limits": {LIMIT_ARGUMENTS[what]: own[what].amount for what in LIMITS if what in own},
+        "left": {LIMIT_ARGUMENTS[what]: amount for what, amount in left.items() if amount != NO_LIMIT},
+        "limit_reached": f"{holding.holder or 'the run'} has used {holding}" if holding else "",
     }
 
 
@@ -123,6 +141,8 @@ def number(value: float) -> float | None:
 
 
 def in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {amount:,.6g}" for name, amount in value.items()) or "–"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return "unknown" if value is None else str(value) or "–"
