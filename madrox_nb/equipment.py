@@ -59,7 +59,13 @@ class Outfitter:
                     "Name presets instead: list_mcp_presets, or ask the person"
                 )
             environment.check_given_by(by, own, self._manager.environ)
-        return Given(presets.wanted(servers) if servers else {}, own)
+        found = presets.wanted(servers) if servers else {}
+        if not self._may_all(by) and (names := {*own} & mcp_servers.mentioned(found)):
+            raise Forbidden(
+                f"{by} can't give {min(names)}: it says what an MCP server of a preset may reach. "
+                "Leave it out, or ask the person"
+            )
+        return Given(found, own)
 
     def _may_all(self, by: str) -> bool:
         return by == PERSON or self._manager.tree[by].permissions == "all"
