@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import __version__, library
+from .activity import Activity
 from .approvals import Requests
 from .births import Births
 from .budget import RUN, Budget, Limits
@@ -57,6 +58,7 @@ from .jobs import Foreman
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .limits import Spending
+from .logs import Logs
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .nodes import Kept
 from .orphans import end_orphans
@@ -116,6 +118,7 @@ class Manager:
         kept = settings.on_kernel_death != "kill"
         self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
         self.redactor = Redactor()
+        self.activity = Activity()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
         self.foreman = Foreman(self)
@@ -133,6 +136,7 @@ class Manager:
         self.idleness = Idleness(self, settings.idle_timeout, clock)
         self.spending = Spending(self, settings, clock)
         self.signals = Signals(self.redactor)
+        self.signals.watch(self.activity.hear)
         self.births = Births(self)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
@@ -166,6 +170,8 @@ class Manager:
         except BaseException:
             self.processes.leave()
             raise
+        self.logs = Logs(self.ledger, ended=self.recovered, behind=self._goes_on)
+        self.ledger.listen(self.logs.heard)
         self._open = True
         if self._goes_on:
             self._go_on(kept)
@@ -182,6 +188,7 @@ class Manager:
             self.inboxes.apply(entry)
             self.costs.apply(entry)
             self.approvals.apply(entry)
+            self.activity.apply(entry)
             self.budget.apply(entry)
             self.jobs.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
@@ -207,6 +214,7 @@ class Manager:
                 task.cancel()
             self.processes.leave()
             self.ledger.close()
+            await asyncio.to_thread(self.logs.close)
 
     async def close(self, reason: str = "closed") -> None:
         """End every agent and the run. Idempotent."""
@@ -228,6 +236,7 @@ class Manager:
                 await self.processes.close()
             finally:
                 self.ledger.close()
+                await asyncio.to_thread(self.logs.close)
 
     # the ledger's two doors
 
@@ -267,6 +276,7 @@ class Manager:
         self.inboxes.apply(entry)
         self.costs.apply(entry)
         self.approvals.apply(entry)
+        self.activity.apply(entry)
         self.budget.apply(entry)
         self.jobs.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):

@@ -612,10 +612,10 @@ def test_the_tree_is_drawn_with_states_and_the_reader_in_it(tmp_path: Path) -> N
 
             assert "no agents yet: spawn_instance starts one" == nobody.text
             assert [
-                "alice [idle] (rehearsal) architect",
-                "├── bob [idle] (rehearsal) general ← you",
-                "│   └── dan [idle] (rehearsal) general",
-                "└── carol [stopped] (rehearsal) general",
+                "alice (alice) [idle] (rehearsal) architect",
+                "├── bob (bob) [idle] (rehearsal) general ← you",
+                "│   └── dan (dan) [idle] (rehearsal) general",
+                "└── carol (carol) [stopped] (rehearsal) general",
             ] == drawn.text.splitlines()
             [root] = drawn.data["tree"]
             assert ["bob", "carol"] == [child["name"] for child in root["children"]]
@@ -636,7 +636,7 @@ def test_children_and_states_are_told_in_text_and_data_that_json_can_hold(tmp_pa
             one = await on.call("dan", "get_instance_status", instance_id="bob")
 
             assert ["alice", "max"] == [each["name"] for each in roots.data["children"]]
-            assert "bob [idle] (rehearsal) general" == mine.text
+            assert "bob (bob) [idle] (rehearsal) general" == mine.text
             assert ["bob", "dan"] == [each["name"] for each in near.data["instances"]]
             assert ("alice", ["dan"], 0) == tuple(one.data[key] for key in ("parent", "children", "queued"))
             assert "permissions: deny" in one.text
