@@ -144,8 +144,9 @@ class Births:
         self._outfitter.keep(name, given)
         if spawned.harness != library.FALLBACK:
             asyncio.get_running_loop().run_in_executor(None, preload)
-        # the ledger's may lack a secret
-        agent = self._tree[name]._replace(system_prompt=spawned.system_prompt)
+        agent = self._tree[name]._replace(  # the ledger's may lack a secret
+            system_prompt=spawned.system_prompt, options=spawned.options, extra_args=spawned.extra_args
+        )
         return self.start(agent, session=spawned.session, fork_of=str(dwelling.copy_of or ""))
 
     def start(self, agent: Agent, *, session: str = "", fork_of: str = "") -> asyncio.Task[None]:
@@ -155,6 +156,9 @@ class Births:
         """
         cls = self._manager.harnesses[agent.harness]
         command = self._manager.harnesses.command(agent.harness)
+        # no agent can give these: what the ledger lacks may be put back by its name
+        whole = tuple(map(self._manager.redactor.restored, agent.extra_args))
+        agent = agent._replace(extra_args=whole)
         equipment = self._outfitter.equipment(agent)
         return self._processes.start(
             agent, cls, command, _body(agent), session=session, fork_of=fork_of, equipment=equipment

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
-
 from . import config, keeping, views
+from .activity import argument
 from .config import Settings
 from .display import Live, Waiting, attended, how_to_answer
 from .errands import Errands
@@ -106,11 +105,11 @@ class Doing:
                 spoken = event.agent in self._speaking
                 self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
             case ToolCalled():
-                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {_argument(event.input)}".strip()
+                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {argument(event.input)}".strip()
             case ToolReturned():
                 self._calls.pop(event.call, None)
             case ApprovalAsked():
-                self._asks[event.approval] = f"{event.tool} {_argument(event.input)}".strip()
+                self._asks[event.approval] = f"{event.tool} {argument(event.input)}".strip()
             case ApprovalAnswered():
                 self._asks.pop(event.approval, None)
         self._speaking.discard(event.agent)
@@ -130,16 +129,6 @@ class Doing:
         said = self.said.get(name, "") + text
         self.above[name] = self.above.get(name, 0) + max(0, len(said) - TAIL)
         self.said[name] = said[-TAIL:]
-
-
-def _argument(given: str) -> str:
-    """The first argument of a tool call, which says most."""
-    try:
-        found = orjson.loads(given)
-    except orjson.JSONDecodeError:
-        return ""
-    first = next(iter(found.values()), "") if isinstance(found, dict) else found
-    return first if isinstance(first, str) else orjson.dumps(first).decode()
 
 
 class LastReplies:

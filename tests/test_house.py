@@ -20,13 +20,13 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "budget environment fences folds greeting harness mcp_servers prices redact rules signatures tree "
-    "views wording",
-    2: "config evidence exchange guard hand inventory keeper keeping ledger library local nodes "
-    "offspring orphans painted portal presets printed profiles runtime screen tokens transport wires "
-    "workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness limits mail manager processes "
-    "revival runner signals teams",
+    1: "activity budget environment fences folds greeting harness logbook mcp_servers prices redact "
+    "rules signatures steps tree views wording",
+    2: "config evidence exchange files guard hand inventory keeper keeping ledger library local logs "
+    "nodes offspring orphans painted pane portal presets printed profiles runtime screen tokens "
+    "transport wires workspace worktrees",
+    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
+    "processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands following frames magics notebook protocol "
     "ready_prompts rehearse replays resources run server stdio testing tools values widgets",
 }
