@@ -17,6 +17,7 @@ import shlex
 import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from tokenize import DEDENT, INDENT, TokenInfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -31,7 +32,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from .errors import MadroxError, nearest
+from .errors import BadInput, MadroxError, nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -261,6 +262,28 @@ def _processes(call: Use) -> Any:
     return call.madrox.processes(call.agent)
 
 
+def _token(call: Use) -> Any:
+    tokens = call.madrox.tokens
+    if call.what == "list":
+        return tokens.list()
+    if call.name is None:
+        raise UsageError(f"%madrox token {call.what} needs the token's NAME")
+    if call.what == "revoke":
+        gone = tokens.revoke(call.name)
+        _notice(f"the token {gone.name} ({gone.scope}) speaks for nobody any more")
+        return None
+    issued = tokens.create(call.name, call.scope)
+    if call.to is None:
+        return issued
+    try:
+        where = issued.save(Path(call.to))
+    except OSError as exc:
+        tokens.revoke(call.name)
+        raise BadInput(f"the token can't be written to {call.to}: {exc}. None was made") from exc
+    _notice(f"the token {call.name} ({call.scope}) stands in {where}, for you alone to read")
+    return None
+
+
 def _help(call: Use) -> None:
     if call.about is None:
         sys.stdout.write(overview())
@@ -372,6 +395,13 @@ def _grammar() -> dict[str, _Command]:
 
     new("config", "the settings in force, and where each comes from", _config)
     new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
+    c = new("token", "let an outside client in with a token of its own, shown once", _token)
+    c.add("what", choices=("create", "list", "revoke"))
+    c.add("name", nargs="?", help="what the client is called")
+    c.add(
+        "--scope", choices=("read", "operate", "admin"), default="read", help="look; run agents; everything"
+    )
+    c.add("--to", metavar="FILE", help="write it there, for you alone to read, instead of showing it")
     new("roles", "the roles that spawn knows", _roles)
     new("harnesses", "one row a harness: is its CLI here, which version, what it can do", _harness_table)
     c = new("processes", "one row a process of the system that belongs to a living agent", _processes)

@@ -20,6 +20,7 @@ from .activity import Activity
 from .approvals import Requests
 from .births import Births
 from .budget import RUN, Budget, Limits
+from .clients import Clients
 from .comeback import come_back, follow
 from .config import Settings
 from .environment import names_secret
@@ -116,7 +117,8 @@ class Manager:
         self._attended = attended
         self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}-{os.getpid()}"
         kept = settings.on_kernel_death != "kill"
-        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
+        self.clients = Clients(settings.home)
+        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None, self.clients)
         self.redactor = Redactor()
         self.activity = Activity()
         self.prices: dict[str, Price] = {}
