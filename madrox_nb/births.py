@@ -36,7 +36,7 @@ class Births:
     def __init__(self, manager: Manager) -> None:
         self._manager, self._settings = manager, manager.settings
         self._tree, self._processes = manager.tree, manager.processes
-        self._unborn: set[str] = set()
+        self._unborn: dict[str, str | None] = {}
         """Names of those whose files are being copied: their birth is not on record yet."""
         self._outfitter = Outfitter(manager)
         self._dwellings = Dwellings(manager)
@@ -134,7 +134,7 @@ class Births:
         self._check_room(spawned)
         self._outfitter.check(spawned.harness, given, _options(spawned))
         workspace = self._dwellings.claim(spawned, dwelling)
-        self._unborn.add(name)
+        self._unborn[name] = spawned.parent
         try:
             async with self._dwellings.moving_in(spawned, dwelling, workspace) as spawned:
                 await self._manager.act(spawned)
@@ -142,7 +142,7 @@ class Births:
             self._processes.forget(name)
             raise
         finally:
-            self._unborn.discard(name)
+            self._unborn.pop(name, None)
         self._outfitter.keep(name, given)
         if spawned.harness != library.FALLBACK:
             asyncio.get_running_loop().run_in_executor(None, preload)
@@ -192,6 +192,8 @@ class Births:
         there = [*(agent.name for agent in self._tree.alive()), *self._unborn]
         if len(there) >= self._settings.max_instances:
             raise LimitReached(self._settings.max_instances, there)
+        coming = [child for child, above in self._unborn.items() if above == parent]
+        self._manager.spending.check_place(parent, coming)
 
     async def reborn(self, spawned: AgentSpawned, *, suspended: bool) -> asyncio.Task[None] | None:
         """Let an agent of an earlier run come back; its start, or None when it stays suspended.
@@ -241,7 +243,6 @@ class Births:
             if not agent.alive:
                 raise self._tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
-        self._manager.spending.check_place(agent.parent)
         given = self.permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
             agent=called,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -111,17 +111,16 @@ class Spending:
     def check_birth(self, limits: Limits, parent: str | None, by: str) -> None:
         """Whether `by` may spawn a child of `parent` with these limits.
 
-        Raises `TreeFull`, `BudgetSpent` when the parent has nothing left, and `Forbidden` when an agent
-        would give more than it has.
+        Raises `BudgetSpent` when the parent has nothing left, and `Forbidden` when an agent would give
+        more than it has.
         """
-        self.check_place(parent)
         if parent is not None:
             self.check_turn(parent)
         for name, amount in limits.given().items():
             self._check_gift(by, name, amount)
 
-    def check_place(self, parent: str | None) -> None:
-        """Raises `TreeFull` when no child of `parent` may be born."""
+    def check_place(self, parent: str | None, coming: Sequence[str] = ()) -> None:
+        """Raises `TreeFull` when no child of `parent` may be born, besides those that are `coming`."""
         desk = self._desk
         if (deep := desk.budget.depth_limit(parent)) is not None:
             holder, levels = deep
@@ -132,7 +131,7 @@ class Spending:
             )
         if parent is None:
             return
-        alive = [child.name for child in desk.tree.children(parent) if child.alive]
+        alive = [*(child.name for child in desk.tree.children(parent) if child.alive), *coming]
         if len(alive) >= (most := desk.budget.most_children(parent)):
             raise TreeFull(
                 f"{parent} may have {spoken('max_children', most)} at once and has {len(alive)}: "

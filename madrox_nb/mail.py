@@ -420,6 +420,8 @@ class Mail:
     async def _feed(self, agent: str) -> None:
         desk = self._desk
         if not desk.takes_turns(agent):
+            if (held := desk.held(agent)) is not None:  # another of its family took the last turn
+                self._hold(agent, held)
             return
         batch = next_batch(agent, desk.tree, desk.inboxes)
         if not batch:

@@ -24,6 +24,7 @@ from madrox_nb.events import (
     Event,
     Notice,
     TurnEnded,
+    TurnSaid,
 )
 from madrox_nb.mail import Answer
 from madrox_nb.manager import Manager
@@ -250,11 +251,16 @@ def test_who_waits_for_one_that_hears_no_interrupt_is_told_and_gets_an_answer_th
     tmp_path: Path,
 ) -> None:
     async def story(m: Manager) -> None:
-        await m.spawn("lead", limits={"tokens": 100})
-        async with asyncio.timeout(10):
-            with pytest.raises(BudgetSpent, match="Its turn can't be ended: lead did not confirm"):
-                await m.send("lead", "/usage 70 50\n/hang hard")
+        await m.spawn("lead")
+        asked = await m.ask("lead", "/usage 70 50\n/hang hard")
+        waiting = asyncio.ensure_future(m.answer(asked))
+        async with asyncio.timeout(20):
+            while not events(m, TurnSaid, "lead")[1:]:
+                await m.mail.change(0.02)
 
+        await m.limit("lead", tokens=100)
+        with pytest.raises(BudgetSpent, match="Its turn can't be ended: lead did not confirm"):
+            await asyncio.wait_for(waiting, 20)
         assert "busy" == m.tree["lead"].state
         await m.terminate("lead", force=True)
         [letter] = await m.take(timeout=10)
@@ -325,6 +331,22 @@ def test_turns_of_a_family_are_counted_together_and_none_begins_too_many(tmp_pat
         assert 3 == sum(isinstance(end, Answer) for end in ends)
         assert 1 == sum(isinstance(end, BudgetSpent) for end in ends)
         assert 3 == m.tree["a"].turns + m.tree["b"].turns
+
+    with_run(tmp_path, story)
+
+
+def test_of_two_that_are_handed_something_at_once_one_has_the_last_turn_and_the_other_is_told(
+    tmp_path: Path,
+) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", limits={"turns": 1})
+        for name in ("a", "b"):
+            await m.spawn(name, parent="lead")
+        asked = [await m.ask(name, "/hang", sender="lead") for name in ("a", "b")]
+
+        with pytest.raises(BudgetSpent, match="1 of 1 turn"):
+            await asyncio.wait_for(m.answer(asked[1]), 10)
+        assert (1, 0) == (m.tree["a"].turns, m.tree["b"].turns)
 
     with_run(tmp_path, story)
 
@@ -618,6 +640,19 @@ def test_a_tree_grows_no_deeper_and_no_wider_than_it_may(tmp_path: Path) -> None
         assert ["lead", "dev", "two"] == [agent.name for agent in m.tree]
 
     with_run(tmp_path, story, max_depth=2)
+
+
+def test_children_that_come_at_once_are_counted_before_they_are_there(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", limits={"max_children": 2})
+
+        spawns = [m.spawn(f"kid{n}", parent="lead") for n in range(5)]
+        ends = await asyncio.gather(*spawns, return_exceptions=True)
+
+        assert 3 == sum(isinstance(end, TreeFull) for end in ends)
+        assert 2 == len(m.tree.children("lead"))
+
+    with_run(tmp_path, story)
 
 
 def test_an_agent_that_may_have_nobody_below_it_gets_nobody(tmp_path: Path) -> None:
