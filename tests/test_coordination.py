@@ -307,6 +307,23 @@ def test_who_gives_up_waiting_finds_the_report_in_its_inbox(tmp_path: Path) -> N
     run(story())
 
 
+def test_a_report_that_comes_just_when_the_waiting_is_given_up_is_left_in_the_inbox(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("ann")
+            waiting = asyncio.create_task(job(on, PERSON, "ann", task="/slow 2 0.1"))
+            on.manager.ledger.listen(
+                lambda entry: waiting.cancel() if isinstance(entry.event, JobEnded) else None
+            )
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            assert ("you.j1", True) == (reply["answers"], "word-1 word-2" in reply["text"])
+
+    run(story())
+
+
 def test_what_is_said_with_reply_to_caller_is_part_of_the_answer_and_of_nobody_elses_inbox(
     tmp_path: Path,
 ) -> None:

@@ -8,6 +8,7 @@ sequences of another choice each time instead of a few that are always the same.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -17,9 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from stages import Stage, stage
 
 from madrox_nb.calls import Result
@@ -40,6 +41,11 @@ caller = st.integers(0, len(NAMES))
 """Which of those who are awake."""
 name = st.sampled_from((*NAMES, "zed"))
 names = st.lists(name, min_size=1, max_size=3, unique=True)
+VERBS = (
+    *("spawn_again", "terminate", "suspend", "resume") * 2,
+    *("send", "send_to_several", "broadcast", "coordinate") * 3,
+    *("reply", "take") * 4,
+)
 way = st.sampled_from(["sequential", "parallel", "consensus"])
 
 
@@ -128,6 +134,13 @@ class Callers(RuleBasedStateMachine):
         with pytest.raises(expected):
             yield
 
+    @rule(verb=st.sampled_from(VERBS), nth=caller, whom=name, several=names, how=way, waits=st.booleans())
+    def act(self, verb: str, nth: int, whom: str, several: list[str], how: str, waits: bool) -> None:
+        """One call. (Verbs that were rules of their own would be left out of most sequences.)"""
+        given = {"nth": nth, "whom": whom, "several": several, "how": how, "waits": waits}
+        takes = inspect.signature(getattr(self, verb)).parameters
+        getattr(self, verb)(**{key: value for key, value in given.items() if key in takes})
+
     # who is there
 
     @initialize()
@@ -136,8 +149,6 @@ class Callers(RuleBasedStateMachine):
             self.call(who, "spawn_instance", name=new, auto_inject=False)
             self.model.parent[new], self.model.inbox[new] = who, []
 
-    @precondition(lambda self: self.model.dead)
-    @rule(whom=name)
     def spawn_again(self, whom: str) -> None:
         model = self.model
         if whom not in model.dead:
@@ -154,7 +165,6 @@ class Callers(RuleBasedStateMachine):
             model.dead.discard(whom)
             model.inbox[whom] = []
 
-    @rule(nth=caller, whom=name)
     def terminate(self, nth: int, whom: str) -> None:
         model = self.model
         who = self._who(nth)
@@ -165,7 +175,6 @@ class Callers(RuleBasedStateMachine):
             model.dead |= family
             model.asleep -= family
 
-    @rule(nth=caller, whom=name)
     def suspend(self, nth: int, whom: str) -> None:
         model = self.model
         who = self._who(nth)
@@ -174,7 +183,6 @@ class Callers(RuleBasedStateMachine):
             self.call(who, "suspend_instance", instance_id=whom)
             model.asleep.add(whom)
 
-    @rule(nth=caller, whom=name)
     def resume(self, nth: int, whom: str) -> None:
         model = self.model
         who = self._who(nth)
@@ -185,7 +193,6 @@ class Callers(RuleBasedStateMachine):
 
     # words
 
-    @rule(nth=caller, whom=name, waits=st.booleans())
     def send(self, nth: int, whom: str, waits: bool) -> None:
         who = self._who(nth)
         word = next(self.words)
@@ -203,10 +210,9 @@ class Callers(RuleBasedStateMachine):
         else:
             assert word == direct
 
-    @rule(nth=caller, whom=names, waits=st.booleans())
-    def send_to_several(self, nth: int, whom: list[str], waits: bool) -> None:
+    def send_to_several(self, nth: int, several: list[str], waits: bool) -> None:
         who = self._who(nth)
-        letters = [{"instance_id": each, "message": f"/say {next(self.words)}"} for each in whom]
+        letters = [{"instance_id": each, "message": f"/say {next(self.words)}"} for each in several]
         done = self.call(who, "send_to_multiple_instances", messages=letters, wait_for_responses=waits)
         late = []
         for letter, item in zip(letters, done.data["results"], strict=True):
@@ -226,7 +232,6 @@ class Callers(RuleBasedStateMachine):
         assert sorted(words) == sorted(came)
         self.model.inbox[who] += came
 
-    @rule(nth=caller, waits=st.booleans())
     def broadcast(self, nth: int, waits: bool) -> None:
         model, word = self.model, next(self.words)
         who = self._who(nth)
@@ -239,7 +244,6 @@ class Callers(RuleBasedStateMachine):
         else:
             model.inbox[who] += [word] * len(children)
 
-    @rule(nth=caller)
     def reply(self, nth: int) -> None:
         model, word = self.model, next(self.words)
         who = self._who(nth)
@@ -248,40 +252,38 @@ class Callers(RuleBasedStateMachine):
         self.call(who, "reply_to_caller", reply_message=word)  # nobody has asked: it goes to the parent
         model.inbox[model.parent[who]].append(word)
 
-    @rule(nth=caller)
     def take(self, nth: int) -> None:
         who = self._who(nth)
         replies = self.call(who, "get_pending_replies").data["replies"]
         expected, self.model.inbox[who] = self.model.inbox[who], []
         assert expected == [reply["text"].partition("\n")[0] for reply in replies]
 
-    @rule(nth=caller, whom=names, how=way, waits=st.booleans())
-    def coordinate(self, nth: int, whom: list[str], how: str, waits: bool) -> None:
+    def coordinate(self, nth: int, several: list[str], how: str, waits: bool) -> None:
         model, word = self.model, next(self.words)
         who = self._who(nth)
         refused = next(
-            (r for r in (model.asking(who, each) for each in whom) if r not in (None, AgentGone)), None
+            (r for r in (model.asking(who, each) for each in several) if r not in (None, AgentGone)), None
         )
         with self.ends(refused):
             done = self.call(
                 who,
                 "coordinate_instances",
-                participant_ids=whom,
+                participant_ids=several,
                 task_description=f"/say {word}",
                 coordination_type=how,
                 wait_for_completion=waits,
             ).data
-            gone = [each for each in whom if each in model.dead]
-            model.asleep -= set(whom)
+            gone = [each for each in several if each in model.dead]
+            model.asleep -= set(several)
             if waits:
-                assert [("" if each in gone else word) for each in whom] == [
+                assert [("" if each in gone else word) for each in several] == [
                     part["response"] for part in done["participants"]
                 ]
                 assert gone == done["progress"]["failed"]
-                assert ("failed" if set(gone) == set(whom) else "completed") == done["status"]
+                assert ("failed" if set(gone) == set(several) else "completed") == done["status"]
             elif who == PERSON:  # an agent has been woken by the report, and so has read it
-                answered = len(whom) - len(gone)
-                told = f"Job {done['job_id']} ({how}): {answered} of {len(whom)} have answered"
+                answered = len(several) - len(gone)
+                told = f"Job {done['job_id']} ({how}): {answered} of {len(several)} have answered"
                 model.inbox[who].append(told + (f", {', '.join(gone)} could not" if gone else ""))
 
     # what is true after every call
@@ -314,5 +316,6 @@ TestCallers.settings = settings(
     deadline=None,
     database=None,
     derandomize=not EXAMPLES,
+    phases=[Phase.generate, *([Phase.shrink] if EXAMPLES else [])],  # shrinking takes minutes
     suppress_health_check=list(HealthCheck),
 )
