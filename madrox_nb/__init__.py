@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .notebook import AsyncMadrox as AsyncMadrox
     from .notebook import Madrox as Madrox
     from .notebook import Reply as Reply
+    from .presets import get_mcp_servers as get_mcp_servers
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ _HOMES = {
     "Madrox": ".notebook",
     "MadroxError": ".errors",
     "Reply": ".notebook",
+    "get_mcp_servers": ".presets",
 }
 
 __all__ = [*_HOMES, "__version__"]

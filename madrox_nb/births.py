@@ -1,7 +1,8 @@
 """How agents come to be: spawned, forked, or back from an earlier run.
 
 Each birth is one decision in the ledger, made when all is known that could forbid it: the
-name, what the agent may do, whether there is room, and where it works.
+name, what the agent may do, whether there is room, what it is given (equipment.py) and
+where it works (dwellings.py).
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from . import library
 from .budget import Limits
+from .dwellings import Dwelling, Dwellings
+from .equipment import Given, Outfitter, recalled
 from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTaken, nearest
 from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
 from .harness import Permissions
+from .mail import check_prompt
 from .prices import preload
 from .rules import LADDER, checked_name, covers, inherited
 from .tree import Agent, spawn_line
-from .workspace import copy_workspace
 
 if TYPE_CHECKING:
     from .manager import Manager
@@ -35,6 +37,8 @@ class Births:
         self._tree, self._processes = manager.tree, manager.processes
         self._unborn: set[str] = set()
         """Names of those whose files are being copied: their birth is not on record yet."""
+        self._outfitter = Outfitter(manager)
+        self._dwellings = Dwellings(manager)
 
     async def spawn(
         self,
@@ -50,6 +54,13 @@ class Births:
         extra_args: Sequence[str] = (),
         auto_inject: bool = True,
         limits: Limits | Mapping[str, Any] | None = None,
+        mcp_servers: str | Sequence[str] | Mapping[str, Any] | None = None,
+        environment_vars: Mapping[str, Any] | None = None,
+        workspace_dir: str | Path | None = None,
+        use_worktree: bool = False,
+        git_repo: str | Path | None = None,
+        bypass_isolation: bool = False,
+        initial_prompt: str | None = None,
         by: str = PERSON,
         wait: bool = True,
     ) -> Agent:
@@ -61,6 +72,16 @@ class Births:
         the first of the configured order that is installed; without `permissions`, what
         its parent has, else the configured ones. `limits` hold for it and all below it
         (`{"usd": 5, "tokens": 200_000}`); an agent can't give more than it has left.
+        `bypass_isolation` is another word for `permissions="all"`.
+
+        `mcp_servers` are given to it besides ours: a table in the shape of `.mcp.json`, its
+        JSON text, or names of presets. `environment_vars` are added to its environment. In
+        both, `${NAME}` is taken from the kernel's environment at each start, and secrets
+        are not recorded. `workspace_dir` is a directory to work in instead of one of its
+        own; with `use_worktree` it gets a git worktree, on a branch of its own, of
+        `git_repo` or the repository that holds the working directory. The answer to
+        `initial_prompt` is left in the inbox. `by` is who spawns it: an agent can't give
+        more than it has.
 
         Raises `BadInput`, `UnknownRole`, `UnknownHarness`, `NameTaken`, `LimitReached`,
         `TreeFull`, `BudgetSpent`, `Forbidden` or `HarnessNotFound` before anything happens,
@@ -68,8 +89,10 @@ class Births:
         then stands in the tree as failed, or as stopped when somebody ended it meanwhile.
         Cancelled, it goes on starting.
         """
+        if initial_prompt is not None:
+            check_prompt(initial_prompt)
         name = self._tree.next_child(parent, self._unborn) if name is None else checked_name(name)
-        permissions = self._permissions(permissions, parent, by)
+        permissions = self._permissions(_bypassed(bypass_isolation, permissions), parent, by)
         spending, limits = self._manager.spending, Limits.of(limits)
         spending.check_birth(limits, parent, by)
         found = library.role(role)
@@ -78,6 +101,8 @@ class Births:
         defaults = self._manager.harnesses.defaults(harness)
         more = self._manager.harnesses.options(harness, options or {}, "options")
         chosen = {**defaults.options, **more}
+        given = self._outfitter.given(mcp_servers, environment_vars, by)
+        dwelling = self._dwellings.wanted(workspace_dir, use_worktree, git_repo, parent, permissions, by)
         spawned = AgentSpawned(
             agent=name,
             harness=harness,
@@ -89,44 +114,64 @@ class Births:
             system_prompt=system_prompt or "",
             options=json.dumps(chosen) if chosen else "",
             extra_args=(*defaults.extra_args, *map(str, extra_args)),
+            **self._outfitter.recorded(given),
         )
-        starting = await self.born(spawned)
+        starting = await self._born(spawned, given, dwelling)
         spending.begin(name, limits, by)
+        if initial_prompt is not None:
+            (await self._manager.ask(name, initial_prompt, sender=by)).leave = True
         if wait:
             await self.ready(name, starting)
         return self._tree[name]
 
-    async def born(self, spawned: AgentSpawned, *, copy_of: Path | None = None) -> asyncio.Task[None]:
-        """Record a birth and start its process; `copy_of` is the workspace that a fork gets a copy of."""
+    async def _born(self, spawned: AgentSpawned, given: Given, dwelling: Dwelling) -> asyncio.Task[None]:
+        """Record a birth and start its process."""
         name = spawned.agent
+        await self._dwellings.left(name)  # an earlier one of that name may still be moving out
         self._manager.harnesses.command(spawned.harness)  # raises when it is not installed
         self._check_room(spawned)
-        workspace = self._claim(spawned)
+        self._outfitter.check(spawned.harness, given)
+        workspace = self._dwellings.claim(spawned, dwelling)
         self._unborn.add(name)
         try:
-            if copy_of is not None:
-                await asyncio.to_thread(copy_workspace, copy_of, workspace)
-            await self._manager.act(replace(spawned, workspace=str(workspace)))
+            async with self._dwellings.moving_in(spawned, dwelling, workspace) as spawned:
+                await self._manager.act(spawned)
         except BaseException:
             self._processes.forget(name)
             raise
         finally:
             self._unborn.discard(name)
+        self._outfitter.keep(name, given)
         if spawned.harness != library.FALLBACK:
             asyncio.get_running_loop().run_in_executor(None, preload)
-        given = self._tree[name]._replace(  # the ledger's may lack a secret
+        agent = self._tree[name]._replace(  # the ledger's may lack a secret
             system_prompt=spawned.system_prompt, options=spawned.options, extra_args=spawned.extra_args
         )
-        return self.start(given, session=spawned.session, fork_of=str(copy_of or ""))
+        return self.start(agent, session=spawned.session, fork_of=str(dwelling.copy_of or ""))
 
     def start(self, agent: Agent, *, session: str = "", fork_of: str = "") -> asyncio.Task[None]:
-        """Start the CLI of an agent that is on record; see `Processes.start`. Raises `HarnessNotFound`."""
+        """Start the CLI of an agent that is on record; see `Processes.start`.
+
+        Raises `HarnessNotFound`, or `BadInput` for a secret that is not there any more.
+        """
         cls = self._manager.harnesses[agent.harness]
         command = self._manager.harnesses.command(agent.harness)
         # no agent can give these: what the ledger lacks may be put back by its name
         whole = tuple(map(self._manager.redactor.restored, agent.extra_args))
         agent = agent._replace(extra_args=whole)
-        return self._processes.start(agent, cls, command, _body(agent), session=session, fork_of=fork_of)
+        equipment = self._outfitter.equipment(agent)
+        return self._processes.start(
+            agent, cls, command, _body(agent), session=session, fork_of=fork_of, equipment=equipment
+        )
+
+    def ended(self, name: str) -> None:
+        """An agent is gone for good: tidy up where it lived, in the background."""
+        self._outfitter.forget(name)
+        self._dwellings.leave(self._tree[name])
+
+    async def left(self, name: str) -> None:
+        """Wait until what `ended` has begun is done."""
+        await self._dwellings.left(name)
 
     def _check_room(self, spawned: AgentSpawned) -> None:
         """Raises when no agent of that name can be born now."""
@@ -151,12 +196,16 @@ class Births:
 
         Raises what `spawn` raises, and `BadInput` when its workspace can't be had.
         """
+        given = recalled(spawned)
+        dwelling = self._dwellings.before(spawned)
+        self._outfitter.check(spawned.harness, given)
         if not suspended:
-            return await self.born(spawned)
+            return await self._born(spawned, given, dwelling)
         self._check_room(spawned)
-        self._claim(spawned)
+        workspace = self._dwellings.claim(spawned, dwelling)
         try:
-            await self._manager.act(spawned)
+            async with self._dwellings.moving_in(spawned, dwelling, workspace) as spawned:
+                await self._manager.act(spawned)
         except BaseException:
             self._processes.forget(spawned.agent)
             raise
@@ -164,14 +213,6 @@ class Births:
             AgentSuspended(agent=spawned.agent, reason="as it was before")
         )  # born: no way back
         return None
-
-    def _claim(self, spawned: AgentSpawned) -> Path:
-        """The workspace of an agent that is born; the very one that it had, when it comes back."""
-        workspace = self._processes.claim(spawned.agent)
-        if spawned.workspace not in ("", str(workspace)):
-            self._processes.forget(spawned.agent)
-            raise BadInput(f"its workspace {spawned.workspace} is in use, or this home has another one")
-        return workspace
 
     async def ready(self, name: str, starting: asyncio.Task[None]) -> None:
         """Wait until an agent is ready. Raises why it is not; cancelled, it goes on starting."""
@@ -213,8 +254,11 @@ class Births:
             system_prompt=agent.system_prompt,
             options=agent.options,
             extra_args=agent.extra_args,
+            mcp_servers=agent.mcp_servers,
+            environment=agent.environment,
         )
-        starting = await self.born(forked, copy_of=Path(agent.workspace))
+        dwelling = Dwelling(copy_of=Path(agent.workspace), worktree_of=_worktree_of(agent))
+        starting = await self._born(forked, self._outfitter.of(agent), dwelling)
         self._manager.spending.copy(name, forked.agent)
         await self.ready(forked.agent, starting)
         return self._tree[forked.agent]
@@ -249,6 +293,24 @@ class Births:
         return cast(Permissions, self._settings.permissions)
 
 
+def _bypassed(bypass_isolation: bool, permissions: str | None) -> str | None:
+    if not bypass_isolation:
+        return permissions
+    if permissions not in (None, "all"):
+        raise BadInput(f"bypass_isolation means permissions='all', and permissions={permissions!r} is given")
+    return "all"
+
+
+def _worktree_of(agent: Agent) -> Path | None:
+    return Path(agent.workspace) if agent.branch else None
+
+
 def _body(agent: Agent) -> str:
     """What its system prompt says besides identity and messaging."""
-    return agent.system_prompt or library.role(agent.role).body
+    body = agent.system_prompt or library.role(agent.role).body
+    if not agent.branch:
+        return body
+    return f"""{body}
+
+Your workspace is a git worktree of {agent.repository}, on the branch {agent.branch}, which began at
+{agent.base[:12]}. Commit there what should stay, and name the branch when you hand your work over."""

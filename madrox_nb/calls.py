@@ -182,7 +182,7 @@ class Tool:
         """An argument that means nothing as it is given. Raises `BadInput` when it would mean something."""
         if name in self.parameters or name not in FOREIGN or "permissions" not in self.parameters:
             return False
-        if value:
+        if value or (value == 0 and not isinstance(value, bool)):
             raise BadInput(f"{self.name}: {name} is not taken here. {FOREIGN[name]}")
         return True
 
@@ -200,12 +200,17 @@ class Tool:
 TOOLS: dict[str, Tool] = {}
 
 FOREIGN = {
-    "bypass_isolation": "What an agent may do is said by permissions='all', if you may give that",
-    "mcp_servers": "An agent has the madrox tools and no others yet",
-    "use_worktree": "Each agent has a directory of its own already",
     "harness": "Which CLI is said by instance_type of spawn_instance",
+    "type": "Which CLI is said by instance_type of spawn_instance",
     "instance_type": "Another CLI is started with spawn_instance",
-    "git_repo": "Each agent has a directory of its own; clone what it needs into it",
+    "temperature": "No agent CLI lets it be chosen; say in system_prompt how bold it should be",
+    "max_tokens": "How long one answer may be is the CLI's own business; say it in system_prompt",
+    "use_pty": "Each CLI is started in the way that its harness needs",
+    "priority": "Nobody is served before others: tell the agents in which order to work",
+    "sandbox_mode": "That is a setting of Codex: spawn_codex, or options of spawn_instance",
+    "profile": "That is a setting of Codex: spawn_codex, or options of spawn_instance",
+    "extra_args": "Arguments of a CLI are the person's to give",
+    "enable_madrox": "Every agent has the madrox tools",
 }
 """Arguments of spawning that prompts written for other systems give, and what to do instead."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import MadroxError
@@ -47,7 +48,7 @@ def come_back(manager: Manager, kept: Sequence[Kept], entries: Sequence[Entry]) 
             _end(manager, agent.name, f"{LOST}: {exc}")
     for agent in reversed(manager.tree.alive()):
         if agent.state == "suspended":  # it had no process
-            manager.processes.claim(agent.name)
+            manager.processes.claim(agent.name, Path(agent.workspace))
         elif manager.processes.get(agent.name) is None:
             _end(manager, agent.name, LOST)
     for ticket in turns_under_way(entries):

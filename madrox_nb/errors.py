@@ -6,6 +6,7 @@
     │   ├── UnknownHarness        no harness of that name is installed
     │   ├── UnknownRole           no role of that name
     │   ├── UnknownMessage        no such message awaits an answer here
+    │   ├── UnknownJob            no such job of several agents
     │   ├── UnknownApproval       no such request awaits an answer
     │   ├── NameTaken             an agent of that name is alive
     │   └── BadPrompt             an empty prompt, or one that cannot be sent
@@ -93,6 +94,13 @@ class UnknownMessage(_UnknownName):
 
     what = "message awaiting your answer"
     none_yet = "none; nobody waits for an answer from you"
+
+
+class UnknownJob(_UnknownName):
+    """No such job of several agents in this run."""
+
+    what = "job"
+    none_yet = "none; coordinate_instances starts one"
 
 
 class UnknownApproval(_UnknownName):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
@@ -23,6 +22,7 @@ from .births import Births
 from .budget import RUN, Budget, Limits
 from .comeback import come_back, follow
 from .config import Settings
+from .environment import names_secret
 from .errors import (
     AgentBusy,
     BadInput,
@@ -54,6 +54,7 @@ from .events import (
 from .folds import Approval, Approvals, Costs, Inboxes
 from .harness import Ask, Features, Steered, Withdraw
 from .idleness import Idleness
+from .jobs import Foreman
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .limits import Spending
@@ -67,6 +68,7 @@ from .redact import Redactor
 from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
+from .steps import Jobs
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree
@@ -76,7 +78,6 @@ DISK_RETRY_SECONDS = 0.5
 
 _DECISIONS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, BudgetSet})
 """Kinds that are on the disk before anyone hears of them."""
-_SECRET_NAMES = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +107,10 @@ class Manager:
         """
         self.settings, self._clock = settings, clock
         self._environ = dict(os.environ if environ is None else environ)
+        self._given_environ = environ
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
         self.budget = Budget()
+        self.jobs = Jobs()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
@@ -118,6 +121,7 @@ class Manager:
         self.activity = Activity()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
+        self.foreman = Foreman(self)
         self.recovered: list[str] = []
         """Runs whose kernel went away and which were closed when this one opened."""
         self.processes = Processes(
@@ -154,7 +158,7 @@ class Manager:
                 f"home {settings.home} can't be used: {exc}. Set MADROX_HOME to a place that can"
             ) from exc
         for name, value in self._environ.items():
-            if _SECRET_NAMES.search(name):
+            if names_secret(name):
                 self.redactor.add(name, value)
         self.recovered = recover(settings.logs, clock=self._clock)
         if self.recovered and (orphans := await asyncio.to_thread(end_orphans, self.recovered)):
@@ -166,7 +170,7 @@ class Manager:
         except BaseException:
             self.processes.leave()
             raise
-        self.logs = Logs(self.ledger, ended=self.recovered, behind=self._goes_on)
+        self.logs = Logs(self.ledger, settings.work, ended=self.recovered, behind=self._goes_on)
         self.ledger.listen(self.logs.heard)
         self._open = True
         if self._goes_on:
@@ -186,12 +190,14 @@ class Manager:
             self.approvals.apply(entry)
             self.activity.apply(entry)
             self.budget.apply(entry)
+            self.jobs.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
             for approval, ask in approvals.items():
                 self.requests.take_up(self.processes[name], approval, ask)
         follow(self, kept)
+        self.foreman.go_on()
         for agent in self.tree.alive():
             if agent.state == "idle":
                 self.idleness.begin(agent.name)
@@ -203,6 +209,7 @@ class Manager:
             self.mail.close()
             self.idleness.close()
             self.spending.close()
+            self.foreman.close()
             for task in tuple(self._tasks):
                 task.cancel()
             self.processes.leave()
@@ -217,6 +224,7 @@ class Manager:
         self.mail.close()
         self.idleness.close()
         self.spending.close()
+        self.foreman.close()
         try:
             while alive := self.tree.alive():
                 await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
@@ -270,6 +278,7 @@ class Manager:
         self.approvals.apply(entry)
         self.activity.apply(entry)
         self.budget.apply(entry)
+        self.jobs.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
             self.signals.flush(event)
         self.ledger.announce(entry)
@@ -286,6 +295,11 @@ class Manager:
         return self.signals.watch(watcher)
 
     # verbs: agents
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment as it is now, where references are followed to."""
+        return {**self._environ, **(os.environ if self._given_environ is None else {})}
 
     @takes_what(Births.spawn)
     async def spawn(self, *args: Any, **given: Any) -> Agent:
@@ -511,16 +525,22 @@ class Manager:
     async def quiet(self, names: tuple[str, ...] = (), timeout: float | None = None) -> bool:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
-        False when `timeout` seconds pass first.
+        A job that they take part in is something to do until it is over. False when
+        `timeout` seconds pass first.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while self._tasks or self.unquiet(names):  # a task may be about to hand something over
+        while self._tasks or self.at_work(names):  # a task may be about to hand something over
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
             await self.mail.change(left)
         return True
+
+    def at_work(self, names: tuple[str, ...] = ()) -> bool:
+        """Whether one of these, or below them, has something left to do, or a part in a job under way."""
+        family = {agent.name for name in names for agent in self.tree.subtree(name)}
+        return self.foreman.busy(family) or bool(self.unquiet(names))
 
     def unquiet(self, names: tuple[str, ...] = ()) -> list[Agent]:
         """Who of these and all below them still works, starts, or is about to be handed something."""
@@ -621,7 +641,10 @@ class Manager:
 
     def gone(self, runner: Runner) -> None:
         self.signals.drop(runner.agent)
-        self.processes.forget(runner.agent, suspended=self.tree[runner.agent].state == "suspended")
+        suspended = self.tree[runner.agent].state == "suspended"
+        self.processes.forget(runner.agent, suspended=suspended)
+        if not suspended:
+            self.births.ended(runner.agent)
 
     async def _end(self, name: str, reason: str) -> None:
         """End an agent: its process if it has one, and in any case on record."""
@@ -630,6 +653,8 @@ class Manager:
         if (now := self.tree[name]).alive and now.born == agent.born:  # and no successor of that name
             self.record(AgentStopped(agent=name, reason=reason))
             self.processes.forget(name)
+            self.births.ended(name)
+        await self.births.left(name)
 
     # a full disk
 

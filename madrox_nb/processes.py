@@ -11,15 +11,15 @@ import json
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 from .config import Settings
-from .errors import HarnessError
+from .errors import BadInput, HarnessError
 from .events import AgentStopped, Entry
 from .evidence import find_brief, leave_brief, mark
-from .harness import Ask, Brief, Harness, Launch, Permissions
+from .harness import Ask, Brief, Harness, Launch, McpServer, Permissions
 from .keeping import Keep, place, seconds_of, write
 from .local import LocalLauncher
 from .nodes import AgentSpec, Kept, NodeLink
@@ -27,9 +27,19 @@ from .runner import Core, Runner
 from .tokens import Tokens
 from .tree import Agent
 from .wording import instructions
-from .workspace import Workspaces, copy_sessions, write_private
+from .workspace import Workspaces, copy_sessions, private_name, write_private
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What one agent is given besides what all have."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Added to its environment."""
+    servers: Mapping[str, McpServer] = field(default_factory=dict)
+    """MCP servers, by name."""
 
 
 class Processes:
@@ -76,11 +86,21 @@ class Processes:
     def __len__(self) -> int:
         return len(self._runners)
 
-    def claim(self, name: str) -> Path:
-        """The workspace that an agent of that name gets. Raises `BadInput`."""
-        path = self._workspaces.claim(name)
-        self._files[name] = self._settings.logs / "runs" / self._run / path.name
+    def claim(self, name: str, directory: Path | None = None, *, empty: bool = False) -> Path:
+        """The workspace that an agent of that name gets, or `directory`, if it may have that one.
+
+        Raises `BadInput`.
+        """
+        if directory is None or directory.parent == self._settings.work:
+            path = self._workspaces.claim(name, empty=empty)
+        else:
+            path = self._workspaces.claim_directory(name, directory)
+        self._files[name] = self._private(name, path)
         return path
+
+    def _private(self, name: str, workspace: Path) -> Path:
+        called = private_name(name, workspace, self._settings.work)
+        return self._settings.logs / "runs" / self._run / called
 
     def files(self, name: str) -> Path:
         """The private directory of an agent: its wire log, its stderr, what its CLI is given."""
@@ -95,6 +115,7 @@ class Processes:
         *,
         session: str = "",
         fork_of: str = "",
+        equipment: Equipment | None = None,
     ) -> asyncio.Task[None]:
         """Start the agent's CLI in the background; the task ends when it is ready.
 
@@ -104,7 +125,8 @@ class Processes:
         """
         if (under_way := self._starting.get(agent.name)) is not None:
             return under_way
-        task = asyncio.ensure_future(self._start(agent, cls, command, body, session, fork_of))
+        equipment = equipment or Equipment()
+        task = asyncio.ensure_future(self._start(agent, cls, command, body, session, fork_of, equipment))
         self._starting[agent.name] = task
         task.add_done_callback(lambda done: self._started(agent.name, done))
         return task
@@ -131,9 +153,12 @@ class Processes:
         if not cls.features.structured:  # what a screen shows depends on when one looked
             raise HarnessError(f"{agent.name} works at a terminal, which can't be taken over")
         workspace = Path(agent.workspace)
-        self._files[agent.name] = self._settings.logs / "runs" / self._run / workspace.name
-        if self._workspaces.claim(agent.name) != workspace:  # another kernel has taken it meanwhile
-            self._workspaces.release(agent.name)
+        try:
+            if self.claim(agent.name, workspace) != workspace:
+                self._workspaces.release(agent.name)
+        except BadInput:
+            log.info("%s: another kernel has taken its workspace meanwhile", agent.name)
+        self._files[agent.name] = self._private(agent.name, workspace)
         brief = find_brief(self.files(agent.name), self._environ)
         runner = Runner(self._core, brief, cls(brief))
         approvals = runner.recall(self._node, kept, entries)
@@ -208,10 +233,13 @@ class Processes:
         body: str,
         session: str,
         fork_of: str,
+        equipment: Equipment,
     ) -> None:
         try:
             brief = await self._brief(agent, cls, command, body)
             brief = replace(brief, resume=session, fork=bool(fork_of), fork_of=fork_of)
+            environ = {**self._environ, **equipment.variables}
+            brief = replace(brief, environ=environ, mcp_servers=equipment.servers)
             codec = cls(brief)
             if self._keep is not None:
                 leave_brief(brief)
@@ -269,7 +297,6 @@ class Processes:
             permissions=cast(Permissions, agent.permissions),
             session=self._ids(),
             sessions=str(self._sessions()),
-            environ=self._environ,
             options=json.loads(agent.options) if agent.options else {},
             extra_args=agent.extra_args,
             mcp_url=url,
@@ -283,7 +310,7 @@ class Processes:
 
     def _spec(self, brief: Brief, launch: Launch) -> AgentSpec:
         ours = {"MADROX_RUN": self._run, "MADROX_AGENT": f"{self._run}/{brief.agent}"}
-        env = {**self._environ, **launch.env, **ours}
+        env = {**brief.environ, **launch.env, **ours}
         files = Path(brief.files)
         return AgentSpec(
             id=brief.agent,

@@ -27,3 +27,26 @@ def takes_what(
         return method
 
     return signed
+
+
+def extends(
+    other: Callable[..., object], *, without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a function the arguments of `other` in place of its `**more`, before its own by keyword alone.
+
+    Both have the same first one. `without` are those that it answers itself.
+    """
+
+    def extended(function: Callable[..., R]) -> Callable[..., R]:
+        own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        known = {*without, *(parameter.name for parameter in own)}
+        _, *theirs = inspect.signature(other).parameters.values()
+        more = [parameter for parameter in theirs if parameter.name not in known]
+        signature = inspect.signature(function).replace(
+            parameters=sorted([*own, *more], key=lambda each: each.kind)
+        )
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        function.__annotations__ |= {parameter.name: parameter.annotation for parameter in more}
+        return function
+
+    return extended

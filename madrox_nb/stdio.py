@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from .bridge import Bridge, tell
@@ -75,7 +76,7 @@ class Nearest:
         from .run import Run
 
         elsewhere = {}
-        if loaded.sources["home"] == "default" and (os.getcwd() == "/" or not os.access(".", os.W_OK)):  # noqa: PTH109
+        if loaded.sources["home"] == "default" and (str(Path.cwd()) == "/" or not os.access(".", os.W_OK)):
             import platformdirs
 
             elsewhere = {"home": platformdirs.user_data_path("madrox_nb")}
@@ -98,6 +99,10 @@ def main() -> int:
         return REFUSED
     lines, output = _ends()
     here = os.getpid()
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # it was removed: nobody below has to think of that
+        os.chdir("/")
 
     def leave(*_: object) -> None:
         raise SystemExit(0)

@@ -2,13 +2,15 @@
 
 Workspace paths are stable over runs (`<home>/work/<agent>`), so that a notebook that is
 run again talks about the same files. Two kernels that share a home don't share an
-agent's directory: the second one to ask gets `<agent>~2`.
+agent's directory: the second one to ask gets `<agent>~2`. An agent may also be given a
+directory of the person's. No two agents ever have the same one, and none is ever deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -44,8 +46,8 @@ class Workspaces:
         self.root = root
         self._held: dict[str, tuple[Path, int]] = {}
 
-    def claim(self, agent: str) -> Path:
-        """The directory of `agent`, made when needed and held until `release`.
+    def claim(self, agent: str, *, empty: bool = False) -> Path:
+        """The directory of `agent`, made when needed and held until `release`; on demand an empty one.
 
         Raises `BadInput` when it can't be made.
         """
@@ -57,18 +59,46 @@ class Workspaces:
             for number in range(1, 1000):
                 path = self.root / (name if number == 1 else f"{name}~{number}")
                 path.mkdir(exist_ok=True, mode=0o700)
-                held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                self._held[agent] = path, held
-                try:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if self._hold(agent, path):
+                    if not (empty and any(path.iterdir())):
+                        return path
                     self.release(agent)
-                    continue
-                return path
         except OSError as exc:
             self.release(agent)
             raise BadInput(f"cannot make a workspace for {agent!r} in {self.root}: {exc}") from exc
         raise BadInput(f"no workspace is free for {agent!r} in {self.root}")
+
+    def claim_directory(self, agent: str, path: Path) -> Path:
+        """That very directory for `agent`, made when needed and held until `release`.
+
+        Raises `BadInput` when another agent has it, or it can't be had.
+        """
+        if agent in self._held and self._held[agent][0] != path:
+            raise BadInput(f"{agent} has {self._held[agent][0]} for its workspace already")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if agent in self._held or self._hold(agent, path):
+                return path
+        except OSError as exc:
+            raise BadInput(f"{path} can't be the workspace of {agent}: {exc}") from exc
+        holder = next(
+            (name for name, (held, _) in self._held.items() if held == path), "another kernel's agent"
+        )
+        raise BadInput(
+            f"{path} is the workspace of {holder}, and two agents never share one. "
+            "Choose another directory, or give each a worktree of its repository: use_worktree"
+        )
+
+    def _hold(self, agent: str, path: Path) -> bool:
+        """Hold a directory, if nobody else does."""
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._held[agent] = path, held
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release(agent)
+            return False
+        return True
 
     def release(self, agent: str) -> None:
         """Let others have the directory. Its files stay."""
@@ -87,6 +117,14 @@ class Workspaces:
 def directory_name(agent: str) -> str:
     """`agent` as one path component that every file system takes."""
     return re.sub(r"[^\w.-]+", "-", agent).strip("-.") or "agent"
+
+
+def private_name(agent: str, workspace: Path, root: Path) -> str:
+    """What the private directory of an agent is called that works in `workspace`; no other agent's is."""
+    if workspace.parent == root:
+        return workspace.name
+    mark = hashlib.sha256(f"{agent}\0{workspace}".encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{directory_name(agent)}@{mark}"
 
 
 def may_touch(workspace: Path, path: str) -> bool:
@@ -121,15 +159,24 @@ def inside(workspace: Path, path: str) -> bool:
     return not unresolved and target.is_relative_to(workspace.resolve())
 
 
-def copy_workspace(source: Path, target: Path) -> None:
+def copy_workspace(source: Path, target: Path, *, besides: tuple[str, ...] = ()) -> None:
     """Copy all files of one workspace into another one, links as links. Takes as long as the disk does.
 
-    Raises `BadInput` when the other one holds something already, or can't be written.
+    What is called one of `besides` at the top of either is left as it is. Raises
+    `BadInput` when the other one holds something already, or can't be written.
     """
-    if any(target.iterdir()):
+    if any(path.name not in besides for path in target.iterdir()):
         raise BadInput(f"{target} holds files of an earlier agent. Move them away, or choose another name")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise BadInput(
+            f"{target} lies in {source}: a copy would hold itself. Set MADROX_HOME to another place"
+        )
+
+    def left(directory: str, names: list[str]) -> list[str]:
+        return [name for name in names if name in besides] if Path(directory) == source else []
+
     try:
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=left)
     except (OSError, shutil.Error) as exc:
         raise BadInput(f"cannot copy {source} to {target}: {exc}") from exc
 

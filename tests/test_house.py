@@ -20,13 +20,13 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity budget fences folds greeting harness logbook prices redact rules signatures tree views "
-    "wording",
+    1: "activity budget environment fences folds greeting harness logbook mcp_servers prices redact rules "
+    "signatures steps tree views wording",
     2: "config evidence exchange files guard hand inventory keeper keeping ledger library local logs nodes "
-    "offspring orphans painted pane portal printed profiles runtime screen tokens transport wires "
-    "workspace",
-    3: "adoption approvals births comeback idleness limits mail manager processes revival runner "
-    "signals teams",
+    "offspring orphans painted pane portal presets printed profiles runtime screen tokens transport wires "
+    "workspace worktrees",
+    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
+    "processes revival runner signals teams",
     4: "bridge calls cli demo display doctor errands following frames magics notebook protocol "
     "ready_prompts rehearse replays resources run server stdio testing tools values widgets",
 }
@@ -36,8 +36,8 @@ FLOOR[""] = 4  # the package itself: a face that finds the others when they are 
 PACKAGES = {"", "harness", "rehearse", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
-DOORS = {"guard", "local"}
-"""They start processes."""
+DOORS = {"guard", "local", "rehearse.servers"}
+"""They start processes; the last one in an agent's own process, and what it starts ends with that."""
 
 
 def words(text):
@@ -148,7 +148,7 @@ def thought(module, source):
 
 def processes(module, source):
     """Only nodes and guard start processes."""
-    if room(module) in DOORS:
+    if room(module) in DOORS or module in DOORS:
         return
     tree = parsed(source)
     for top, _, line in imports(module, tree):

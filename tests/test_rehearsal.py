@@ -66,7 +66,7 @@ def test_the_token_travels_in_a_file_and_never_in_argv():
 def test_without_a_server_an_inherited_one_is_removed_from_the_environment():
     launch = codec().launch()
 
-    assert {"MADROX_MCP_URL": "", "MADROX_MCP_TOKEN_FILE": ""} == launch.env
+    assert {"MADROX_MCP_URL": "", "MADROX_MCP_TOKEN_FILE": "", "MADROX_MCP_SERVERS_FILE": ""} == launch.env
     assert {} == launch.files
 
 

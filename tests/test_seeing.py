@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tools import Stage, run, stage
+from stages import Stage, run, stage
 
 from madrox_nb.errors import BadInput, Forbidden, UnknownAgent
 from madrox_nb.events import PERSON

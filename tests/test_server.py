@@ -215,7 +215,7 @@ def test_what_goes_wrong_is_an_error_the_model_can_read(tmp_path: Path) -> None:
         async with serving(tmp_path) as server, client(server) as person:
             await person.call_tool("spawn_instance", {"name": "bob"})
             wrong: list[tuple[str, dict[str, Any], str]] = [
-                ("spawn", {}, "there is no tool 'spawn'. Known: "),
+                ("spawn", {}, "there is no tool 'spawn'. Did you mean "),
                 (
                     "spawn_instance",
                     {"nam": "x"},

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stages import run, stage
 
 from madrox_nb import calls
-from madrox_nb.calls import TOOLS, Call, Result, find, in_tools
-from madrox_nb.config import Settings
+from madrox_nb.calls import TOOLS, find, in_tools
 from madrox_nb.errors import (
     AgentBusy,
     AgentGone,
@@ -28,63 +25,11 @@ from madrox_nb.errors import (
     UnknownAgent,
     UnknownMessage,
 )
-from madrox_nb.events import PERSON, AgentSpawned, Entry, Event, TurnStarted
-from madrox_nb.manager import Manager
-from madrox_nb.tools import telling, waiting
+from madrox_nb.events import PERSON, AgentSpawned, Entry, TurnStarted
+from madrox_nb.tools import telling
 from madrox_nb.tree import Tree
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@dataclass
-class Stage:
-    """A manager, and the tools as each caller has them."""
-
-    manager: Manager
-    told: list[tuple[float, str]] = field(default_factory=list)
-    """The progress that was reported."""
-
-    async def call(self, caller: str, tool: str, **given: Any) -> Result:
-        async def progress(seconds: float, text: str) -> None:
-            self.told.append((seconds, text))
-
-        return await find(tool).call(Call(self.manager, caller, progress), given)
-
-    async def spawn(self, *names: str, by: str = PERSON, **given: Any) -> None:
-        for name in names:
-            await self.call(by, "spawn_instance", name=name, **given)
-
-    async def turn_of(self, name: str) -> None:
-        """Wait until a turn of `name` is under way."""
-        async with asyncio.timeout(10):
-            while not self.manager.tree[name].turn:
-                await self.manager.mail.change()
-
-    def entries(self, kind: type[Event], agent: str) -> list[Any]:
-        return [e.event for e in self.manager.ledger if isinstance(e.event, kind) and e.event.agent == agent]
-
-
-@asynccontextmanager
-async def stage(
-    tmp_path: Path, environ: dict[str, str] | None = None, **settings: Any
-) -> AsyncIterator[Stage]:
-    chosen = Settings(home=tmp_path / "home", harnesses=("rehearsal",), **settings)
-    manager = await Manager(chosen, environ={"PATH": "/usr/bin:/bin", **(environ or {})}).open()
-    try:
-        yield Stage(manager)
-    finally:
-        await manager.close()
-
-
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 30))
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call waits a third of a second, and reports every twentieth."""
-    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.3)
-    monkeypatch.setattr(waiting, "BEAT", 0.05)
 
 
 # who may do what
@@ -165,7 +110,9 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: calls.Tool) -> 
         ("send_to_instance", {"instance": "bob"}, "no argument 'instance'. Did you mean 'instance_id'"),
         ("spawn_claude", {"harness": "opencode"}, "Which CLI is said by instance_type of spawn_instance"),
         ("spawn_claude", {"instance_type": "codex"}, "Another CLI is started with spawn_instance"),
-        ("spawn_instance", {"use_worktree": True}, "use_worktree is not taken here. Each agent has"),
+        ("spawn_instance", {"temperature": 0}, "temperature is not taken here. No agent CLI lets it"),
+        ("spawn_claude", {"sandbox_mode": "read-only"}, "That is a setting of Codex: spawn_codex"),
+        ("spawn_instance", {"use_worktre": True}, "no argument 'use_worktre'. Did you mean 'use_worktree'"),
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
         ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),
         ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite"),
@@ -209,8 +156,10 @@ def test_spawning_claude_takes_what_spawning_any_agent_takes_but_the_kind() -> N
 def test_tools_that_only_look_or_wait_say_so_and_only_terminating_destroys() -> None:
     looking = {name for name, tool in TOOLS.items() if tool.read_only}
 
-    assert {name for name in TOOLS if name.startswith(("get_", "list_"))} == looking
-    assert ["terminate_instance"] == [name for name, tool in TOOLS.items() if tool.destructive]
+    assert {name for name in TOOLS if name.startswith(("get_", "list_", "wait_"))} == looking
+    assert ["terminate_instance", "terminate_multiple_instances"] == [
+        name for name, tool in TOOLS.items() if tool.destructive
+    ]
 
 
 def test_the_next_step_in_an_error_is_told_in_tools() -> None:
@@ -235,11 +184,11 @@ def test_arguments_of_other_systems_pass_when_they_mean_nothing_and_else_say_wha
 ) -> None:
     async def story() -> None:
         async with stage(tmp_path) as on:
-            idle = {"bypass_isolation": False, "mcp_servers": None, "use_worktree": False, "git_repo": ""}
+            idle = {"bypass_isolation": False, "mcp_servers": None, "use_pty": False, "priority": ""}
             spawned = await on.call(PERSON, "spawn_instance", name="al", **idle)
             assert "idle" == spawned.data["status"]
-            with pytest.raises(BadInput, match="permissions='all'"):
-                await on.call(PERSON, "spawn_instance", name="bo", bypass_isolation=True)
+            with pytest.raises(BadInput, match="Each CLI is started in the way"):
+                await on.call(PERSON, "spawn_instance", name="bo", use_pty=True)
             with pytest.raises(BadInput, match="no argument 'use_worktree'"):
                 await on.call(PERSON, "get_instance_tree", use_worktree=False)
 

@@ -67,6 +67,35 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True)
+class McpServer:
+    """An MCP server that an agent is given besides ours. What it refers to has been filled in.
+
+    Its command runs in the agent's workspace: not every CLI could be told another place.
+    """
+
+    transport: Literal["stdio", "http", "sse"] = "stdio"
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def claude_shape(servers: Mapping[str, McpServer]) -> dict[str, dict[str, Any]]:
+    """`servers` as Claude's `.mcp.json` has them."""
+    return {name: _claude_shape(server) for name, server in servers.items()}
+
+
+def _claude_shape(server: McpServer) -> dict[str, Any]:
+    shape: dict[str, Any] = {"type": server.transport}
+    if server.transport == "stdio":
+        shape |= {"command": server.command, "args": list(server.args), "env": dict(server.env)}
+    else:
+        shape |= {"url": server.url, "headers": dict(server.headers)}
+    return {key: value for key, value in shape.items() if value}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Brief:
     """What an agent is told at birth."""
 
@@ -99,6 +128,8 @@ class Brief:
     """What was set of `Harness.options`."""
     mcp_url: str = ""
     mcp_token: str = ""
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
+    """By name. Their `env` and `headers` hold secrets: never in `Launch.argv`."""
     extra_args: tuple[str, ...] = ()
 
 
@@ -184,6 +215,8 @@ class Harness(ABC):
     """Settings of this CLI alone that a spawn can give: name → what it means."""
     version_args: ClassVar[tuple[str, ...]] = ("--version",)
     """What makes the CLI print its version and end."""
+    servers: ClassVar[tuple[str, ...]] = ("stdio", "http", "sse")
+    """The kinds of MCP servers that it can be given besides ours, where `features.mcp` is set."""
     unguarded: ClassVar[bool] = False
     """It does what it is told and asks nobody, as a shell does: only an agent with `all` can be one."""
     tested: ClassVar[tuple[str, ...]] = ()

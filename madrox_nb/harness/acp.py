@@ -46,7 +46,7 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Ask, Brief, Harness, Item, Launch, Tables, Unreadable, Withdraw, Write
+from . import Ask, Brief, Harness, Item, Launch, McpServer, Tables, Unreadable, Withdraw, Write
 from .acp_lines import FILES, Line, lines
 from .acp_shapes import (
     READING,
@@ -59,12 +59,14 @@ from .acp_shapes import (
     in_words,
     line_of,
     message_of,
+    not_taken,
     option,
     options_of,
     outcome_of,
     quota,
+    server_of,
     shown,
-    takes_http,
+    takes,
     unasked,
     way,
 )
@@ -286,7 +288,10 @@ class Acp(Harness):
             return
         self._version = (agent.get("agentInfo") or {}).get("version")
         can = agent.get("agentCapabilities") or {}
-        if self.brief.mcp_url and not takes_http(can):
+        if unfit := not_taken(self.brief, can):
+            yield self._stop(unfit)
+            return
+        if self.brief.mcp_url and not takes(can, "http"):
             yield self._notice(f"{self.name} takes no MCP server over HTTP: it has no madrox tools")
         yield self._open(can)
 
@@ -310,10 +315,12 @@ class Acp(Harness):
 
     def _servers(self, can: Json) -> list[Json]:
         brief = self.brief
-        if not brief.mcp_url or not takes_http(can):
-            return []
-        header = {"name": "Authorization", "value": f"Bearer {brief.mcp_token}"}
-        return [{"type": "http", "name": SERVER, "url": brief.mcp_url, "headers": [header]}]
+        others = [server_of(name, server) for name, server in brief.mcp_servers.items()]
+        if not brief.mcp_url or not takes(can, "http"):
+            return others
+        headers = {"Authorization": f"Bearer {brief.mcp_token}"}
+        ours = McpServer(transport="http", url=brief.mcp_url, headers=headers)
+        return [server_of(SERVER, ours), *others]
 
     def _opened(self, opened: Json) -> Iterator[Item]:
         self.session = opened.get("sessionId") or self.brief.resume

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import Brief, Unreadable
+from . import Brief, McpServer, Unreadable
 from .acp_lines import Line
 
 Json = Mapping[str, Any]
@@ -271,8 +271,29 @@ def in_words(error: Json) -> str:
 # what an agent offers
 
 
-def takes_http(can: Json) -> bool:
-    return bool((can.get("mcpCapabilities") or {}).get("http"))
+def takes(can: Json, transport: str) -> bool:
+    """Whether an agent takes MCP servers of that kind; programs are taken by every one."""
+    return transport == "stdio" or bool((can.get("mcpCapabilities") or {}).get(transport))
+
+
+def not_taken(brief: Brief, can: Json) -> str:
+    """Why one of the MCP servers can't be given to an agent; empty when all can."""
+    for name, server in brief.mcp_servers.items():
+        if not takes(can, server.transport):
+            return f"takes no MCP server over {server.transport.upper()}, as {name!r} is one: leave it out"
+    return ""
+
+
+def server_of(name: str, server: McpServer) -> Json:
+    """An MCP server as `session/new` takes it."""
+    if server.transport == "stdio":
+        program = {"command": server.command, "args": list(server.args), "env": _named(server.env)}
+        return {"name": name, **program}
+    return {"type": server.transport, "name": name, "url": server.url, "headers": _named(server.headers)}
+
+
+def _named(values: Mapping[str, str]) -> list[Json]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def way(brief: Brief, loads: bool, may: Json) -> str:

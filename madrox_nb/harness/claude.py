@@ -52,7 +52,20 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw, Write
+from . import (
+    Ask,
+    Brief,
+    Features,
+    Harness,
+    Item,
+    Launch,
+    McpServer,
+    Steered,
+    Unreadable,
+    Withdraw,
+    Write,
+    claude_shape,
+)
 
 Json = Mapping[str, Any]
 
@@ -176,8 +189,9 @@ class Claude(Harness):
         yield from ("--setting-sources", "", "--strict-mcp-config")
         if brief.permissions != "all":
             yield f"--settings={json.dumps({'permissions': {'ask': list(ASKED)}})}"
-        if brief.mcp_url:
+        if brief.mcp_url or brief.mcp_servers:
             yield f"--mcp-config={brief.files}/{MCP_FILE}"
+        if brief.mcp_url:
             yield f"--allowedTools=mcp__{SERVER}"
         yield f"--disallowedTools={','.join(UNWANTED)}"
         if brief.instructions:
@@ -218,15 +232,20 @@ class Claude(Harness):
         brief = self.brief
         if brief.instructions:
             yield INSTRUCTIONS_FILE, brief.instructions
+        if servers := dict(self._servers()):
+            yield MCP_FILE, json.dumps({"mcpServers": servers})
+
+    def _servers(self) -> Iterator[tuple[str, Json]]:
+        brief = self.brief
+        for name, shape in claude_shape(brief.mcp_servers).items():
+            yield name, {**shape, "alwaysLoad": True}  # else the first turn may run without them
         if brief.mcp_url:
-            server = {
-                "type": "http",
-                "url": brief.mcp_url,
-                "headers": {"Authorization": f"Bearer {brief.mcp_token}"},
-                "alwaysLoad": True,
-                "timeout": A_DAY,
-            }
-            yield MCP_FILE, json.dumps({"mcpServers": {SERVER: server}})
+            ours = McpServer(
+                transport="http",
+                url=brief.mcp_url,
+                headers={"Authorization": f"Bearer {brief.mcp_token}"},
+            )
+            yield SERVER, {**claude_shape({SERVER: ours})[SERVER], "alwaysLoad": True, "timeout": A_DAY}
 
     # what to write
 

@@ -136,6 +136,7 @@ class Codex(Harness):
         "sandbox_mode": "read-only, workspace-write or danger-full-access; never more than permissions give",
         "reasoning_effort": "how long the model thinks: low, medium, high, …; what there is depends on it",
     }
+    servers: ClassVar[tuple[str, ...]] = ("stdio", "http")
     tested: ClassVar[tuple[str, ...]] = ("0.169.0",)
 
     native = staticmethod(native)

@@ -25,6 +25,8 @@ Json = Mapping[str, Any]
 SERVER = "madrox"
 """Our name as an MCP server; its tools are called `mcp__madrox__…`."""
 
+A_MINUTE = 60
+"""In seconds: how long a server of somebody else's may take to start; the first time it is fetched."""
 A_DAY = 24 * 60 * 60
 """In seconds: how long one of our tools may take, waiting for other agents."""
 
@@ -86,16 +88,27 @@ def _config(brief: Brief) -> Iterator[tuple[str, Any]]:
     yield "projects", {brief.workspace: {"trust_level": "untrusted"}}
     if effort := brief.options.get("reasoning_effort"):
         yield "model_reasoning_effort", effort
+    if servers := dict(_servers(brief)):
+        yield "mcp_servers", servers
+
+
+def _servers(brief: Brief) -> Iterator[tuple[str, Json]]:
+    required = {"required": True}  # else the first turn may run without their tools
+    for name, server in brief.mcp_servers.items():
+        program = {"command": server.command, "args": list(server.args), "env": dict(server.env)}
+        there = {"url": server.url, "http_headers": dict(server.headers)}
+        shape = program if server.transport == "stdio" else there
+        place = {"cwd": brief.workspace} if server.transport == "stdio" else {}
+        yield name, {**shape, **place, **required, "startup_timeout_sec": A_MINUTE}
     if brief.mcp_url:
-        server = {
+        ours = {
             "url": brief.mcp_url,
             "http_headers": {"Authorization": f"Bearer {brief.mcp_token}"},
-            "required": True,  # else the first turn may run without our tools
             "startup_timeout_sec": 30,
             "tool_timeout_sec": A_DAY,
             "default_tools_approval_mode": "approve",
         }
-        yield "mcp_servers", {SERVER: server}
+        yield SERVER, {**ours, **required}
 
 
 def _sandbox(brief: Brief) -> str:

@@ -21,8 +21,8 @@ The wire is line JSON of our own, one object per line in UTF-8:
                      ended    turn, outcome, text, error          after at least one usage
 
 The program stands in `madrox_nb/rehearse`; what a prompt can make it do is listed in
-`rehearse/turn.py`. Its MCP door comes in `MADROX_MCP_URL`, and the token in the file
-that `MADROX_MCP_TOKEN_FILE` names.
+`rehearse/turn.py`. Its MCP door comes in `MADROX_MCP_URL`, the token in the file that
+`MADROX_MCP_TOKEN_FILE` names, and other MCP servers in that of `MADROX_MCP_SERVERS_FILE`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw
+from . import Ask, Brief, Features, Harness, Item, Launch, Steered, Unreadable, Withdraw, claude_shape
 
 PROGRAM = Path(__file__).parents[1] / "rehearse" / "__main__.py"
 TOKEN_FILE = "mcp-token"  # noqa: S105 - the file's name, not what is in it
+SERVERS_FILE = "mcp-servers.json"
 OUTCOMES = ("ok", "failed", "interrupted")
 OURS = (
     "ready",
@@ -73,6 +74,7 @@ class Rehearsal(Harness):
     provides: ClassVar[str] = "it comes with madrox_nb"
     tested: ClassVar[tuple[str, ...]] = ("1",)
     instructed: ClassVar[bool] = False
+    servers: ClassVar[tuple[str, ...]] = ("stdio", "http")
     features: ClassVar[Features] = Features(
         interrupt=True,
         steer=True,
@@ -100,12 +102,13 @@ class Rehearsal(Harness):
 
     def launch(self) -> Launch:
         brief = self.brief
-        token = f"{brief.files}/{TOKEN_FILE}" if brief.mcp_token else ""
-        return Launch(
-            argv=(*brief.command, *brief.extra_args),
-            env={"MADROX_MCP_URL": brief.mcp_url, "MADROX_MCP_TOKEN_FILE": token},
-            files={TOKEN_FILE: brief.mcp_token} if token else {},
-        )
+        files = {TOKEN_FILE: brief.mcp_token} if brief.mcp_token else {}
+        if brief.mcp_servers:
+            files[SERVERS_FILE] = json.dumps({"mcpServers": claude_shape(brief.mcp_servers)})
+        env = {"MADROX_MCP_TOKEN_FILE": TOKEN_FILE, "MADROX_MCP_SERVERS_FILE": SERVERS_FILE}
+        named = {name: f"{brief.files}/{file}" if file in files else "" for name, file in env.items()}
+        argv = (*brief.command, *brief.extra_args)
+        return Launch(argv=argv, env={"MADROX_MCP_URL": brief.mcp_url, **named}, files=files)
 
     def greet(self) -> Iterable[str]:
         brief = self.brief

@@ -14,7 +14,7 @@ import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import urlsplit
 
 from . import VERSION
@@ -53,8 +53,9 @@ class Result:
 class Client:
     """Makes one call at a time, which any other thread may `abandon`."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = urlsplit(url), token
+    def __init__(self, url: str, token: str, headers: dict[str, str] | None = None) -> None:
+        """`headers` are sent along, for a server that is not ours."""
+        self._url, self._token, self._more = urlsplit(url), token, headers or {}
         self._wire: socket.socket | None = None
 
     def call(self, tool: str, arguments: dict[str, Any], unwanted: Callable[[], bool]) -> Result:
@@ -69,7 +70,7 @@ class Client:
             if unwanted():
                 raise Abandoned
             connection.request("POST", self._url.path or "/", _body(tool, arguments), self._headers(tool))
-            return _result(_answer(connection.getresponse()))
+            return result_of(_answer(connection.getresponse()))
         except (OSError, HTTPException, ValueError, RecursionError) as exc:
             if unwanted():
                 raise Abandoned from exc
@@ -87,7 +88,8 @@ class Client:
 
     def _connect(self) -> HTTPConnection:
         try:
-            connection = HTTPConnection(self._url.hostname or "", self._url.port, timeout=CONNECT_SECONDS)
+            kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+            connection = kind(self._url.hostname or "", self._url.port, timeout=CONNECT_SECONDS)
             connection.connect()
         except (OSError, HTTPException, ValueError) as exc:
             raise Unreachable(f"the MCP server at {self._url.geturl()!r} cannot be reached: {exc}") from exc
@@ -98,10 +100,11 @@ class Client:
         return {
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
-            "Authorization": f"Bearer {self._token}",
+            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
             "MCP-Protocol-Version": PROTOCOL,
             "Mcp-Method": "tools/call",
             "Mcp-Name": _header(tool),
+            **self._more,
         }
 
 
@@ -152,7 +155,8 @@ def _streamed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
                 yield message
 
 
-def _result(message: dict[str, Any]) -> Result:
+def result_of(message: dict[str, Any]) -> Result:
+    """What the answer to `tools/call` says."""
     if "error" in message:
         error = message["error"]
         return Result(ok=False, text=f"error: {error.get('message', error)}")

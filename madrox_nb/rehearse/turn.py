@@ -11,7 +11,9 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /inbox [SECONDS]                  get_pending_replies, waiting at most so long
     /tree                             get_instance_tree
     /tool NAME [{json}]               any MCP tool
+    /mcp SERVER TOOL [{json}]         a tool of another MCP server, after asking whether it may
     /say TEXT                         a finished message
+    /vote CHOICE [NAME=CHOICE…]       a vote; agents that are named vote otherwise
     /slow N SECONDS                   a message of N words, each after so many seconds
     /recall                           all earlier prompts, as a JSON list
     /approve-needed [TOOL] [{json}]   asks whether it may use TOOL with these arguments, and waits
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from .client import Client, Result
+    from .servers import Program
 
     Tell = Callable[..., None]
     Do = Callable[..., None]
@@ -106,12 +109,15 @@ class Turn:
         self.interrupted = threading.Event()
         self.answers: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.client: Client | None = None
+        self.other: Client | Program | None = None
+        """The server of somebody else's that is being called."""
 
     def interrupt(self) -> None:
         self.interrupted.set()
         self.answers.put({})
-        if self.client:
-            self.client.abandon()
+        for server in (self.client, self.other):
+            if server:
+                server.abandon()
 
     def steer(self, steer: str, text: str) -> None:
         with self.steering:
@@ -204,6 +210,27 @@ class Turn:
 
     def call(self, tool: str, /, **arguments: object) -> Result:
         """Call an MCP tool. Its error is a result; only a server out of reach ends the turn."""
+        return self._called(tool, arguments, self._ours)
+
+    def call_other(self, server: str, tool: str, arguments: dict[str, Any]) -> Result:
+        """Call a tool of another MCP server; see `call`."""
+
+        def carry_out() -> Result:
+            from .servers import door_to
+
+            self.other = door_to(server)
+            try:
+                return self.other.call(tool, arguments, self.interrupted.is_set)
+            finally:
+                self.other = None
+
+        return self._called(f"mcp__{server}__{tool}", arguments, lambda *_: carry_out())
+
+    def _ours(self, tool: str, arguments: dict[str, object]) -> Result:
+        self.client = self.client or door()
+        return self.client.call(tool, arguments, self.interrupted.is_set)
+
+    def _called(self, tool: str, arguments: dict[str, Any], carry_out: Callable[..., Result]) -> Result:
         from .client import Abandoned, Unreachable  # 40 ms of imports, for those who call
 
         self.calls += 1
@@ -211,8 +238,7 @@ class Turn:
         self.tell("call", call=call, tool=tool, input=arguments)
         output, ok = "interrupted", False
         try:
-            self.client = self.client or door()
-            result = self.client.call(tool, arguments, self.interrupted.is_set)
+            result = carry_out(tool, arguments)
             output, ok = result.text, result.ok
         except Unreachable as exc:
             output = str(exc)
@@ -390,9 +416,31 @@ def tool(turn: Turn, name: str, arguments: str) -> None:
     turn.say(told(result, f"{name} returned: {result.text}", name))
 
 
+@directive("SERVER TOOL [{json}]", NAME + r"\s+([^\s{]\S*)(?:\s+(\{.*\}))?")
+def mcp(turn: Turn, server: str, tool: str, arguments: str) -> None:
+    try:
+        given = json.loads(arguments or "{}")
+    except (ValueError, RecursionError) as exc:
+        raise Failed(f"/mcp {server} {tool}: its arguments are not JSON: {exc}. {_known()}") from exc
+    answer = turn.ask(f"mcp__{server}__{tool}", given)
+    if answer.get("decision") != "allow":
+        turn.say(f"{server} {tool} was not allowed: {answer.get('why', '')}")
+        return
+    result = turn.call_other(server, tool, given)
+    turn.say(told(result, f"{tool} returned: {result.text}", tool))
+
+
 @directive("TEXT", TEXT)
 def say(turn: Turn, text: str) -> None:
     turn.say(unfold(text))
+
+
+@directive("CHOICE [NAME=CHOICE…]", r"([^\s=]+)((?:\s+[^\s=]+=\S+)*)")
+def vote(turn: Turn, choice: str, others: str) -> None:
+    otherwise = dict(each.split("=", 1) for each in others.split())
+    turn.say(
+        f"VOTE: {otherwise.get(turn.agent.name, choice)}\nSo says {turn.agent.name}; no model has thought."
+    )
 
 
 @directive("N SECONDS", r"(\d{1,6})\s+" + SECONDS)

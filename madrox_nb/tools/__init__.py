@@ -5,6 +5,28 @@ Its docstring and the texts beside its parameters are read by models: they say w
 use it, how long it waits, and what comes back. Importing this package registers them all.
 """
 
-from . import files, messages, money, records, seeing, spawning, steering, summaries
+from . import (
+    choosing,
+    coordination,
+    files,
+    messages,
+    money,
+    records,
+    seeing,
+    spawning,
+    steering,
+    summaries,
+)
 
-__all__ = ["files", "messages", "money", "records", "seeing", "spawning", "steering", "summaries"]
+__all__ = [
+    "choosing",
+    "coordination",
+    "files",
+    "messages",
+    "money",
+    "records",
+    "seeing",
+    "spawning",
+    "steering",
+    "summaries",
+]

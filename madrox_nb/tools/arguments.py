@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from .waiting import LONGEST_WAIT
 
@@ -40,3 +40,42 @@ MaxCost = Annotated[
     "The same in US dollars. What nobody has a price for does not count: limit the tokens as well.",
 ]
 MaxMinutes = Annotated[float | None, "Minutes from now after which it is stopped softly, busy or not."]
+Servers = Annotated[
+    dict[str, Any] | list[str] | str | None,
+    "MCP servers that it gets besides madrox: names of list_mcp_presets, or (if you have permissions='all') "
+    'an object such as {"web": {"command": "npx", "args": ["-y", "@playwright/mcp"]}}. '
+    "It is asked about each use of their tools.",
+]
+Variables = Annotated[
+    dict[str, str | int | float] | None,
+    "Added to the environment of its process. Secrets are not shown anywhere; ${NAME} stands for a variable "
+    "that is set already.",
+]
+Directory = Annotated[
+    str | None,
+    "Where it works, instead of an empty directory of its own: one inside your own workspace. "
+    "No two agents can have the same.",
+]
+InWorktree = Annotated[
+    bool,
+    "Give it a git worktree of the repository in which you work, on a new branch madrox/NAME: what it "
+    "changes disturbs nobody. It is removed at its end, unless something is not committed or not merged.",
+]
+Repository = Annotated[
+    str | None, "Directory of another repository for use_worktree. The person's, or permissions='all'."
+]
+Bypass = Annotated[bool, "The same as permissions='all', if you have that yourself."]
+Sandbox = Annotated[
+    Literal["read-only", "workspace-write", "danger-full-access"] | None,
+    "What its commands reach: read-only, workspace-write or danger-full-access, as far as permissions go. "
+    "Seldom needed.",
+]
+Profile = Annotated[
+    str | None, "A profile of Codex's own configuration: NAME.config.toml beside config.toml."
+]
+Specs = Annotated[
+    list[dict[str, Any]],
+    "One object for each agent, with any argument of spawn_instance, such as "
+    '{"name": "worker-1", "role": "debugger", "initial_prompt": "…"}. '
+    "`type` or `instance_type` says which CLI.",
+]

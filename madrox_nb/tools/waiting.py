@@ -31,8 +31,10 @@ def countdown(seconds: float = math.inf) -> Callable[[], float]:
     return lambda: max(0.0, end - loop.time())
 
 
-async def telling_meanwhile(call: Call, name: str, waiting: Coroutine[Any, Any, T]) -> T:
+async def telling_meanwhile(call: Call, about: str | Callable[[], str], waiting: Coroutine[Any, Any, T]) -> T:
     """Await what ends by itself in time, telling meanwhile that it goes on.
+
+    `about` is the agent that is waited for, or says what goes on.
 
     One task waits from the beginning to the end, so no answer falls between two looks.
     """
@@ -43,7 +45,8 @@ async def telling_meanwhile(call: Call, name: str, waiting: Coroutine[Any, Any, 
             await asyncio.wait((task,), timeout=BEAT)
             if not task.done():
                 seconds = loop.time() - began
-                await call.progress(seconds, f"{doing_of(call, name)}, {seconds:.0f} s so far")
+                doing = doing_of(call, about) if isinstance(about, str) else about()
+                await call.progress(seconds, f"{doing}, {seconds:.0f} s so far")
     finally:
         task.cancel()
     return task.result()

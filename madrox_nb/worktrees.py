@@ -1,0 +1,144 @@
+"""A git worktree for an agent: a directory of its own, on a branch of its own, of somebody's repository.
+
+Git is asked with lists of arguments, without hooks and without the `GIT_…` variables of
+the kernel, and never changes what is checked out elsewhere. What an agent leaves behind
+is removed only where nothing is lost: a clean tree whose commits are in another branch.
+Everything here blocks for as long as git takes; call it from a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .errors import BadInput, HarnessError
+from .local import asked
+from .workspace import copy_workspace, directory_name
+
+PREFIX: Final = "madrox/"
+SECONDS: Final = 300.0
+"""How long git may take to check out a repository."""
+SAFE: Final = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0")
+
+_one_at_a_time = threading.Lock()
+"""Git's own locks refuse instead of waiting."""
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """One worktree that we made."""
+
+    path: Path
+    repository: str
+    """Where the repository's own checkout is."""
+    branch: str
+    base: str
+    """The commit from which the branch began."""
+
+
+def make(source: Path, place: Path, agent: str) -> Worktree:
+    """A worktree in the empty directory `place`, on a new branch from what `source` has checked out.
+
+    Raises `BadInput` when `source` is in no repository, or git can't.
+    """
+    worktree = _planned(source, place, agent)
+    with _one_at_a_time:
+        _git(worktree.repository, "worktree", "add", "-q", "-b", worktree.branch, str(place), worktree.base)
+    return worktree
+
+
+def fork(source: Path, place: Path, agent: str) -> Worktree:
+    """As `make`, with the files that stand in `source` now, committed or not. Raises as `make`."""
+    worktree = _planned(source, place, agent)
+    add = ("worktree", "add", "-q", "--no-checkout", "-b", worktree.branch, str(place), worktree.base)
+    with _one_at_a_time:
+        _git(worktree.repository, *add)
+    copy_workspace(source, place, besides=(".git",))
+    _git(place, "reset", "-q")
+    return worktree
+
+
+def restore(worktree: Worktree) -> None:
+    """Make a worktree anew that was removed, on its branch or where that began. Raises as `make`."""
+    with _one_at_a_time:
+        _git(worktree.repository, "worktree", "prune")
+        there = _git(worktree.repository, "for-each-ref", f"refs/heads/{worktree.branch}")
+        begin = (worktree.branch,) if there else ("-b", worktree.branch, worktree.base)
+        path, *rest = str(worktree.path), *begin[-1:]
+        _git(worktree.repository, "worktree", "add", "-q", *begin[:-1], path, *rest)
+
+
+def tidy(worktree: Worktree) -> str:
+    """Remove it and its branch when nothing is lost by that; else returns what would be, and where it is."""
+    if not worktree.path.exists():
+        return ""
+    try:
+        if lost := _would_be_lost(worktree):
+            return f"{lost}. They are in {worktree.path}, on the branch {worktree.branch}"
+        tip = _git(worktree.repository, "rev-parse", f"refs/heads/{worktree.branch}")
+        with _one_at_a_time:
+            _git(worktree.repository, "worktree", "remove", str(worktree.path))
+            _git(worktree.repository, "update-ref", "-d", f"refs/heads/{worktree.branch}", tip)
+    except (BadInput, OSError) as exc:
+        return f"its worktree {worktree.path} could not be removed: {exc}"
+    return ""
+
+
+def _would_be_lost(worktree: Worktree) -> str:
+    if changed := _git(worktree.path, "status", "--porcelain").splitlines():
+        return f"{_count(len(changed), 'file')} {'is' if len(changed) == 1 else 'are'} not committed"
+    for tip in {_git(worktree.path, "rev-parse", what) for what in ("HEAD", f"refs/heads/{worktree.branch}")}:
+        if tip != worktree.base and not _elsewhere(worktree, tip):
+            commits = int(_git(worktree.path, "rev-list", "--count", f"{worktree.base}..{tip}"))
+            return f"{_count(commits, 'commit')} {'is' if commits == 1 else 'are'} in no other branch"
+    return ""
+
+
+def _elsewhere(worktree: Worktree, tip: str) -> bool:
+    """Whether another branch, here or of a remote, holds that commit."""
+    found = _git(
+        worktree.repository,
+        *("for-each-ref", f"--contains={tip}", "--format=%(refname)", "refs/heads", "refs/remotes"),
+    )
+    return bool({*found.splitlines()} - {f"refs/heads/{worktree.branch}"})
+
+
+def _planned(source: Path, place: Path, agent: str) -> Worktree:
+    listed = _git(source, "worktree", "list", "--porcelain")
+    repository = listed.partition("\n")[0].removeprefix("worktree ")
+    try:
+        base = _git(source, "rev-parse", "--verify", "HEAD^{commit}")
+    except BadInput as exc:
+        raise BadInput(f"{repository} has no commit yet that a worktree could begin at") from exc
+    taken = _git(source, "for-each-ref", "--format=%(refname)", f"refs/heads/{PREFIX}").splitlines()
+    return Worktree(place, repository, _free(agent, {*taken}), base)
+
+
+def _free(agent: str, taken: set[str]) -> str:
+    """The branch of that agent; with a number, where an earlier one's still holds something."""
+    name = re.sub(r"\.\.+|\.lock$", "-", directory_name(agent))
+    number, branch = 1, f"{PREFIX}{name}"
+    while f"refs/heads/{branch}" in taken:
+        number += 1
+        branch = f"{PREFIX}{name}-{number}"
+    return branch
+
+
+def _git(directory: str | Path, *arguments: str) -> str:
+    """What git says, without the newline at its end. Raises `BadInput` with its own words."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    try:
+        said, _ = asked(("git", *SAFE, "-C", str(directory), *arguments), env=env, seconds=SECONDS)
+    except HarnessError as exc:
+        words = exc.evidence.strip() or str(exc)
+        raise BadInput(f"git {arguments[0]} in {directory}: {words}") from exc
+    return said.rstrip("\n")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
