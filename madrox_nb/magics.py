@@ -17,6 +17,7 @@ import shlex
 import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from tokenize import DEDENT, INDENT, TokenInfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -31,7 +32,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from .errors import MadroxError, nearest
+from .errors import BadInput, MadroxError, nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -214,11 +215,13 @@ def _deny(call: Use) -> Any:
     return call.madrox.deny(*call.approvals, why=" ".join(call.why), always=call.always)
 
 
-def _options(given: Sequence[str]) -> dict[str, str]:
+def _options(
+    given: Sequence[str], option: str = "--option", such_as: str = "sandbox_mode=read-only"
+) -> dict[str, str]:
     """`name=value` words as a mapping. Raises `UsageError`."""
     for word in given:
         if "=" not in word:
-            raise UsageError(f"--option {word}: write it as NAME=VALUE, such as sandbox_mode=read-only")
+            raise UsageError(f"{option} {word}: write it as NAME=VALUE, such as {such_as}")
     return dict(word.split("=", 1) for word in given)
 
 
@@ -233,6 +236,47 @@ def _said_if(value: T, otherwise: str) -> T:
     if not value:
         _notice(otherwise)
     return value
+
+
+def _team(call: Use) -> Any:
+    if sum(map(bool, (call.stop, call.retry is not None, call.resume, call.status))) > 1:
+        raise UsageError("%madrox team: one of --stop, --retry, --resume and --status at a time")
+    if call.status:
+        return call.madrox.team_run(call.name)
+    if call.stop:
+        handle = call.madrox.team_run(call.name)
+        handle.stop()
+        return handle
+    if call.retry is not None:
+        return call.madrox.team_run(call.name).retry(*call.retry, wait=not call.no_wait)
+    task = call.task if call.task is not None else call.text.strip()
+    if call.resume:
+        return _resumed_team(call, task)
+    return call.madrox.team(
+        call.name,
+        task,
+        inputs=_options(call.input, "--input", "language=Rust"),
+        lead=call.lead,
+        harness=call.harness,
+        model=call.model,
+        permissions=call.permissions,
+        parent=call.parent,
+        prefix=call.prefix,
+        files=call.file,
+        wait=not call.no_wait,
+    )
+
+
+def _resumed_team(call: Use, task: str) -> Any:
+    if task:
+        return call.madrox.team_run(call.name).resume(task, wait=not call.no_wait)
+    return call.madrox.resume_team(call.name, run=call.run, wait=not call.no_wait)
+
+
+def _teams(call: Use) -> Any:
+    from .notebook import teams
+
+    return call.madrox.team_runs() if call.started else teams()
 
 
 def _audit(call: Use) -> Any:
@@ -259,6 +303,28 @@ def _harness_table(call: Use) -> Any:
 
 def _processes(call: Use) -> Any:
     return call.madrox.processes(call.agent)
+
+
+def _token(call: Use) -> Any:
+    tokens = call.madrox.tokens
+    if call.what == "list":
+        return tokens.list()
+    if call.name is None:
+        raise UsageError(f"%madrox token {call.what} needs the token's NAME")
+    if call.what == "revoke":
+        gone = tokens.revoke(call.name)
+        _notice(f"the token {gone.name} ({gone.scope}) speaks for nobody any more")
+        return None
+    issued = tokens.create(call.name, call.scope)
+    if call.to is None:
+        return issued
+    try:
+        where = issued.save(Path(call.to))
+    except OSError as exc:
+        tokens.revoke(call.name)
+        raise BadInput(f"the token can't be written to {call.to}: {exc}. None was made") from exc
+    _notice(f"the token {call.name} ({call.scope}) stands in {where}, for you alone to read")
+    return None
 
 
 def _help(call: Use) -> None:
@@ -347,6 +413,32 @@ def _grammar() -> dict[str, _Command]:
             help="and this tool from now on, for …",
         )
 
+    c = new("team", "start the whole team of a file, and have its phases carried out", _team, says=True)
+    c.add("name", completes="team", help="one of %madrox teams; with --stop, --retry, … a team that runs")
+    c.add("--task", help="what the team is to do; or the words of the line, or the cell. Without: stand by")
+    c.add("--input", action="append", default=[], metavar="NAME=VALUE", help="what its file wants to be told")
+    c.add("--lead", action="store_true", help="spawn the lead alone, with the whole plan to carry out")
+    c.add("--harness", completes="harness", help="for all its agents")
+    c.add("--model", help="for all its agents")
+    c.add(
+        "--permissions", choices=PERMISSIONS, help="what they may do at most; its file only takes from that"
+    )
+    c.add("--parent", completes=AGENT, help="whose child the lead becomes")
+    c.add("--prefix", help="before every name; without it one is found where a name is taken")
+    c.add("--file", action="append", default=[], metavar="PATH", help="copied to every member")
+    c.add("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
+    c.add("--status", action="store_true", help="how far it is")
+    c.add("--stop", action="store_true", help="end what is under way; the agents stay")
+    c.add("--retry", nargs="*", metavar="PHASE", help="do again what failed, or these phases (review.lead)")
+    c.add(
+        "--resume", action="store_true", help="go on where it was stopped, or where an earlier kernel ended"
+    )
+    c.add("--run", default="", help="of an earlier kernel; without one the newest")
+    c.add("--raw", action="store_true", help="replace no {name}")
+
+    c = new("teams", "the team files that there are", _teams)
+    c.add("--started", action="store_true", help="the teams that were started here instead")
+
     c = new("stop", "end agents", _stop)
     c.add("agents", nargs="+", completes=AGENT)
     c.add("--tree", action="store_true", help="and everyone below them")
@@ -372,6 +464,13 @@ def _grammar() -> dict[str, _Command]:
 
     new("config", "the settings in force, and where each comes from", _config)
     new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
+    c = new("token", "let an outside client in with a token of its own, shown once", _token)
+    c.add("what", choices=("create", "list", "revoke"))
+    c.add("name", nargs="?", help="what the client is called")
+    c.add(
+        "--scope", choices=("read", "operate", "admin"), default="read", help="look; run agents; everything"
+    )
+    c.add("--to", metavar="FILE", help="write it there, for you alone to read, instead of showing it")
     new("roles", "the roles that spawn knows", _roles)
     new("harnesses", "one row a harness: is its CLI here, which version, what it can do", _harness_table)
     c = new("processes", "one row a process of the system that belongs to a living agent", _processes)
@@ -627,6 +726,12 @@ def _roles_known() -> Iterable[str]:
     return sorted({role.name for role in library.roles()})
 
 
+def _team_files() -> Iterable[str]:
+    from . import library
+
+    return sorted({path.stem for path in library.team_files()})
+
+
 def _harnesses() -> Iterable[str]:
     from . import library
 
@@ -648,6 +753,7 @@ _NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     AGENT: _agents,
     "approval": _open_approvals,
     "role": _roles_known,
+    "team": _team_files,
     "harness": _harnesses,
     "command": lambda: COMMANDS,
 }

@@ -8,6 +8,7 @@ use it, how long it waits, and what comes back. Importing this package registers
 from . import (
     choosing,
     coordination,
+    dashboard,
     files,
     messages,
     money,
@@ -16,11 +17,13 @@ from . import (
     spawning,
     steering,
     summaries,
+    teams,
 )
 
 __all__ = [
     "choosing",
     "coordination",
+    "dashboard",
     "files",
     "messages",
     "money",
@@ -29,4 +32,5 @@ __all__ = [
     "spawning",
     "steering",
     "summaries",
+    "teams",
 ]
