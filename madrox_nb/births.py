@@ -132,7 +132,7 @@ class Births:
         await self._dwellings.left(name)  # an earlier one of that name may still be moving out
         self._manager.harnesses.command(spawned.harness)  # raises when it is not installed
         self._check_room(spawned)
-        self._outfitter.check(spawned.harness, given)
+        self._outfitter.check(spawned.harness, given, _options(spawned))
         workspace = self._dwellings.claim(spawned, dwelling)
         self._unborn.add(name)
         try:
@@ -200,7 +200,7 @@ class Births:
         """
         given = recalled(spawned)
         dwelling = self._dwellings.before(spawned)
-        self._outfitter.check(spawned.harness, given)
+        self._outfitter.check(spawned.harness, given, _options(spawned))
         if not suspended:
             return await self._born(spawned, given, dwelling)
         self._check_room(spawned)
@@ -301,6 +301,10 @@ def _bypassed(bypass_isolation: bool, permissions: str | None) -> str | None:
     if permissions not in (None, "all"):
         raise BadInput(f"bypass_isolation means permissions='all', and permissions={permissions!r} is given")
     return "all"
+
+
+def _options(spawned: AgentSpawned) -> dict[str, str]:
+    return json.loads(spawned.options) if spawned.options else {}
 
 
 def _worktree_of(agent: Agent) -> Path | None:
