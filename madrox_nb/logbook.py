@@ -108,10 +108,12 @@ class Logbook:
         total = {"total_tokens": talk.tokens, "total_cost": _known(talk.spent), "turns": talk.requests}
         return {**talk.metadata, **total}
 
-    def directory(self, name: str) -> str:
-        """The name of the directory with an agent's logs, which is its workspace's; empty for a stranger."""
-        talk = self._talks.get(name)
-        return talk.metadata["log_directory"] if talk else ""
+    def __contains__(self, name: object) -> bool:
+        return name in self._talks
+
+    def workspace(self, name: str) -> str:
+        """Where an agent works, which its private directory is called after."""
+        return str(self._talks[name].metadata["workspace"])
 
     def apply(self, entry: Entry) -> tuple[str, Row] | None:
         """Take an entry in. The row that it is in somebody's `communication.jsonl`: (agent, row)."""
@@ -177,7 +179,6 @@ def _born(entry: Entry, event: AgentSpawned) -> _Talk:
         "parent_instance_id": event.parent,
         "permissions": event.permissions,
         "workspace": event.workspace,
-        "log_directory": event.workspace.rstrip("/").rpartition("/")[2] or event.agent,
         "created_at": stamp(entry.ts),
         "state": "starting",
     }

@@ -33,6 +33,7 @@ from .errors import BadInput, nearest
 from .events import KINDS, AgentSpawned, Entry
 from .ledger import Ledger, read, run_files
 from .logbook import CHATTER, EVENTS, QUIET, Logbook, Row, as_line, line
+from .workspace import private_name
 
 LIFE, TALK, RAW, FACTS = "instance.log", "communication.jsonl", "tmux_output.log", "metadata.json"
 WIRE: Final = "wire.log"
@@ -62,23 +63,25 @@ _COUNTED: Final = frozenset({"turn.started", "usage.reported", "turn.steered"})
 log = logging.getLogger(__name__)
 
 
-def directory_of(logs: Path, run: str, name: str) -> Path:
-    """Where the files of an agent are; `name` is that of its workspace's directory."""
-    return logs / "runs" / run / name
+def directory_of(logs: Path, run: str, agent: str, workspace: str, work: Path | None = None) -> Path:
+    """Where the files of an agent are. `work` holds the agents' own workspaces: `logs/work` by default."""
+    return logs / "runs" / run / private_name(agent, Path(workspace), work or logs / "work")
 
 
 class Logs:
     """Writes the agents' logs of one run. `heard` is a listener of its ledger."""
 
-    def __init__(self, ledger: Ledger, *, ended: Iterable[str] = (), behind: bool = False) -> None:
+    def __init__(
+        self, ledger: Ledger, work: Path | None = None, *, ended: Iterable[str] = (), behind: bool = False
+    ) -> None:
         """`ended` are runs that were closed just now, whose logs lack their end; `behind`, that files
         of this run may be there."""
-        self._ledger, self._ended = ledger, tuple(ended)
+        self._ledger, self._work, self._ended = ledger, work, tuple(ended)
         self._waiting: deque[Entry] = deque()
         self._behind = behind
         """Entries are in the ledger that neither wait here nor are in the files."""
         self._told = False
-        self._files = _Files(ledger.directory, ledger.run)
+        self._files = _Files(ledger.directory, ledger.run, work)
         self._something, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="madrox-logs", daemon=True)
         self._thread.start()
@@ -101,7 +104,7 @@ class Logs:
 
     def _run(self) -> None:
         for run in self._ended:
-            self._attempt(partial(rebuild, self._ledger.directory, run))
+            self._attempt(partial(rebuild, self._ledger.directory, run, self._work))
         if self._behind:
             self._something.set()
         while self._something.wait():
@@ -150,19 +153,20 @@ class Logs:
             raise OSError("the ledger has no room either")
         self._waiting.clear()
         self._behind = False
-        self._files = _Files(self._ledger.directory, self._ledger.run)
+        self._files = _Files(self._ledger.directory, self._ledger.run, self._work)
         self._files.rebuild()
 
 
 class _Files:
     """The files of one run, as far as they are written."""
 
-    def __init__(self, logs: Path, run: str) -> None:
-        self._logs, self._run = logs, run
+    def __init__(self, logs: Path, run: str, work: Path | None) -> None:
+        self._logs, self._run, self._work = logs, run, work
         self._book = Logbook()
         self._next = 0
         """The entries before this one are written."""
         self._places: dict[str, Path] = {}
+        self._lived: dict[str, str] = {}
 
     def rebuild(self) -> None:
         """Make all of them from the ledger."""
@@ -182,7 +186,7 @@ class _Files:
                 continue
             self._next = entry.seq + 1
             for agent, file, text in self._told(entry):
-                lines.setdefault((self._book.directory(agent), file), []).append(text)
+                lines.setdefault((agent, file), []).append(text)
                 changed.add(agent)
                 size += len(text)
             if size > AT_ONCE:
@@ -190,14 +194,14 @@ class _Files:
                 lines, size = {}, 0
         self._append(lines)
         for agent in changed:
-            place = self._place(self._book.directory(agent))
+            place = self._place(agent)
             _put(place / FACTS, _metadata(self._book, agent, place))
 
     def _told(self, entry: Entry) -> Iterator[tuple[str, str, bytes]]:
         """(agent, file, line) of all that an entry is."""
         talked = self._book.apply(entry)
         agent = entry.event.agent
-        if self._book.directory(agent) and (text := line(entry)):
+        if agent in self._book and (text := line(entry)):
             yield agent, LIFE, text
         if talked is not None:
             yield talked[0], TALK, as_line(talked[1])
@@ -212,8 +216,12 @@ class _Files:
 
     def _place(self, name: str) -> Path:
         """The directory of an agent's logs, made when needed."""
+        workspace = self._book.workspace(name)
+        if self._lived.get(name) != workspace:  # a later life of that name may be lived elsewhere
+            self._places.pop(name, None)
+            self._lived[name] = workspace
         if name not in self._places:
-            place = directory_of(self._logs, self._run, name)
+            place = directory_of(self._logs, self._run, name, self._book.workspace(name), self._work)
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             with suppress(FileExistsError):
                 (place / RAW).symlink_to(WIRE)
@@ -221,9 +229,9 @@ class _Files:
         return self._places[name]
 
 
-def rebuild(logs: Path, run: str) -> None:
+def rebuild(logs: Path, run: str, work: Path | None = None) -> None:
     """Make the agents' logs of a run anew from its ledger. Not for a run that this process writes."""
-    _Files(logs, run).rebuild()
+    _Files(logs, run, work).rebuild()
 
 
 def _metadata(book: Logbook, agent: str, place: Path) -> bytes:
@@ -288,14 +296,15 @@ def life(logs: Path, run: str, agent: str) -> list[str]:
     return [text.decode().rstrip("\n") for text in told if text]
 
 
-def metadata(logs: Path, run: str, agent: str) -> Row:
+def metadata(logs: Path, run: str, agent: str, work: Path | None = None) -> Row:
     """What its `metadata.json` says; empty when it was never spawned in that run."""
     book = Logbook()
     for entry in _entries(logs, run, agent):
         book.apply(entry)
-    if not (name := book.directory(agent)):
+    if agent not in book:
         return {}
-    return {**book.metadata(agent), "log_directory": str(directory_of(logs, run, name))}
+    place = directory_of(logs, run, agent, book.workspace(agent), work)
+    return {**book.metadata(agent), "log_directory": str(place)}
 
 
 def _entries(logs: Path, run: str, agent: str) -> Iterator[Entry]:
@@ -393,7 +402,7 @@ def _days(logs: Path) -> list[str]:
     return found
 
 
-def logged(logs: Path, *, day: str = "", limit: int = 200) -> list[Row]:
+def logged(logs: Path, *, day: str = "", limit: int = 200, work: Path | None = None) -> list[Row]:
     """Every agent that has a ledger, of any run, the newest `limit`; in the order of their birth."""
     found: deque[Row] = deque(maxlen=limit)
     for file in sorted((logs / "audit").glob(f"{day or '????-??-??'}/*.jsonl")):
@@ -403,7 +412,7 @@ def logged(logs: Path, *, day: str = "", limit: int = 200) -> list[Row]:
             book = Logbook()
             book.apply(entry)
             facts = book.metadata(event.agent)
-            place = directory_of(logs, file.stem, facts["log_directory"])
+            place = directory_of(logs, file.stem, event.agent, event.workspace, work)
             found.append({**facts, "day": file.parent.name, "run": file.stem, "log_directory": str(place)})
     return list(found)
 

@@ -174,7 +174,7 @@ class Manager:
         except BaseException:
             self.processes.leave()
             raise
-        self.logs = Logs(self.ledger, ended=self.recovered, behind=self._goes_on)
+        self.logs = Logs(self.ledger, settings.work, ended=self.recovered, behind=self._goes_on)
         self.ledger.listen(self.logs.heard)
         self._open = True
         if self._goes_on:

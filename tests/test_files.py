@@ -133,7 +133,9 @@ def test_a_name_that_is_swapped_for_a_link_meanwhile_leads_nobody_out(workspace:
     swapping.start()
     seen = set()
     try:
-        for _ in range(3000):
+        for _ in range(20_000):
+            if {b"", b"inside"} <= seen and len(seen) > 2:
+                break
             try:
                 seen.add(read(workspace, "here/secret.txt").data)
             except BadInput:
@@ -142,8 +144,7 @@ def test_a_name_that_is_swapped_for_a_link_meanwhile_leads_nobody_out(workspace:
         over.set()
         swapping.join()
 
-    assert b"" in seen
-    assert b"outside" not in seen
+    assert {b"", b"inside"} == seen
 
 
 def test_what_is_no_file_is_not_read_and_holds_nobody_up(workspace: Path) -> None:

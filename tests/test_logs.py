@@ -381,4 +381,4 @@ def test_a_stranger_to_the_ledger_has_no_logs(tmp_path: Path) -> None:
 
     assert [] == logs.communication(tmp_path, "r", "nobody")
     assert {} == logs.metadata(tmp_path, "r", "nobody")
-    assert "" == Logbook().directory("nobody")
+    assert "nobody" not in Logbook()

@@ -541,3 +541,25 @@ def test_a_secret_that_comes_in_by_any_door_lies_in_no_file_that_we_write(
     assert raw, "a canary was planted, else this test shows nothing"
     assert {0o600} == {stat.S_IMODE((home / path).stat().st_mode) for path in raw}
     assert KEY not in caplog.text
+
+
+def test_the_logs_of_an_agent_that_works_elsewhere_lie_beside_its_wire(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "repo"
+    elsewhere.mkdir()
+
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("bob", workspace_dir=str(elsewhere))
+            await on.manager.send("bob", "/say here")
+            place = on.manager.processes.files("bob")
+            told = await on.call(PERSON, "get_instance_logs", instance_id="bob", log_type="metadata")
+            seen = await on.call(PERSON, "get_tmux_pane_content", instance_id="bob")
+
+            assert str(place) == told.data["logs"][0]["log_directory"]
+            assert 'text="here"' in seen.text
+            async with asyncio.timeout(10):
+                while not (place / "communication.jsonl").exists():
+                    await asyncio.sleep(0.02)
+            assert (place / "wire.log").read_bytes() == (place / "tmux_output.log").read_bytes()
+
+    run(story())

@@ -14,7 +14,7 @@ from ..calls import Call, Result, may_see, sees, tool
 from ..errors import BadInput, Forbidden, UnknownAgent, nearest
 from ..events import PERSON
 from ..ledger import run_files, runs
-from ..logs import WIRE, directory_of
+from ..logs import WIRE
 from .arguments import Who
 from .telling import LONGEST_OUTPUT, as_time, clipped, fitting
 
@@ -46,7 +46,7 @@ async def get_tmux_pane_content(
     manager = call.manager
     agent = may_see(manager.tree, call.caller, instance_id)
     harness = manager.harnesses[agent.harness]
-    wire = _directory(call, agent.workspace) / WIRE
+    wire = manager.processes.files(agent.name) / WIRE
     profile = getattr(harness, "profile", None)
     size = profile.size if profile is not None else (24, 80)
     count = size[0] if lines < 0 else min(lines, MOST_ROWS)
@@ -169,7 +169,9 @@ async def list_logged_instances(
     if not 0 < limit <= MOST_ROWS:
         raise BadInput(f"limit={limit}: from 1 to {MOST_ROWS}")
     found = await asyncio.to_thread(
-        lambda: logs.logged(manager.settings.logs, day=(day or "")[:10], limit=MOST_ROWS)
+        lambda: logs.logged(
+            manager.settings.logs, day=(day or "")[:10], limit=MOST_ROWS, work=manager.settings.work
+        )
     )
     if caller != PERSON:
         here = {each.name for each in manager.tree if sees(manager.tree, caller, each.name)}
@@ -218,18 +220,13 @@ def _rows(call: Call, run: str, name: str, log_type: str) -> Sequence[Any]:
             return logs.communication(directory, run, name)
         case "instance":
             return logs.life(directory, run, name)
-    facts = logs.metadata(directory, run, name)
+    facts = logs.metadata(directory, run, name, call.manager.settings.work)
     if not facts:
         raise BadInput(f"{name} was not in run {run}. Runs: {', '.join(runs(directory)[:5])}")
     if log_type == "metadata":
         return [facts]
     wire = Path(facts["log_directory"]) / WIRE
     return call.manager.redactor.text(pane.raw(wire)).splitlines()
-
-
-def _directory(call: Call, workspace: str) -> Path:
-    manager = call.manager
-    return directory_of(manager.settings.logs, manager.run, Path(workspace).name)
 
 
 def _time_of(row: Any) -> Any:
