@@ -138,7 +138,7 @@ def test_what_happens_just_after_the_file_was_read_to_its_end_is_no_gap(
 
             monkeypatch.setattr(feed, "in_batches", and_then)
             news, seen = feed.Feed(on.manager).after(-1), []
-            while not late or len(seen) < on.manager.ledger.seq:
+            while late or len(seen) < on.manager.ledger.seq:
                 seen += await anext(news)
             await news.aclose()
 
