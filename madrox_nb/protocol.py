@@ -82,6 +82,14 @@ def _protocol(manager: Manager, ending: Ending) -> Protocol[Any]:
             """That the list of resources changes is told to clients of the handshake era too."""
             return super().create_initialization_options(NotificationOptions(resources_changed=True))
 
+        def get_capabilities(self, *given: Any, **named: Any) -> types.ServerCapabilities:
+            """Only what we do: mcp says of every list that its changes are told where one's are."""
+            found = super().get_capabilities(*given, **named)
+            for unchanging in (found.tools, found.prompts):
+                if unchanging is not None:
+                    unchanging.list_changed = False
+            return found
+
     following = Following(manager)
     calls, reading = Calls(manager, ending), Reading(manager, following, ending)
     protocol = Madrox(

@@ -29,10 +29,19 @@ from .events import (
     Entry,
     Event,
     HarnessNoise,
+    JobEnded,
+    JobMissed,
+    JobStarted,
     MessagePosted,
     MessageRead,
+    PhaseEnded,
+    PhaseSkipped,
+    PhaseStarted,
     RunClosed,
     RunOpened,
+    TeamEnded,
+    TeamResumed,
+    TeamStarted,
     ToolCalled,
     ToolReturned,
     TurnEnded,
@@ -47,7 +56,16 @@ UNBORN: Final = "unborn"
 ENDED: Final = frozenset({"stopped", "failed"})
 WORKING: Final = frozenset({"busy", "waiting"})
 
-_ANY_TIME: Final = (MessageRead, HarnessNoise, UsageReported, BudgetSet, BudgetReached)
+_ANY_TIME: Final = (
+    MessageRead,
+    HarnessNoise,
+    UsageReported,
+    BudgetSet,
+    BudgetReached,
+    JobMissed,
+    JobEnded,
+)
+_WHILE_ALIVE: Final = (MessagePosted, JobStarted)
 _IN_A_TURN: Final = (TurnSaid, ToolCalled, ToolReturned, TurnSteered)
 
 
@@ -61,30 +79,30 @@ LEGAL: Final[dict[str, dict[type[Event], str]]] = {
         AgentReady: "idle",
         AgentSuspended: "suspended",
         AgentStopped: "stopped",
-        **_same("starting", MessagePosted, *_ANY_TIME),
+        **_same("starting", *_WHILE_ALIVE, *_ANY_TIME),
     },
     "idle": {
         TurnStarted: "busy",
         AgentSuspended: "suspended",
         AgentStopped: "stopped",
-        **_same("idle", AgentReady, MessagePosted, *_ANY_TIME),
+        **_same("idle", AgentReady, *_WHILE_ALIVE, *_ANY_TIME),
     },
     "busy": {
         TurnEnded: "idle",
         ApprovalAsked: "waiting",
         AgentStopped: "stopped",
-        **_same("busy", AgentReady, MessagePosted, *_IN_A_TURN, *_ANY_TIME),
+        **_same("busy", AgentReady, *_WHILE_ALIVE, *_IN_A_TURN, *_ANY_TIME),
     },
     "waiting": {
         ApprovalAnswered: "busy",
         TurnEnded: "idle",
         AgentStopped: "stopped",
-        **_same("waiting", ApprovalAsked, MessagePosted, *_IN_A_TURN, *_ANY_TIME),
+        **_same("waiting", ApprovalAsked, *_WHILE_ALIVE, *_IN_A_TURN, *_ANY_TIME),
     },
     "suspended": {
         AgentReady: "idle",
         AgentStopped: "stopped",
-        **_same("suspended", MessagePosted, *_ANY_TIME),
+        **_same("suspended", *_WHILE_ALIVE, *_ANY_TIME),
     },
     "stopped": {AgentSpawned: "starting", **_same("stopped", *_ANY_TIME)},
     "failed": {AgentSpawned: "starting", **_same("failed", *_ANY_TIME)},
@@ -156,6 +174,8 @@ class Tree:
         """Children named by us so far, by their parent."""
         self.asked: dict[str, int] = {}
         """Approvals asked for so far, by the agent that asked."""
+        self.begun: dict[str, int] = {}
+        """Jobs begun so far, by who wanted them."""
 
     @classmethod
     def replay(cls, entries: Iterable[Entry]) -> Tree:
@@ -247,6 +267,9 @@ class Tree:
         if isinstance(event, MessagePosted):
             self.written[event.sender] = self.written.get(event.sender, 0) + 1
             return
+        if isinstance(event, JobStarted):
+            self.begun[event.agent] = self.begun.get(event.agent, 0) + 1
+            return
         if isinstance(event, ApprovalAsked):
             self.asked[event.agent] = self.asked.get(event.agent, 0) + 1
         if isinstance(event, RunOpened):
@@ -315,20 +338,23 @@ class Tree:
         """The direct children of `name`; the roots when `name` is None."""
         return [agent for agent in self if agent.parent == name]
 
-    def walk(self, root: str | None = None, depth: int = 0) -> Iterator[tuple[int, Agent]]:
-        """(depth, agent) in tree order, without `root` itself."""
+    def walk(
+        self, root: str | None = None, depth: int = 0, besides: Container[str] = ()
+    ) -> Iterator[tuple[int, Agent]]:
+        """(depth, agent) in tree order, without `root` itself, and without those `besides` and below them."""
         below: dict[str | None, list[Agent]] = {}
         for agent in self:
-            below.setdefault(agent.parent, []).append(agent)
+            if agent.name not in besides:
+                below.setdefault(agent.parent, []).append(agent)
         todo = [(depth, agent) for agent in reversed(below.get(root, ()))]
         while todo:
             level, agent = todo.pop()
             yield level, agent
             todo += [(level + 1, child) for child in reversed(below.get(agent.name, ()))]
 
-    def subtree(self, name: str) -> list[Agent]:
-        """`name` and everyone below it, in tree order."""
-        return [self[name], *(agent for _, agent in self.walk(name))]
+    def subtree(self, name: str, besides: Container[str] = ()) -> list[Agent]:
+        """`name` and everyone below it, in tree order, without those `besides` and below them."""
+        return [self[name], *(agent for _, agent in self.walk(name, besides=besides))]
 
     def above(self, name: str) -> list[str]:
         """The names from `name`'s parent up to the root."""
@@ -349,6 +375,9 @@ class Tree:
 
     def next_approval(self, agent: str) -> str:
         return f"{agent}.a{self.asked.get(agent, 0) + 1}"
+
+    def next_job(self, agent: str) -> str:
+        return f"{agent}.j{self.begun.get(agent, 0) + 1}"
 
     def next_child(self, parent: str | None, besides: Container[str] = ()) -> str:
         """A name for a child that was given none, not in `besides`: `lead.2`, or `agent.1` for a root."""
@@ -398,14 +427,17 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
             return agent._replace(state=state, since=since)
 
 
-_OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown})
+_OF_TEAMS: Final = frozenset({TeamStarted, PhaseStarted, PhaseEnded, PhaseSkipped, TeamEnded, TeamResumed})
+"""Kinds that change nothing in the tree; what may happen to a team next says `teamwork.LEGAL`."""
+
+_OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown, *_OF_TEAMS})
 """Kinds that happen to no agent."""
 
 _OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
 """Kinds that happen to an agent, or to the run as a whole."""
 
-_OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead})
+_OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead, JobStarted, JobMissed, JobEnded})
 """Kinds that happen to the person, who has an inbox and no state."""
 
-_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME})
+_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})
 """Kinds that change nothing in the tree (they matter to other folds)."""

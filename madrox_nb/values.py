@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -254,11 +255,21 @@ class Serving:
 
     @property
     def claude_desktop(self) -> str:
-        """What goes into Claude Desktop's configuration. It needs Node, for mcp-remote."""
-        bearer = f'AUTH="Bearer {self._secret}"'
-        command = f"{bearer} exec npx -y mcp-remote {self.url} --header 'Authorization:${{AUTH}}'"
-        server = {"command": "sh", "args": ["-c", command]}
+        """What goes into Claude Desktop's configuration: it starts `madrox mcp`, which finds this server."""
+        command, *args = self._bridge
+        server = {"command": command, "args": args, "env": {"MADROX_HOME": str(self.token_file.parent)}}
         return json.dumps({"mcpServers": {"madrox": server}})
+
+    @property
+    def codex(self) -> str:
+        """The line that makes the tools known to Codex, by `madrox mcp` too."""
+        home = shlex.quote(f"MADROX_HOME={self.token_file.parent}")
+        return f"codex mcp add madrox --env {home} -- {shlex.join(self._bridge)}"
+
+    @property
+    def _bridge(self) -> tuple[str, ...]:
+        """In full, because programs with windows are started with hardly any PATH."""
+        return (sys.executable, "-m", "madrox_nb.cli", "mcp")
 
     @property
     def _secret(self) -> str:
@@ -271,6 +282,8 @@ class Serving:
             "",
             "Claude Code, in a terminal of this machine:",
             f"  {self.claude_code}",
+            "Codex, in a terminal of this machine:",
+            f"  {self.codex}",
             "Claude Desktop, in claude_desktop_config.json:",
             f"  {self.claude_desktop}",
         ]

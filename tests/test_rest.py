@@ -266,7 +266,7 @@ WRONG: list[tuple[int, str, bytes, str]] = [
     (400, "BadInput", b'{"tool": "get_instance_tree", "args": {}}', "'args'. Did you mean 'arguments'?"),
     (400, "BadInput", b'{"tool": "get_instance_tree", "arguments": [1]}', "arguments is to be an object"),
     (400, "BadInput", b'{"tool": "get_children", "arguments": {"parent": 1}}', "Did you mean 'parent_id'"),
-    (404, "UnknownTool", b'{"tool": "get_tree"}', "Did you mean 'get_instance_tree'"),
+    (404, "UnknownTool", b'{"tool": "get_instance_tre"}', "Did you mean 'get_instance_tree'"),
     (404, "UnknownAgent", b'{"tool": "get_children", "arguments": {"parent_id": "x"}}', "no agent named"),
 ]
 

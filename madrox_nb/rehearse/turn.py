@@ -13,6 +13,7 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /tool NAME [{json}]               any MCP tool
     /mcp SERVER TOOL [{json}]         a tool of another MCP server, after asking whether it may
     /say TEXT                         a finished message
+    /vote CHOICE [NAME=CHOICE…]       a vote; agents that are named vote otherwise
     /slow N SECONDS                   a message of N words, each after so many seconds
     /recall                           all earlier prompts, as a JSON list
     /approve-needed [TOOL] [{json}]   asks whether it may use TOOL with these arguments, and waits
@@ -22,6 +23,8 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /crash [CODE]                     the process ends at once (3)
     /hang [hard]                      until interrupted; hard: for good, though stdin be closed
     /garbage                          prints a line that is no JSON
+
+A prompt that holds the plan of a team (`# Plan of the team NAME`) is carried out by `lead`.
 """
 
 from __future__ import annotations
@@ -164,6 +167,11 @@ class Turn:
             self.agent.tell("steered", steer=steer, joined=False)
 
     def work(self, text: str) -> None:
+        if "\n# Plan of the team " in f"\n{text}":
+            from .lead import carry_out  # only who leads needs it
+
+            carry_out(self, text)
+            return
         steps = read(asked(text))
         for do, arguments in steps:
             self.check()
@@ -432,6 +440,14 @@ def mcp(turn: Turn, server: str, tool: str, arguments: str) -> None:
 @directive("TEXT", TEXT)
 def say(turn: Turn, text: str) -> None:
     turn.say(unfold(text))
+
+
+@directive("CHOICE [NAME=CHOICE…]", r"([^\s=]+)((?:\s+[^\s=]+=\S+)*)")
+def vote(turn: Turn, choice: str, others: str) -> None:
+    otherwise = dict(each.split("=", 1) for each in others.split())
+    turn.say(
+        f"VOTE: {otherwise.get(turn.agent.name, choice)}\nSo says {turn.agent.name}; no model has thought."
+    )
 
 
 @directive("N SECONDS", r"(\d{1,6})\s+" + SECONDS)

@@ -13,6 +13,8 @@ from ..calls import Call, Result, find
 from ..ending import Ending
 from ..errors import BadInput
 from ..protocol import LARGEST_BODY
+from ..tools.waiting import patience
+from .preference import wait_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,6 +42,8 @@ async def carry_out(manager: Manager, request: Request, tool: str, given: Mappin
     Who hangs up ends the waiting, as over MCP: what was meant for it stays in its inbox.
     """
     holder = caller()
+    if (seconds := wait_of(request.headers.get("prefer", ""))) is not None:
+        patience.set(seconds)  # of this request alone: each is served in a context of its own
     call = Call(manager, holder.name, _nobody_watches, holder.scope, holder.client)
     ending: Ending = request.app.state.ending
     return await _unless_hung_up(request, ending.unless(find(tool).call(call, given)))
