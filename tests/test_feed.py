@@ -120,6 +120,33 @@ def test_a_reader_that_falls_behind_is_brought_up_from_the_file(
     run(story())
 
 
+def test_what_happens_just_after_the_file_was_read_to_its_end_is_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "RECENT", 3)
+    read, late = feed.in_batches, [5]
+
+    async def story() -> None:
+        async with site(tmp_path) as on:
+            await on.execute("spawn_instance", name="bob")
+
+            async def and_then(paths: list[Path], seq: int) -> AsyncIterator[list[feed.Item]]:
+                async for batch in read(paths, seq):
+                    yield batch
+                if late:
+                    await _happen(on, late.pop())
+
+            monkeypatch.setattr(feed, "in_batches", and_then)
+            news, seen = feed.Feed(on.manager).after(-1), []
+            while late or len(seen) < on.manager.ledger.seq:
+                seen += await anext(news)
+            await news.aclose()
+
+            assert list(range(on.manager.ledger.seq)) == [getattr(item, "seq", item) for item in seen]
+
+    run(story())
+
+
 def test_what_stands_nowhere_is_told_as_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         async with site(tmp_path) as on:

@@ -21,6 +21,7 @@ from ..errors import (
     LimitReached,
     MadroxError,
     NameTaken,
+    SomeFailed,
     TreeFull,
     TurnFailed,
     UnknownAgent,
@@ -57,6 +58,7 @@ STATUS: Final[Mapping[type[BaseException], int]] = {
     HarnessNotFound: 501,  # asking again does not help: its CLI has to be installed
     HarnessError: 502,  # the program behind us
     TurnFailed: 502,
+    SomeFailed: 502,
     LedgerFull: 507,
     MadroxError: 503,  # we ourselves: closed, or what we stand on is gone
     TimeoutError: 504,
