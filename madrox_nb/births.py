@@ -22,6 +22,7 @@ from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
 from .harness import Permissions
 from .mail import check_prompt
 from .prices import preload
+from .roles import lesser
 from .rules import LADDER, checked_name, covers, inherited
 from .tree import Agent, spawn_line
 
@@ -92,10 +93,11 @@ class Births:
         if initial_prompt is not None:
             check_prompt(initial_prompt)
         name = self._tree.next_child(parent, self._unborn) if name is None else checked_name(name)
-        permissions = self._permissions(_bypassed(bypass_isolation, permissions), parent, by)
+        found = library.role(role)
+        permissions = self.permissions(_bypassed(bypass_isolation, permissions), parent, by)
+        permissions = lesser(permissions, found.permissions)
         spending, limits = self._manager.spending, Limits.of(limits)
         spending.check_birth(limits, parent, by)
-        found = library.role(role)
         harness = harness or self._manager.harnesses.choose(self._settings.harnesses)
         self._check_guarded(harness, permissions)
         defaults = self._manager.harnesses.defaults(harness)
@@ -108,7 +110,7 @@ class Births:
             harness=harness,
             role=found.name,
             parent=parent,
-            model=model or defaults.model,
+            model=model or (found.model if harness == "claude" else None) or defaults.model,
             permissions=permissions,
             auto_inject=auto_inject,
             system_prompt=system_prompt or "",
@@ -130,7 +132,7 @@ class Births:
         await self._dwellings.left(name)  # an earlier one of that name may still be moving out
         self._manager.harnesses.command(spawned.harness)  # raises when it is not installed
         self._check_room(spawned)
-        self._outfitter.check(spawned.harness, given)
+        self._outfitter.check(spawned.harness, given, _options(spawned))
         workspace = self._dwellings.claim(spawned, dwelling)
         self._unborn.add(name)
         try:
@@ -198,7 +200,7 @@ class Births:
         """
         given = recalled(spawned)
         dwelling = self._dwellings.before(spawned)
-        self._outfitter.check(spawned.harness, given)
+        self._outfitter.check(spawned.harness, given, _options(spawned))
         if not suspended:
             return await self._born(spawned, given, dwelling)
         self._check_room(spawned)
@@ -240,7 +242,7 @@ class Births:
                 raise self._tree.refusal(AgentReady(agent=name))
             raise BadInput(f"{name} has no conversation to fork yet: send it something first")
         self._manager.spending.check_place(agent.parent)
-        given = self._permissions(permissions, agent.parent, PERSON) if permissions else None
+        given = self.permissions(permissions, agent.parent, PERSON) if permissions else None
         forked = AgentSpawned(
             agent=called,
             harness=agent.harness,
@@ -271,7 +273,7 @@ class Births:
                 f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
             )
 
-    def _permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
+    def permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
         """What a new agent may do. A parent's is inherited, and nobody gives more than it has."""
         if wanted is not None and wanted not in LADDER:
             raise BadInput(
@@ -299,6 +301,10 @@ def _bypassed(bypass_isolation: bool, permissions: str | None) -> str | None:
     if permissions not in (None, "all"):
         raise BadInput(f"bypass_isolation means permissions='all', and permissions={permissions!r} is given")
     return "all"
+
+
+def _options(spawned: AgentSpawned) -> dict[str, str]:
+    return json.loads(spawned.options) if spawned.options else {}
 
 
 def _worktree_of(agent: Agent) -> Path | None:

@@ -40,6 +40,10 @@ Always = Literal["", "agent", "subtree", "tool"]
 
 Way = Literal["sequential", "parallel", "consensus"]
 """How a job's participants work together."""
+PhaseOutcome = Literal["ok", "failed", "stopped"]
+"""Of a share of a phase, and of a team's run."""
+TeamMode = Literal["phases", "lead"]
+"""Who carries the phases out: madrox, or the lead, which is given the whole plan."""
 
 KINDS: dict[str, type[Event]] = {}
 
@@ -340,6 +344,93 @@ class HarnessNoise(Event):
     length: int = 0
 
 
+@_kind("team.started")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeamStarted(Event):
+    """A team is put together. It happens to the run: its agents have births of their own."""
+
+    team: str
+    """Of this run of it: the file's name and a number, such as `data_pipeline_team.1`."""
+    path: str
+    """Where the file was read."""
+    text: str
+    """The whole file: what goes on later does not depend on what somebody makes of it meanwhile."""
+    members: str
+    """Member → the names of its agents, as JSON text."""
+    task: str = ""
+    """Empty while the team only stands by."""
+    inputs: str = ""
+    """Name → value, as JSON text."""
+    mode: TeamMode = "phases"
+    by: str = PERSON
+    parent: str | None = None
+    options: str = ""
+    """What was said for all its agents (harness, model, permissions, the lead's role), as JSON text."""
+    files: tuple[str, ...] = ()
+    """Files of the person's that every member gets a copy of."""
+    resumes: str = ""
+    """The run of an earlier kernel that it goes on with: `<run>/<team>`."""
+
+
+@_kind("phase.started")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseStarted(Event):
+    """`agent` begins its share of a phase."""
+
+    team: str
+    phase: str
+    attempt: int = 1
+
+
+@_kind("phase.ended")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseEnded(Event):
+    """`agent` has done its share of a phase, or has not."""
+
+    team: str
+    phase: str
+    outcome: PhaseOutcome
+    turn: str = ""
+    """The turn in which it did it."""
+    text: str = ""
+    """The result, as it is handed on: what it replied, its last words, and those of its children's turns."""
+    error: str = ""
+    files: tuple[str, ...] = ()
+    """Deliverables that were there at the end."""
+    missing: tuple[str, ...] = ()
+    """Deliverables that were not."""
+
+
+@_kind("phase.skipped")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseSkipped(Event):
+    team: str
+    phase: str
+    why: str
+    blocked: bool = False
+    """A phase that it needs has failed. Else its condition did not hold, and all is well."""
+
+
+@_kind("team.ended")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeamEnded(Event):
+    team: str
+    outcome: PhaseOutcome
+    why: str = ""
+
+
+@_kind("team.resumed")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeamResumed(Event):
+    """It goes on: with what has not been done well, and with `again` and all that comes after that."""
+
+    team: str
+    again: tuple[str, ...] = ()
+    """Phases (`review`) and shares of phases (`review.lead`) that are done again."""
+    task: str = ""
+    """Where it stood by without one."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unknown(Event):
     """A kind written by a later version. It folds to nothing and loses nothing."""
@@ -352,6 +443,8 @@ class Unknown(Event):
         return {"agent": self.agent, **self.row}
 
 
+LISTS = ("messages", "extra_args", "participants", "files", "missing", "again")
+"""Fields that JSON gives back as lists."""
 FIELDS: dict[type[Event], tuple[str, ...]] = {
     cls: tuple(f.name for f in fields(cls)) for cls in KINDS.values()
 }
@@ -408,7 +501,7 @@ def _event(kind: str, row: dict[str, Any]) -> Event:
             if name in known and known[name] is None:
                 known[name] = meant
         try:
-            for name in ("messages", "extra_args", "participants"):
+            for name in LISTS:
                 if name in known:
                     known[name] = tuple(known[name])
             return cls(**known)

@@ -105,6 +105,24 @@ APPROVALS: Final[Columns] = {
     "answered": TIME,
 }
 
+PHASES: Final[Columns] = {
+    "share": TEXT,
+    "phase": TEXT,
+    "agent": TEXT,
+    "state": TEXT,
+    "attempt": COUNT,
+    "text": TEXT,
+    "error": TEXT,
+    "turn": TEXT,
+    "files": TEXT,
+    "missing": TEXT,
+    "started": TIME,
+    "ended": TIME,
+    "duration_s": AMOUNT,
+    "tokens": COUNT,
+    "cost_usd": AMOUNT,
+}
+
 COSTS: Final[Columns] = {
     "agent": TEXT,
     "parent": TEXT,
@@ -335,6 +353,11 @@ def texts(found: Iterable[Mapping[str, object]], *columns: str) -> pd.DataFrame:
 def harnesses(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """One row a harness, as `inventory` found them."""
     return _frame(HARNESSES, found)
+
+
+def phases(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """One row a share of a phase of a team, as `handles` tells them."""
+    return _frame(PHASES, found)
 
 
 def processes(found: Iterable[Mapping[str, object]]) -> pd.DataFrame:

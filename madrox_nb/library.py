@@ -1,6 +1,6 @@
-"""Finds what is installed: harnesses, their CLIs, roles, widget files.
+"""Finds what is installed: harnesses, their CLIs, roles, teams, widget files.
 
-Files that belong to the project but not to the package (`prompts/`) are in the wheel
+Files that belong to the project but not to the package (`prompts/`, `templates/`) are in the wheel
 beside the modules and, in a checkout or an editable install, at its top; the user's
 own come first.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +17,14 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from . import profiles
+from . import plans, profiles
 from .config import user_dir
 from .errors import BadInput, HarnessNotFound, UnknownHarness, UnknownRole, nearest
 from .harness import Harness, Tables
+from .plans import Team
+from .roles import Role, role_of_claude, role_of_ours
 
 GROUP = "madrox_nb.harness"
 FALLBACK = "rehearsal"
@@ -239,18 +242,7 @@ def _beside(cwd: Path | None, folder: str) -> list[Path]:
         return []
 
 
-# roles
-
-
-@dataclass(frozen=True)
-class Role:
-    """One file in `prompts/`."""
-
-    name: str
-    description: str
-    aliases: tuple[str, ...]
-    body: str
-    path: Path
+# roles and teams: files of Markdown
 
 
 def role(name: str, cwd: Path | None = None) -> Role:
@@ -260,19 +252,19 @@ def role(name: str, cwd: Path | None = None) -> Role:
     """
     if not isinstance(name, str):
         raise BadInput(f"a role is named by a text, not by {type(name).__name__}")
-    wanted = _spelled(name)
+    wanted = spelled(name)
     known: dict[str, Role] = {}
     for each in roles(cwd, wanted):
-        known.setdefault(_spelled(each.name), each)
+        known.setdefault(spelled(each.name), each)
     if wanted in known:
         return known[wanted]
     for each in known.values():
-        if wanted in map(_spelled, each.aliases):
+        if wanted in map(spelled, each.aliases):
             return each
     raise UnknownRole(name, [each.name for each in known.values()])
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
@@ -282,56 +274,102 @@ def roles(cwd: Path | None = None, wanted: str = "") -> Iterator[Role]:
     A file that can't be read is passed over with a warning, unless it is the `wanted` one.
     """
     for directory in role_directories(cwd):
-        for path in sorted(directory.glob("*.md")):
-            if path.name == "README.md":
-                continue
+        for path in _markdown(directory):
             try:
-                yield _role(path)
+                yield _read_role(path, *_state(path))
             except BadInput as exc:
-                if _spelled(path.stem) == wanted:
+                if spelled(path.stem) == wanted:
                     raise
                 log.warning("%s; it is passed over", exc)
 
 
 def role_directories(cwd: Path | None = None) -> list[Path]:
-    """Where roles are looked for, nearest first."""
-    return [*_beside(cwd, "prompts"), user_dir() / "prompts", packaged("prompts")]
+    """Where roles are looked for, nearest first: ours, and the agents of Claude Code."""
+    claude = [*(each / "agents" for each in _beside(cwd, ".claude")), _claude_home() / "agents"]
+    return [*_beside(cwd, "prompts"), user_dir() / "prompts", *claude, packaged("prompts")]
 
 
-def _role(path: Path) -> Role:
-    try:
-        stat = path.stat()
-        return _read_role(path, stat.st_mtime_ns, stat.st_size)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BadInput(f"cannot read the role {path}: {exc}") from exc
+def _claude_home() -> Path:
+    """Where Claude Code keeps what is the user's own."""
+    return Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
 
 
 @lru_cache(maxsize=256)
 def _read_role(path: Path, mtime_ns: int, size: int) -> Role:
     """Read once for each state of the file."""
-    head, body = _front_matter(path, path.read_text(encoding="utf-8"))
-    aliases = head.get("aliases") or ()
-    return Role(
-        name=str(head.get("name") or path.stem),
-        description=str(head.get("description") or ""),
-        aliases=tuple(aliases.replace(",", " ").split() if isinstance(aliases, str) else map(str, aliases)),
-        body=body.strip(),
-        path=path,
-    )
+    read = role_of_claude if path.parent.name == "agents" else role_of_ours
+    found, warnings = read(path, _text(path))
+    for warning in warnings:
+        log.warning("%s", warning)
+    return found
 
 
-def _front_matter(path: Path, text: str) -> tuple[dict[str, Any], str]:
-    """(keys, body) of a Markdown file that may begin with YAML between two `---` lines."""
-    if not text.startswith("---\n"):
-        return {}, text
-    import yaml  # 15 ms: not for those who only load the package
+def team(name: str, cwd: Path | None = None) -> Team:
+    """The team of that name, as its file says now. Case, spaces and hyphens don't matter.
 
-    head, found, body = text[4:].partition("\n---")
+    Raises `BadInput`: there is none of that name, or its file can't be used.
+    """
+    if not isinstance(name, str) or not _TEAM.fullmatch(name.strip()):
+        raise BadInput(
+            f"{name!r} is no team's name: name one of %madrox teams, not a file. Put yours in ./templates"
+        )
+    wanted, known = spelled(name.strip().removesuffix(".md")), dict[str, Path]()
+    for path in team_files(cwd):
+        known.setdefault(spelled(path.stem), path)
+    if wanted not in known:
+        hint = nearest(wanted, known)
+        raise BadInput(f"no team named {name!r}.{hint} Known: {', '.join(sorted(known))}")
+    return _read_team(known[wanted], *_state(known[wanted]))
+
+
+def teams(cwd: Path | None = None) -> Iterator[Team]:
+    """Every team, the user's own where a name comes twice.
+
+    A file that can't be used is passed over, with a warning.
+    """
+    seen: set[str] = set()
+    for path in team_files(cwd):
+        if spelled(path.stem) in seen:
+            continue
+        seen.add(spelled(path.stem))
+        try:
+            yield _read_team(path, *_state(path))
+        except BadInput as exc:
+            log.warning("%s; it is passed over", exc)
+
+
+def team_files(cwd: Path | None = None) -> Iterator[Path]:
+    """Where teams are looked for, nearest first: `./templates`, the user's own, ours."""
+    for directory in (*_beside(cwd, "templates"), user_dir() / "templates", packaged("templates")):
+        yield from _markdown(directory)
+
+
+@lru_cache(maxsize=64)
+def _read_team(path: Path, mtime_ns: int, size: int) -> Team:
+    return plans.read(path.stem, _text(path), str(path))
+
+
+_TEAM: Final = re.compile(r"[A-Za-z0-9][\w -]*(?:\.md)?")
+
+
+def _markdown(directory: Path) -> list[Path]:
+    return [path for path in sorted(directory.glob("*.md")) if path.name != "README.md"]
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Changes when the file does. Raises `BadInput`."""
     try:
-        keys = yaml.safe_load(head)
-    except yaml.YAMLError as exc:
-        raise BadInput(f"the front matter of {path} is no YAML: {exc}") from exc
-    return (keys, body) if found and isinstance(keys, dict) else ({}, text)
+        stat = path.stat()
+    except OSError as exc:
+        raise BadInput(f"cannot read {path}: {exc}") from exc
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput(f"cannot read {path}: {exc}") from exc
 
 
 # files

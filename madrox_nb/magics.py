@@ -6,7 +6,7 @@ This module loads next to nothing; the rest comes with the first verb.
 In lines and cell bodies `{name}`, `{name.attribute}`, `{name[key]}`, with `!r` or a
 format after it, are replaced when `name` is one of your variables and the rest can be
 had from it. All else stays as it is written: JSON, `{k: v for k in …}`, `$name`,
-`{{name}}`. `--raw` replaces nothing.
+`{{name}}`. `--raw` replaces nothing. In options `${NAME}` means the environment.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shlex
 import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from tokenize import DEDENT, INDENT, TokenInfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -31,7 +32,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from .errors import MadroxError, nearest
+from .errors import BadInput, MadroxError, nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -123,9 +124,16 @@ def _spawn(call: Use) -> Any:
         parent=call.parent,
         permissions=call.permissions,
         system_prompt=call.system_prompt,
-        options=_options(call.option),
+        options=_pairs("--option", call.option, "sandbox_mode=read-only"),
         extra_args=call.extra_arg,
         auto_inject=not call.no_auto_inject,
+        mcp_servers=_servers(call.mcp),
+        environment_vars=_pairs("--env", call.env, "STAGE=test"),
+        workspace_dir=call.workspace_dir,
+        use_worktree=call.worktree or call.git_repo is not None,
+        git_repo=call.git_repo,
+        bypass_isolation=call.bypass_isolation,
+        initial_prompt=call.prompt,
         limits=_limits(call),
         wait=not call.no_wait,
     )
@@ -214,12 +222,20 @@ def _deny(call: Use) -> Any:
     return call.madrox.deny(*call.approvals, why=" ".join(call.why), always=call.always)
 
 
-def _options(given: Sequence[str]) -> dict[str, str]:
+def _pairs(option: str, given: Sequence[str], such_as: str) -> dict[str, str]:
     """`name=value` words as a mapping. Raises `UsageError`."""
     for word in given:
         if "=" not in word:
-            raise UsageError(f"--option {word}: write it as NAME=VALUE, such as sandbox_mode=read-only")
+            raise UsageError(f"{option} {word}: write it as NAME=VALUE, such as {such_as}")
     return dict(word.split("=", 1) for word in given)
+
+
+def _servers(given: Sequence[str]) -> str | Sequence[str] | None:
+    """Names of presets, or one table as JSON. Raises `UsageError` for both at once."""
+    tables = [word for word in given if word.lstrip().startswith("{")]
+    if tables and len(given) > 1:
+        raise UsageError("--mcp takes names, or one table that holds all servers")
+    return tables[0] if tables else list(given) or None
 
 
 def _notice(text: str) -> None:
@@ -233,6 +249,47 @@ def _said_if(value: T, otherwise: str) -> T:
     if not value:
         _notice(otherwise)
     return value
+
+
+def _team(call: Use) -> Any:
+    if sum(map(bool, (call.stop, call.retry is not None, call.resume, call.status))) > 1:
+        raise UsageError("%madrox team: one of --stop, --retry, --resume and --status at a time")
+    if call.status:
+        return call.madrox.team_run(call.name)
+    if call.stop:
+        handle = call.madrox.team_run(call.name)
+        handle.stop()
+        return handle
+    if call.retry is not None:
+        return call.madrox.team_run(call.name).retry(*call.retry, wait=not call.no_wait)
+    task = call.task if call.task is not None else call.text.strip()
+    if call.resume:
+        return _resumed_team(call, task)
+    return call.madrox.team(
+        call.name,
+        task,
+        inputs=_pairs("--input", call.input, "language=Rust"),
+        lead=call.lead,
+        harness=call.harness,
+        model=call.model,
+        permissions=call.permissions,
+        parent=call.parent,
+        prefix=call.prefix,
+        files=call.file,
+        wait=not call.no_wait,
+    )
+
+
+def _resumed_team(call: Use, task: str) -> Any:
+    if task:
+        return call.madrox.team_run(call.name).resume(task, wait=not call.no_wait)
+    return call.madrox.resume_team(call.name, run=call.run, wait=not call.no_wait)
+
+
+def _teams(call: Use) -> Any:
+    from .notebook import teams
+
+    return call.madrox.team_runs() if call.started else teams()
 
 
 def _audit(call: Use) -> Any:
@@ -259,6 +316,28 @@ def _harness_table(call: Use) -> Any:
 
 def _processes(call: Use) -> Any:
     return call.madrox.processes(call.agent)
+
+
+def _token(call: Use) -> Any:
+    tokens = call.madrox.tokens
+    if call.what == "list":
+        return tokens.list()
+    if call.name is None:
+        raise UsageError(f"%madrox token {call.what} needs the token's NAME")
+    if call.what == "revoke":
+        gone = tokens.revoke(call.name)
+        _notice(f"the token {gone.name} ({gone.scope}) speaks for nobody any more")
+        return None
+    issued = tokens.create(call.name, call.scope)
+    if call.to is None:
+        return issued
+    try:
+        where = issued.save(Path(call.to))
+    except OSError as exc:
+        tokens.revoke(call.name)
+        raise BadInput(f"the token can't be written to {call.to}: {exc}. None was made") from exc
+    _notice(f"the token {call.name} ({call.scope}) stands in {where}, for you alone to read")
+    return None
 
 
 def _help(call: Use) -> None:
@@ -296,6 +375,26 @@ def _grammar() -> dict[str, _Command]:
     c.add(
         "--extra-arg", action="append", default=[], metavar="ARG", help="passed on to its CLI; --extra-arg=-v"
     )
+    c.add(
+        "--mcp",
+        action="append",
+        default=[],
+        metavar="NAME",
+        completes="preset",
+        help="an MCP server: a preset, one of .mcp.json, or a table as JSON",
+    )
+    c.add(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="added to its environment; ${NAME} too",
+    )
+    c.add("--workspace-dir", metavar="DIR", help="where it works, instead of a directory of its own")
+    c.add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
+    c.add("--git-repo", metavar="DIR", help="of that repository, instead of the one around the notebook")
+    c.add("--bypass-isolation", action="store_true", help="the same as --permissions all")
+    c.add("--prompt", metavar="TEXT", help="its first task; the answer is left in your inbox")
     c.add("--no-auto-inject", action="store_true", help="its words wait until they are asked for")
     for name, about in LIMITS.items():
         c.add(f"--{name.replace('_', '-')}", type=_amount, metavar="N", help=about)
@@ -347,6 +446,32 @@ def _grammar() -> dict[str, _Command]:
             help="and this tool from now on, for …",
         )
 
+    c = new("team", "start the whole team of a file, and have its phases carried out", _team, says=True)
+    c.add("name", completes="team", help="one of %madrox teams; with --stop, --retry, … a team that runs")
+    c.add("--task", help="what the team is to do; or the words of the line, or the cell. Without: stand by")
+    c.add("--input", action="append", default=[], metavar="NAME=VALUE", help="what its file wants to be told")
+    c.add("--lead", action="store_true", help="spawn the lead alone, with the whole plan to carry out")
+    c.add("--harness", completes="harness", help="for all its agents")
+    c.add("--model", help="for all its agents")
+    c.add(
+        "--permissions", choices=PERMISSIONS, help="what they may do at most; its file only takes from that"
+    )
+    c.add("--parent", completes=AGENT, help="whose child the lead becomes")
+    c.add("--prefix", help="before every name; without it one is found where a name is taken")
+    c.add("--file", action="append", default=[], metavar="PATH", help="copied to every member")
+    c.add("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
+    c.add("--status", action="store_true", help="how far it is")
+    c.add("--stop", action="store_true", help="end what is under way; the agents stay")
+    c.add("--retry", nargs="*", metavar="PHASE", help="do again what failed, or these phases (review.lead)")
+    c.add(
+        "--resume", action="store_true", help="go on where it was stopped, or where an earlier kernel ended"
+    )
+    c.add("--run", default="", help="of an earlier kernel; without one the newest")
+    c.add("--raw", action="store_true", help="replace no {name}")
+
+    c = new("teams", "the team files that there are", _teams)
+    c.add("--started", action="store_true", help="the teams that were started here instead")
+
     c = new("stop", "end agents", _stop)
     c.add("agents", nargs="+", completes=AGENT)
     c.add("--tree", action="store_true", help="and everyone below them")
@@ -372,6 +497,13 @@ def _grammar() -> dict[str, _Command]:
 
     new("config", "the settings in force, and where each comes from", _config)
     new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
+    c = new("token", "let an outside client in with a token of its own, shown once", _token)
+    c.add("what", choices=("create", "list", "revoke"))
+    c.add("name", nargs="?", help="what the client is called")
+    c.add(
+        "--scope", choices=("read", "operate", "admin"), default="read", help="look; run agents; everything"
+    )
+    c.add("--to", metavar="FILE", help="write it there, for you alone to read, instead of showing it")
     new("roles", "the roles that spawn knows", _roles)
     new("harnesses", "one row a harness: is its CLI here, which version, what it can do", _harness_table)
     c = new("processes", "one row a process of the system that belongs to a living agent", _processes)
@@ -450,7 +582,7 @@ def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Use:
         raise UsageError(
             f"%%madrox {name} sends the cell's body; the words {text[:40]!r} stand in its line too"
         )
-    asked = known.parser.parse_args([interpolated(word, names) for word in head])
+    asked = known.parser.parse_args([w if "${" in w else interpolated(w, names) for w in head])
     if asked.out is not None and not asked.out.isidentifier():
         raise UsageError(f"-o {asked.out}: that is no name for a variable")
     said = text if cell is None else cell
@@ -627,11 +759,23 @@ def _roles_known() -> Iterable[str]:
     return sorted({role.name for role in library.roles()})
 
 
+def _team_files() -> Iterable[str]:
+    from . import library
+
+    return sorted({path.stem for path in library.team_files()})
+
+
 def _harnesses() -> Iterable[str]:
     from . import library
 
     shared = _current()
     return list(shared.manager.harnesses if shared is not None else library.Harnesses())
+
+
+def _presets() -> Iterable[str]:
+    from . import presets
+
+    return list(presets.presets())
 
 
 def _agents() -> Iterable[str]:
@@ -648,7 +792,9 @@ _NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     AGENT: _agents,
     "approval": _open_approvals,
     "role": _roles_known,
+    "team": _team_files,
     "harness": _harnesses,
+    "preset": _presets,
     "command": lambda: COMMANDS,
 }
 

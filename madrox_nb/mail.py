@@ -323,6 +323,13 @@ class Mail:
             ticket.replied = True
         return message, recipient
 
+    async def withdraw(self, ticket: Ticket) -> bool:
+        """Take a question back that has not become a turn; False when it has."""
+        if self._queued.pop(ticket.message, None) is None:
+            return False
+        await self._desk.act(MessageRead(agent=ticket.agent, message=ticket.message))
+        return True
+
     async def take(self, name: str, timeout: float = 0) -> list[Message]:
         """Take what lies unread in the inbox of `name`; waits up to `timeout` seconds for the first.
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from .activity import Activity
 from .approvals import Requests
 from .births import Births
 from .budget import RUN, Budget, Limits
+from .clients import Clients
 from .comeback import come_back, follow
 from .config import Settings
 from .environment import names_secret
@@ -69,6 +70,7 @@ from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
 from .steps import Jobs
+from .teams import Teams
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree
@@ -116,7 +118,8 @@ class Manager:
         self._attended = attended
         self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}-{os.getpid()}"
         kept = settings.on_kernel_death != "kill"
-        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
+        self.clients = Clients(settings.home)
+        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None, self.clients)
         self.redactor = Redactor()
         self.activity = Activity()
         self.prices: dict[str, Price] = {}
@@ -138,6 +141,7 @@ class Manager:
         self.signals = Signals(self.redactor)
         self.signals.watch(self.activity.hear)
         self.births = Births(self)
+        self.teams = Teams(self)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -189,6 +193,7 @@ class Manager:
             self.costs.apply(entry)
             self.approvals.apply(entry)
             self.activity.apply(entry)
+            self.teams.runs.apply(entry)
             self.budget.apply(entry)
             self.jobs.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
@@ -206,6 +211,7 @@ class Manager:
         """Go, and leave the agents to whoever comes back to this run. Only where they are kept."""
         if self._open:
             self._open = False
+            self.teams.close()
             self.mail.close()
             self.idleness.close()
             self.spending.close()
@@ -221,6 +227,7 @@ class Manager:
         if not self._open:
             return
         self._open = False
+        self.teams.close()
         self.mail.close()
         self.idleness.close()
         self.spending.close()
@@ -257,6 +264,7 @@ class Manager:
         stops the reading until there is room.
         """
         state = self.tree.check(event)
+        self.teams.runs.check(event)
         entry = self.ledger.stamp(event)
         try:
             line = entry.to_line()
@@ -277,6 +285,7 @@ class Manager:
         self.costs.apply(entry)
         self.approvals.apply(entry)
         self.activity.apply(entry)
+        self.teams.runs.apply(entry)
         self.budget.apply(entry)
         self.jobs.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
@@ -522,30 +531,32 @@ class Manager:
         """Take the unread messages of `name`, waiting up to `timeout` seconds for the first."""
         return list(await self.mail.take(name, timeout))
 
-    async def quiet(self, names: tuple[str, ...] = (), timeout: float | None = None) -> bool:
+    async def quiet(
+        self, names: tuple[str, ...] = (), timeout: float | None = None, *, besides: Container[str] = ()
+    ) -> bool:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
-        A job that they take part in is something to do until it is over. False when
-        `timeout` seconds pass first.
+        A job that they take part in is something to do until it is over. Nobody waits for
+        those `besides`, nor for what is below them. False when `timeout` seconds pass first.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while self._tasks or self.at_work(names):  # a task may be about to hand something over
+        while self._tasks or self.at_work(names, besides):  # a task may be about to hand something over
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
             await self.mail.change(left)
         return True
 
-    def at_work(self, names: tuple[str, ...] = ()) -> bool:
+    def at_work(self, names: tuple[str, ...] = (), besides: Container[str] = ()) -> bool:
         """Whether one of these, or below them, has something left to do, or a part in a job under way."""
-        family = {agent.name for name in names for agent in self.tree.subtree(name)}
-        return self.foreman.busy(family) or bool(self.unquiet(names))
+        family = {agent.name for name in names for agent in self.tree.subtree(name, besides)}
+        return self.foreman.busy(family) or bool(self.unquiet(names, besides))
 
-    def unquiet(self, names: tuple[str, ...] = ()) -> list[Agent]:
+    def unquiet(self, names: tuple[str, ...] = (), besides: Container[str] = ()) -> list[Agent]:
         """Who of these and all below them still works, starts, or is about to be handed something."""
         tree = self.tree
-        agents = [a for name in names for a in tree.subtree(name)] if names else list(tree)
+        agents = [a for name in names for a in tree.subtree(name, besides)] if names else list(tree)
         return [
             a for a in agents if a.state in ("starting", *WORKING) or (a.alive and self._has_work(a.name))
         ]

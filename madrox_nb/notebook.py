@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from . import library, views
 from .display import Waiting, kernel, notice
 from .errors import BadInput
-from .events import PERSON, Always
+from .events import PERSON, Always, TeamMode
+from .handles import AsyncTeamHandle, TeamHandle
 from .mail import Ticket
 from .manager import Manager
 from .portal import patiently
@@ -28,7 +30,7 @@ from .revival import Return
 from .run import Run
 from .signatures import takes_what
 from .tree import Agent
-from .values import Letters, Replies, Serving, Snapshot
+from .values import ClientTokens, Letters, Replies, Serving, Snapshot
 from .values import Reply as Reply
 
 if TYPE_CHECKING:
@@ -127,6 +129,20 @@ class _Face:
         """The roles that `spawn` knows."""
         return roles()
 
+    def templates(self) -> pd.DataFrame:
+        """The team files that `team` knows."""
+        return teams()
+
+    def team_runs(self) -> pd.DataFrame:
+        """One row a team that was started here: its state, lead and task."""
+        from .frames import texts
+
+        listed = (
+            {"team": r.id, "state": r.state, "why": r.why, "mode": r.mode, "lead": r.lead, "task": r.task}
+            for r in self.manager.teams.runs
+        )
+        return texts(listed, "team", "state", "why", "mode", "lead", "task")
+
     def harnesses(self) -> pd.DataFrame:
         """One row a harness: where its CLI is, its version, what it can do. Asks each CLI once."""
         from .frames import harnesses
@@ -139,6 +155,11 @@ class _Face:
         from .frames import processes
 
         return processes(map(vars, self._run.offspring(agent)))
+
+    @property
+    def tokens(self) -> ClientTokens:
+        """What outside clients get in with, besides your own token: `m.tokens.create("ci", scope="read")`."""
+        return ClientTokens(self.manager.clients)
 
     def secret(self, name: str, value: str) -> None:
         """Show `{secret:name}` instead of `value` from now on, in the ledger and in cells.
@@ -175,15 +196,43 @@ class _Face:
 
 
 def roles() -> pd.DataFrame:
-    """Name, description and aliases of every role; where two have a name, the one that counts."""
+    """Every role, what it may do at most, and where it comes from.
+
+    Where two have a name, the one that counts.
+    """
     from .frames import texts
 
     found = {each.name: each for each in reversed(list(library.roles()))}
     listed = (
-        {"role": name, "description": each.description, "aliases": ", ".join(each.aliases)}
+        {
+            "role": name,
+            "description": each.description,
+            "aliases": ", ".join(each.aliases),
+            "at most": each.permissions,
+            "origin": each.origin,
+        }
         for name, each in sorted(found.items())
     )
-    return texts(listed, "role", "description", "aliases")
+    return texts(listed, "role", "description", "aliases", "at most", "origin")
+
+
+def teams() -> pd.DataFrame:
+    """Every team file: what it is for, who is in it, its phases, and what it wants to be told."""
+    from .frames import texts
+
+    listed = (
+        {
+            "template": each.name,
+            "description": each.description,
+            "agents": str(each.size),
+            "members": ", ".join(f"{m.name}{f' ×{m.count}' if m.count > 1 else ''}" for m in each.members),
+            "phases": " → ".join(phase.name for phase in each.phases),
+            "inputs": ", ".join(f"{i.name}{'' if i.default is None else '?'}" for i in each.inputs),
+            "path": each.path,
+        }
+        for each in sorted(library.teams(), key=lambda team: team.name)
+    )
+    return texts(listed, "template", "description", "agents", "members", "phases", "inputs", "path")
 
 
 class Madrox(_Face):
@@ -290,6 +339,58 @@ class Madrox(_Face):
         """
         future = self._run.start(self._run.wait, names, timeout)
         return self._run.waiting(*names, everyone=True).block(future, lambda _: self._run.quiet(names))
+
+    def team(
+        self,
+        name: str,
+        task: str = "",
+        *,
+        inputs: Mapping[str, str] | None = None,
+        lead: bool = False,
+        harness: str | None = None,
+        model: str | None = None,
+        permissions: str | None = None,
+        parent: str | None = None,
+        prefix: str | None = None,
+        files: Sequence[str] = (),
+        wait: bool = True,
+    ) -> TeamHandle:
+        """Start the whole team of a file and have its phases carried out; see `Teams.start`.
+
+        With `lead` only the lead is spawned, and carries the whole plan out by itself.
+        Without a task the team stands by. A run that fails is a handle too:
+        `handle.result.why`, `handle.retry()`. Interrupted, the team goes on.
+        """
+        mode: TeamMode = "lead" if lead else "phases"
+        start = self._run.start(
+            self.manager.teams.start,
+            name,
+            task,
+            inputs=inputs,
+            mode=mode,
+            harness=harness,
+            model=model,
+            permissions=permissions,
+            parent=parent,
+            prefix=prefix,
+            files=files,
+        )
+        handle = TeamHandle(self._run, Waiting(()).block(start))
+        if wait:
+            handle.wait()
+        return handle
+
+    def team_run(self, team: str = "") -> TeamHandle:
+        """A handle on a team that was started: by its id or its file's name, else the newest."""
+        return TeamHandle(self._run, self.manager.teams.find(team))
+
+    def resume_team(self, name: str = "", *, run: str = "", wait: bool = True) -> TeamHandle:
+        """Go on with a team that was stopped, or whose kernel went away; see `Teams.resume`."""
+        resuming = self._run.start(self.manager.teams.resume, name, run=run)
+        handle = TeamHandle(self._run, Waiting((), cancels=False).block(resuming))
+        if wait:
+            handle.wait()
+        return handle
 
     def inbox(self, timeout: float = 0) -> Letters:
         """Take what agents have written to you, waiting up to `timeout` seconds for the first."""
@@ -401,6 +502,31 @@ class AsyncMadrox(_Face):
         future = self._run.start(self._run.wait, names, timeout)
         waiting = self._run.waiting(*names, everyone=True)
         return await waiting.patiently(future, lambda _: self._run.quiet(names))
+
+    @takes_what(Madrox.team)
+    async def team(
+        self, name: str, task: str = "", *, lead: bool = False, wait: bool = True, **given: Any
+    ) -> AsyncTeamHandle:
+        """Start the whole team of a file and have its phases carried out; see `Madrox.team`."""
+        mode: TeamMode = "lead" if lead else "phases"
+        start = self._run.start(self.manager.teams.start, name, task, mode=mode, **given)
+        handle = AsyncTeamHandle(self._run, await patiently(start))
+        if wait:
+            await handle.wait()
+        return handle
+
+    def team_run(self, team: str = "") -> AsyncTeamHandle:
+        """A handle on a team that was started: by its id or its file's name, else the newest."""
+        return AsyncTeamHandle(self._run, self.manager.teams.find(team))
+
+    async def resume_team(self, name: str = "", *, run: str = "", wait: bool = True) -> AsyncTeamHandle:
+        """Go on with a team that was stopped, or whose kernel went away; see `Teams.resume`."""
+        handle = AsyncTeamHandle(
+            self._run, await patiently(self._run.start(self.manager.teams.resume, name, run=run))
+        )
+        if wait:
+            await handle.wait()
+        return handle
 
     async def inbox(self, timeout: float = 0) -> Letters:
         """Take what agents have written to you, waiting up to `timeout` seconds for the first."""

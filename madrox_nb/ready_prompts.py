@@ -6,12 +6,15 @@ Another kind of prompt (a team, say) is one more function, registered with `sour
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from . import library
 from .errors import BadInput, nearest
+from .plans import Team
+from .roles import Role
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,34 @@ def _roles() -> Iterable[ReadyPrompt]:
         yield ReadyPrompt(f"role_{role.name}", role.description, (TASK,), _as_role(role))
 
 
-def _as_role(role: library.Role) -> Callable[[Mapping[str, str]], str]:
+def _as_role(role: Role) -> Callable[[Mapping[str, str]], str]:
     def text(given: Mapping[str, str]) -> str:
         task = given.get("task", "").strip()
         return f"{role.body.strip()}\n\n# Your task\n\n{task}" if task else role.body.strip()
+
+    return text
+
+
+@source
+def _teams() -> Iterable[ReadyPrompt]:
+    for team in library.teams():
+        needed = Argument("task", "What the team is to do, complete.", required=True)
+        inputs = (Argument(each.name, each.description, each.default is None) for each in team.inputs)
+        yield ReadyPrompt(f"team_{team.name}", team.description, (needed, *inputs), _as_team(team))
+
+
+def _as_team(team: Team) -> Callable[[Mapping[str, str]], str]:
+    """The words that let a client's model start that team, and what is in it."""
+
+    def text(given: Mapping[str, str]) -> str:
+        inputs = {name: value for name, value in given.items() if name != "task" and value.strip()}
+        call = {"template_name": team.name, "task_description": given["task"], "inputs": inputs}
+        arguments = json.dumps({key: value for key, value in call.items() if value}, ensure_ascii=False)
+        return (
+            f"Start the team {team.name} with the tool spawn_team_from_template and exactly these "
+            f"arguments:\n\n{arguments}\n\nThen follow it with get_team_status (wait=true) until it is over, "
+            "retry what failed once with retry_team, and report what came of it, what failed and what it "
+            f"cost.\n\n{team.body}"
+        )
 
     return text

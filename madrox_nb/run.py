@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -199,9 +199,13 @@ def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage)
 class Run:
     """One open manager, and what stands around it: its loop, server, widget, frames and log."""
 
-    def __init__(self, **settings: Any) -> None:
-        """Raises `BadInput` for a setting that can't be used."""
+    def __init__(self, *, environ: Mapping[str, str] | None = None, **settings: Any) -> None:
+        """`environ` goes to the agents, on top of this process's own environment.
+
+        Raises `BadInput` for a setting that can't be used.
+        """
         self.config = config.load(settings)
+        self._environ = {**os.environ, **(environ or {})}
         chosen = self.config.settings
         self.doing, self.last = Doing(), LastReplies()
         self._pid = os.getpid()
@@ -224,7 +228,9 @@ class Run:
         """Go on with the newest run whose agents outlived their kernel, else begin one."""
         runs = [] if chosen.on_kernel_death == "kill" else list(kept_runs(chosen.logs))
         for run in (*reversed(runs), ""):
-            self.manager = Manager(chosen, mcp_url=self.url, attended=attended, run=run)
+            self.manager = Manager(
+                chosen, environ=self._environ, mcp_url=self.url, attended=attended, run=run
+            )
             try:
                 self.portal.call(self._open)
                 break
@@ -236,7 +242,8 @@ class Run:
         manager, chosen = self.manager, self.config.settings
         known = urlsplit(str(keeping.read(place(chosen.logs, manager.run)).get("mcp_url", "")))
         self.token_file = chosen.home / "token"
-        self.server = Server(manager, chosen.host, known.port or chosen.port, kept(self.token_file))
+        token = kept(self.token_file)
+        self.server = Server(manager, chosen.host, chosen.port, token, agents_port=known.port or 0)
         await manager.open()
         self.went_on = tuple(agent.name for agent in manager.tree.alive())
         for entry in manager.ledger if self.went_on else ():
@@ -339,7 +346,10 @@ class Run:
 
     async def serve(self) -> Serving:
         url = await self.url()
-        return Serving(url, self.server.token, self.token_file, self.server.notice)
+        public = self.server.public_url
+        return Serving(
+            url, self.server.token, self.token_file, self.server.notice, "" if public == url else public
+        )
 
     async def url(self) -> str:
         """Where agents find their tools. The server starts when somebody asks."""
@@ -441,7 +451,7 @@ class Run:
         tree = self.manager.tree
         below = [a for name in names for a in tree.subtree(name) if a.approvals and a.name not in names]
         agents = self.manager.unquiet(names) if everyone else [*(tree[name] for name in names), *below]
-        lines = [self._line(agent) for agent in agents[:MANY]]
+        lines = [self.line(agent) for agent in agents[:MANY]]
         if asking := self._asked(names):
             lines.append(f"  interrupt this cell, then: {how_to_answer(asking)}")
         if len(agents) > MANY:
@@ -459,7 +469,8 @@ class Run:
         said = self.doing.said.get(name, "") if self.manager.tree[name].state in WORKING else ""
         return f"… {above:,} characters above\n{said}" if above and said else said.rstrip()
 
-    def _line(self, agent: Agent) -> str:
+    def line(self, agent: Agent) -> str:
+        """What one agent does now, in a line of a waiting cell."""
         seconds = max(0, int((utc_now() - agent.since).total_seconds()))
         tokens = self.manager.costs.of(agent.name).tokens
         doing = self.doing.now(agent) or views.WORDS.get(agent.state, agent.state)

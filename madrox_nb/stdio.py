@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from .bridge import Bridge, tell
 from .errors import NotRunning
@@ -75,7 +75,7 @@ class Nearest:
         """A manager of our own. Where it can't write into the working directory, its home is the user's."""
         from .run import Run
 
-        elsewhere = {}
+        elsewhere: dict[str, Any] = {}
         if loaded.sources["home"] == "default" and (str(Path.cwd()) == "/" or not os.access(".", os.W_OK)):
             import platformdirs
 

@@ -34,8 +34,14 @@ from .events import (
     JobStarted,
     MessagePosted,
     MessageRead,
+    PhaseEnded,
+    PhaseSkipped,
+    PhaseStarted,
     RunClosed,
     RunOpened,
+    TeamEnded,
+    TeamResumed,
+    TeamStarted,
     ToolCalled,
     ToolReturned,
     TurnEnded,
@@ -332,20 +338,23 @@ class Tree:
         """The direct children of `name`; the roots when `name` is None."""
         return [agent for agent in self if agent.parent == name]
 
-    def walk(self, root: str | None = None, depth: int = 0) -> Iterator[tuple[int, Agent]]:
-        """(depth, agent) in tree order, without `root` itself."""
+    def walk(
+        self, root: str | None = None, depth: int = 0, besides: Container[str] = ()
+    ) -> Iterator[tuple[int, Agent]]:
+        """(depth, agent) in tree order, without `root` itself, and without those `besides` and below them."""
         below: dict[str | None, list[Agent]] = {}
         for agent in self:
-            below.setdefault(agent.parent, []).append(agent)
+            if agent.name not in besides:
+                below.setdefault(agent.parent, []).append(agent)
         todo = [(depth, agent) for agent in reversed(below.get(root, ()))]
         while todo:
             level, agent = todo.pop()
             yield level, agent
             todo += [(level + 1, child) for child in reversed(below.get(agent.name, ()))]
 
-    def subtree(self, name: str) -> list[Agent]:
-        """`name` and everyone below it, in tree order."""
-        return [self[name], *(agent for _, agent in self.walk(name))]
+    def subtree(self, name: str, besides: Container[str] = ()) -> list[Agent]:
+        """`name` and everyone below it, in tree order, without those `besides` and below them."""
+        return [self[name], *(agent for _, agent in self.walk(name, besides=besides))]
 
     def above(self, name: str) -> list[str]:
         """The names from `name`'s parent up to the root."""
@@ -418,7 +427,10 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
             return agent._replace(state=state, since=since)
 
 
-_OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown})
+_OF_TEAMS: Final = frozenset({TeamStarted, PhaseStarted, PhaseEnded, PhaseSkipped, TeamEnded, TeamResumed})
+"""Kinds that change nothing in the tree; what may happen to a team next says `teamwork.LEGAL`."""
+
+_OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown, *_OF_TEAMS})
 """Kinds that happen to no agent."""
 
 _OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
@@ -427,5 +439,5 @@ _OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
 _OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead, JobStarted, JobMissed, JobEnded})
 """Kinds that happen to the person, who has an inbox and no state."""
 
-_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME})
+_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})
 """Kinds that change nothing in the tree (they matter to other folds)."""

@@ -34,6 +34,8 @@ VALUES = {
     "Outcome": st.sampled_from(["ok", "failed", "interrupted"]),
     "Decision": st.sampled_from(["allow", "deny", "withdrawn"]),
     "Way": st.sampled_from(["sequential", "parallel", "consensus"]),
+    "PhaseOutcome": st.sampled_from(["ok", "failed", "stopped"]),
+    "TeamMode": st.sampled_from(["phases", "lead"]),
     "Always": st.sampled_from(["", "agent", "subtree", "tool"]),
 }
 ANY_EVENT = st.one_of(

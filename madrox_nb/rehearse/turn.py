@@ -23,6 +23,8 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /crash [CODE]                     the process ends at once (3)
     /hang [hard]                      until interrupted; hard: for good, though stdin be closed
     /garbage                          prints a line that is no JSON
+
+A prompt that holds the plan of a team (`# Plan of the team NAME`) is carried out by `lead`.
 """
 
 from __future__ import annotations
@@ -165,6 +167,11 @@ class Turn:
             self.agent.tell("steered", steer=steer, joined=False)
 
     def work(self, text: str) -> None:
+        if "\n# Plan of the team " in f"\n{text}":
+            from .lead import carry_out  # only who leads needs it
+
+            carry_out(self, text)
+            return
         steps = read(asked(text))
         for do, arguments in steps:
             self.check()

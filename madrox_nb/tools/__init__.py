@@ -5,11 +5,25 @@ Its docstring and the texts beside its parameters are read by models: they say w
 use it, how long it waits, and what comes back. Importing this package registers them all.
 """
 
-from . import choosing, coordination, files, messages, money, records, seeing, spawning, steering, summaries
+from . import (
+    choosing,
+    coordination,
+    dashboard,
+    files,
+    messages,
+    money,
+    records,
+    seeing,
+    spawning,
+    steering,
+    summaries,
+    teams,
+)
 
 __all__ = [
     "choosing",
     "coordination",
+    "dashboard",
     "files",
     "messages",
     "money",
@@ -18,4 +32,5 @@ __all__ = [
     "spawning",
     "steering",
     "summaries",
+    "teams",
 ]

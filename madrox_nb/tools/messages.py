@@ -175,7 +175,7 @@ async def reply_to_caller(
     )
 
 
-@tool(read_only=True)
+@tool(read_only=True, needs="operate")  # it takes them: who may only look must not
 async def get_pending_replies(
     call: Call,
     instance_id: Annotated[str | None, "Your own name. It can be left out: your token says it."] = None,
