@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import select
@@ -23,6 +24,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.streamable_http import StreamableHTTPServerTransport
 
 from madrox_nb import calls, greeting, runtime
 from madrox_nb.bridge import GONE
@@ -364,7 +366,7 @@ def test_a_bad_line_is_answered_and_the_next_one_is_heard(madrox: Madrox, tmp_pa
         stdio.write(b"  \r")  # an empty line is nothing
         tree = stdio.call("get_instance_tree", "é\u2028")
 
-    assert "lead [idle] (rehearsal) general" == tree["result"]["content"][0]["text"]
+    assert "lead (lead) [idle] (rehearsal) general" == tree["result"]["content"][0]["text"]
 
 
 def test_who_begins_without_a_handshake_is_told_what_is_missing(madrox: Madrox, tmp_path: Path) -> None:
@@ -474,17 +476,40 @@ def test_a_killed_kernel_is_not_waited_for_and_its_successor_is_found(tmp_path: 
         second.kill()
         second.communicate()
 
-    assert "two [idle]" in tree["result"]["content"][0]["text"]
+    assert "two (two) [idle]" in tree["result"]["content"][0]["text"]
+
+
+def sessions() -> set[str]:
+    """The handshake sessions that live in this process's servers."""
+    return {
+        str(each.mcp_session_id)
+        for each in gc.get_objects()
+        if isinstance(each, StreamableHTTPServerTransport) and not each.is_terminated
+    }
 
 
 def test_a_session_that_the_server_has_forgotten_is_begun_again(madrox: Madrox, tmp_path: Path) -> None:
+    served, before = madrox.serve(), sessions()
     with Stdio(tmp_path) as stdio:
         stdio.hello().call("get_instance_tree")
-        madrox._run.portal.call(madrox._run.server.stop)  # another one at another port, the same process
-        madrox.serve()
+        [ours] = sessions() - before
+        headers = {"Authorization": f"Bearer {served.token}", "Mcp-Session-Id": ours}
+        assert 200 == httpx2.delete(served.url, headers=headers).status_code
+        again = stdio.call("get_instance_tree", 2)
+        [theirs] = sessions() - before
+
+    assert "lead (lead) [idle]" in again["result"]["content"][0]["text"]
+    assert ours != theirs
+
+
+def test_a_server_that_moved_is_found_again(madrox: Madrox, tmp_path: Path) -> None:
+    with Stdio(tmp_path) as stdio:
+        stdio.hello().call("get_instance_tree")
+        madrox._run.portal.call(madrox._run.server.stop)
+        madrox.serve()  # the same kernel, at another port
         again = stdio.call("get_instance_tree", 2)
 
-    assert "lead [idle]" in again["result"]["content"][0]["text"]
+    assert "lead (lead) [idle]" in again["result"]["content"][0]["text"]
 
 
 # without a kernel
@@ -551,12 +576,14 @@ def test_where_nothing_can_be_written_its_home_is_the_users(tmp_path: Path) -> N
 
 
 def test_it_ends_with_its_input_and_leaves_no_session(madrox: Madrox, tmp_path: Path) -> None:
+    before = sessions()
     with Stdio(tmp_path) as stdio:
         stdio.hello()
         stdio.say("tools/call", 1, name="get_instance_tree", arguments={})
         out, err = stdio.process.communicate(timeout=LONG)  # closes its input at once
 
     assert 0 == stdio.process.returncode
+    assert before == sessions()
     assert 1 == json.loads(out)["id"]  # what was under way was still answered
     assert f"madrox mcp: serving what the process {os.getpid()} runs" in err.decode()
     assert 1 == err.count(b"\n")

@@ -64,7 +64,7 @@ def test_the_tree_an_agent_and_its_transcript_are_read_by_their_addresses(tmp_pa
             await server.manager.spawn("two words", role="architect")
             await server.manager.answer(await server.manager.ask("two words", "hello there"))
 
-            assert "two words [idle] (rehearsal) architect" == await read(person, "madrox://tree")
+            assert "two words (two words) [idle] (rehearsal) architect" == await read(person, "madrox://tree")
             status = json.loads(await read(person, "madrox://instances/two%20words"))
             assert ("two words", "idle", 1) == (status["name"], status["state"], status["turns"])
             said = await read(person, "madrox://instances/two%20words/transcript")

@@ -65,7 +65,7 @@ def started(tmp_path: Path) -> str:
 
 def is_all_of_it(told: dict[str, Any]) -> None:
     assert set(TOOLS) == set(told["tools"])
-    assert "lead [idle] (rehearsal) general" in told["result"]["content"][0]["text"]
+    assert "lead (lead) [idle] (rehearsal) general" in told["result"]["content"][0]["text"]
     assert "lead" == told["result"]["structuredContent"]["instances"][0]["name"]
     assert ["madrox://tree", "madrox://audit", "madrox://instances/lead"] == told["resources"][:3]
     assert [resources.AGENT, resources.TRANSCRIPT] == told["templates"]

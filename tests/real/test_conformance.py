@@ -17,7 +17,6 @@ from everything import everything
 from madrox_nb import protocol, server
 from madrox_nb.config import Settings
 from madrox_nb.manager import Manager
-from madrox_nb.protocol import hosted
 from madrox_nb.server import Server
 
 if TYPE_CHECKING:
@@ -70,10 +69,13 @@ class WithToken:
 
 @asynccontextmanager
 async def served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, application: Callable[[Manager, list[str]], Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosted: Callable[[], Any] | None = None
 ) -> AsyncIterator[Server]:
-    """Our server with this application in it."""
+    """Our server: door, host and all; with `hosted` in the place of our own protocol server."""
+    application = server.application
     monkeypatch.setattr(server, "application", lambda *given: WithToken(application(*given)))
+    if hosted is not None:
+        monkeypatch.setattr(protocol, "_protocol", lambda *_: hosted())
     box: list[Server] = []
     settings = Settings(home=tmp_path / "home", harnesses=("rehearsal",))
     manager = Manager(settings, environ={"PATH": "/usr/bin:/bin"}, mcp_url=lambda: box[0].start())
@@ -100,10 +102,7 @@ def test_our_host_lets_everything_through_that_a_revision_requires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str, conformance: str, revision: str
 ) -> None:
     async def story() -> tuple[int, str]:
-        def application(manager: Manager, names: list[str]) -> Any:
-            return hosted(everything(), manager.tokens, names)
-
-        async with served(tmp_path, monkeypatch, application) as host:
+        async with served(tmp_path, monkeypatch, everything) as host:
             return await run(node, conformance, host.url, "--requirements", revision)
 
     status, said = asyncio.run(story())
@@ -117,7 +116,7 @@ def test_our_server_keeps_to_the_protocol(
     results = tmp_path / "results"
 
     async def story() -> None:
-        async with served(tmp_path, monkeypatch, protocol.application) as host:
+        async with served(tmp_path, monkeypatch) as host:
             await host.manager.spawn("lead")
             for scenario in PRODUCT[revision]:
                 only = ("--scenario", scenario, "--spec-version", revision)
