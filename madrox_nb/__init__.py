@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .errors import MadroxError as MadroxError
+    from .instance_manager import InstanceManager as InstanceManager
     from .notebook import AgentHandle as AgentHandle
     from .notebook import AsyncMadrox as AsyncMadrox
     from .notebook import Madrox as Madrox
     from .notebook import Reply as Reply
+    from .orchestrator_config import OrchestratorConfig as OrchestratorConfig
     from .presets import get_mcp_servers as get_mcp_servers
 
 __version__ = "0.1.0"
@@ -29,8 +31,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "AgentHandle": ".notebook",
     "AsyncMadrox": ".notebook",
+    "InstanceManager": ".instance_manager",
     "Madrox": ".notebook",
     "MadroxError": ".errors",
+    "OrchestratorConfig": ".orchestrator_config",
     "Reply": ".notebook",
     "get_mcp_servers": ".presets",
 }

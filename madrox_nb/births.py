@@ -132,7 +132,7 @@ class Births:
         await self._dwellings.left(name)  # an earlier one of that name may still be moving out
         self._manager.harnesses.command(spawned.harness)  # raises when it is not installed
         self._check_room(spawned)
-        self._outfitter.check(spawned.harness, given)
+        self._outfitter.check(spawned.harness, given, _options(spawned))
         workspace = self._dwellings.claim(spawned, dwelling)
         self._unborn.add(name)
         try:
@@ -146,8 +146,9 @@ class Births:
         self._outfitter.keep(name, given)
         if spawned.harness != library.FALLBACK:
             asyncio.get_running_loop().run_in_executor(None, preload)
-        # the ledger's may lack a secret
-        agent = self._tree[name]._replace(system_prompt=spawned.system_prompt)
+        agent = self._tree[name]._replace(  # the ledger's may lack a secret
+            system_prompt=spawned.system_prompt, options=spawned.options, extra_args=spawned.extra_args
+        )
         return self.start(agent, session=spawned.session, fork_of=str(dwelling.copy_of or ""))
 
     def start(self, agent: Agent, *, session: str = "", fork_of: str = "") -> asyncio.Task[None]:
@@ -157,6 +158,9 @@ class Births:
         """
         cls = self._manager.harnesses[agent.harness]
         command = self._manager.harnesses.command(agent.harness)
+        # no agent can give these: what the ledger lacks may be put back by its name
+        whole = tuple(map(self._manager.redactor.restored, agent.extra_args))
+        agent = agent._replace(extra_args=whole)
         equipment = self._outfitter.equipment(agent)
         return self._processes.start(
             agent, cls, command, _body(agent), session=session, fork_of=fork_of, equipment=equipment
@@ -196,7 +200,7 @@ class Births:
         """
         given = recalled(spawned)
         dwelling = self._dwellings.before(spawned)
-        self._outfitter.check(spawned.harness, given)
+        self._outfitter.check(spawned.harness, given, _options(spawned))
         if not suspended:
             return await self._born(spawned, given, dwelling)
         self._check_room(spawned)
@@ -297,6 +301,10 @@ def _bypassed(bypass_isolation: bool, permissions: str | None) -> str | None:
     if permissions not in (None, "all"):
         raise BadInput(f"bypass_isolation means permissions='all', and permissions={permissions!r} is given")
     return "all"
+
+
+def _options(spawned: AgentSpawned) -> dict[str, str]:
+    return json.loads(spawned.options) if spawned.options else {}
 
 
 def _worktree_of(agent: Agent) -> Path | None:

@@ -66,7 +66,7 @@ class Asked:
     def __init__(self, message: dict[str, Any], line: bytes) -> None:
         self.id, self.message, self.line = message["id"], message, line
         self.exchange: Exchange | None = None
-        self.cancelled = False
+        self.cancelled = self.answered = False
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -190,12 +190,15 @@ class Bridge:
         except Broken:
             self._settle(asked, GONE)
         finally:
+            if not asked.answered and not asked.cancelled:  # a bug of ours, whose traceback goes to stderr
+                self._settle(asked, "internal error in madrox mcp: it is not your fault. Go on without it")
             with self._answered:
                 if self._asked.get(asked.id) is asked:
                     del self._asked[asked.id]
                 self._answered.notify_all()
 
     def _settle(self, asked: Asked, why: str) -> None:
+        asked.answered = True
         if not asked.cancelled:
             self._fail(asked.id, FAILED, why)
 
@@ -223,20 +226,21 @@ class Bridge:
             raise
 
     def _forward(self, asked: Asked, exchange: Exchange) -> None:
-        answered = False
         for data in exchange.messages():
             try:
                 message = json.loads(data)
             except ValueError:
+                if exchange.status >= 500:  # it is closing
+                    raise Broken(f"it answered {exchange.status}") from None
                 raise NotRunning(f"the server answered {exchange.status} and no MCP message") from None
             if "method" not in message:
                 if message.get("id") is None:  # it could not tell whose request it was
                     message["id"] = asked.id
                     data = json.dumps(message).encode()
-                answered = answered or message["id"] == asked.id
+                asked.answered = asked.answered or message["id"] == asked.id
             if not asked.cancelled:
                 self._write(data)
-        if not answered:
+        if not asked.answered and not asked.cancelled:
             raise Broken("it ended without an answer")
 
     def _pass_on(self, message: dict[str, Any], line: bytes) -> None:

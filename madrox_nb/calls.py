@@ -8,25 +8,34 @@ What a caller may do depends on where it stands in the tree, and on nothing it s
     the person                                   everything
 
 A child of the person's is a sibling of the others.
+
+An outside client acts in the person's name, as far as the scope of its token goes
+(`may_use`): `read` looks, `operate` runs agents within what is allowed already, `admin`
+does all that the person may.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-from .errors import BadInput, Forbidden, nearest
+from .errors import BadInput, Forbidden, UnknownTool, nearest
 from .events import PERSON
+from .rules import Scope, reaches
 from .tree import Agent, Tree
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from .config import Settings
     from .manager import Manager
+
+DEEPEST = 8
+"""How deep arguments are looked into: an item's argument stands three deep."""
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, "Result"]])
 
@@ -40,6 +49,10 @@ class Call:
     """An agent's name, or `you` for the person. From the token alone."""
     progress: Callable[[float, str], Awaitable[None]]
     """Seconds waited so far, and what is being waited for."""
+    scope: Scope = "admin"
+    """What the token of an outside client is good for. Nothing else limits an agent but the tree."""
+    client: str = ""
+    """The name of that token, else empty."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,70 @@ def _near(tree: Tree, caller: str, name: str, what: str) -> Agent:
     return agent
 
 
+def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
+    """Raises `Forbidden` when that takes more than the token of an outside client is good for."""
+    for needed, what in ((tool.needs, tool.name), *_needs_of(given, tool.name, call.manager.settings)):
+        if not reaches(call.scope, needed):
+            raise Forbidden(
+                f"the token {call.client!r} has the scope {call.scope}, and {what} needs {needed}. "
+                f"Let the person make one that may: %madrox token create NAME --scope {needed}"
+            )
+
+
+def _needs_of(given: Any, tool: str, settings: Settings, depth: int = DEEPEST) -> Iterator[tuple[Scope, str]]:
+    """(scope, what for) of each argument that needs more than its tool, those of a list's items too."""
+    if isinstance(given, Mapping) and depth:
+        for name, value in given.items():
+            needed, wider = WIDENING.get(name, _ORDINARY)
+            if wider(value, settings):
+                yield needed, f"this {name} of {tool}"
+            yield from _needs_of(value, tool, settings, depth - 1)
+    elif isinstance(given, list) and depth:
+        for item in given:
+            yield from _needs_of(item, tool, settings, depth - 1)
+
+
+def _names_presets(value: Any) -> bool:
+    """Whether MCP servers are only named, and not said how to be started."""
+    words = value if isinstance(value, list) else str(value).replace(",", " ").split()
+    return not isinstance(value, Mapping) and all(
+        isinstance(word, str) and re.fullmatch(r"[\w.-]+", word) for word in words
+    )
+
+
+def _given(value: Any, settings: Settings) -> bool:
+    return bool(value)
+
+
+def _above(setting: str) -> Callable[[Any, Settings], bool]:
+    """Whether an agent would get more than the settings give each; 0 there is no limit."""
+
+    def above(value: Any, settings: Settings) -> bool:
+        limit = float(getattr(settings, setting))
+        try:
+            return bool(limit) and value is not None and not 0 <= float(value) <= limit
+        except (TypeError, ValueError):
+            return False  # no number: refused as such
+
+    return above
+
+
+WIDENING: Mapping[str, tuple[Scope, Callable[[Any, Settings], bool]]] = {
+    "permissions": ("admin", lambda value, _: value == "all"),
+    "bypass_isolation": ("admin", _given),
+    "mcp_servers": ("admin", lambda value, _: bool(value) and not _names_presets(value)),
+    "environment_vars": ("admin", _given),
+    "workspace_dir": ("admin", _given),
+    "git_repo": ("admin", _given),
+    "max_total_tokens": ("admin", _above("max_tokens")),
+    "timeout_minutes": ("admin", _above("agent_minutes")),
+    "destination_path": ("operate", _given),
+}
+"""Arguments that reach beyond what is allowed already: the scope that they need, and for which values.
+What starts programs, or lets them start, is beyond the permissions of any agent."""
+_ORDINARY: tuple[Scope, Callable[[Any, Settings], bool]] = ("read", lambda value, _: False)
+
+
 # the registry
 
 
@@ -121,6 +198,8 @@ class Tool:
     destructive: bool
     called: str = ""
     """Its name, where that is another one than the function's."""
+    needs: Scope = "operate"
+    """Of an outside client's token; some arguments need more (`WIDENING`)."""
 
     @property
     def name(self) -> str:
@@ -149,9 +228,9 @@ class Tool:
             fields[name] = (kind, Field(default, description=described))
         return create_model(self.name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments. Others than these are refused."""
-        schema = self.model.model_json_schema()
+    def schema(self, refs: str = "#/$defs/{model}") -> dict[str, Any]:
+        """JSON Schema of the arguments. Others are refused. `refs`: where its parts are found."""
+        schema = self.model.model_json_schema(ref_template=refs)
         for described in (schema, *schema.get("properties", {}).values()):
             described.pop("title", None)
         return {"properties": {}, **schema}
@@ -188,6 +267,7 @@ class Tool:
 
     async def call(self, call: Call, given: Mapping[str, Any]) -> Result:
         """Carry it out with arguments that nobody has checked yet."""
+        may_use(call, self, given)
         return await self.function(call, **self.arguments(given))
 
     def _takes(self) -> str:
@@ -216,13 +296,23 @@ FOREIGN = {
 
 
 def tool(
-    *, read_only: bool = False, destructive: bool = False, also: tuple[str, ...] = ()
+    *,
+    read_only: bool = False,
+    destructive: bool = False,
+    needs: Scope | None = None,
+    also: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
-    """Register a function under its own name, and under those by which it is known elsewhere."""
+    """Register a function under its own name, and under those by which it is known elsewhere.
+
+    An outside client needs a token of the scope `needs`: without it, `read` for what is
+    `read_only`, else `operate`.
+    """
 
     def register(function: F) -> F:
         for called in ("", *also):
-            made = Tool(function, read_only, destructive, called)
+            made = Tool(
+                function, read_only, destructive, called, needs or ("read" if read_only else "operate")
+            )
             TOOLS[made.name] = made
         return function
 
@@ -230,10 +320,15 @@ def tool(
 
 
 def find(name: str) -> Tool:
-    """The tool of that name. Raises `BadInput` with the nearest one."""
+    """The tool of that name. Raises `UnknownTool` with the nearest one."""
     if name not in TOOLS:
-        raise BadInput(f"there is no tool {name!r}.{nearest(name, TOOLS)} Known: {', '.join(TOOLS)}")
+        raise UnknownTool(f"there is no tool {name!r}.{nearest(name, TOOLS)} Known: {', '.join(TOOLS)}")
     return TOOLS[name]
+
+
+def usable(scope: Scope) -> list[Tool]:
+    """The tools that a token of that scope is good for."""
+    return [tool for tool in TOOLS.values() if reaches(scope, tool.needs)]
 
 
 _VERBS = {

@@ -37,6 +37,18 @@ class Settings:
     home: Path = _setting(Path(".madrox"), "MADROX_HOME", "where everything is kept")
     host: str = _setting("127.0.0.1", "ORCHESTRATOR_HOST", "address of the MCP server")
     port: int = _setting(8001, "ORCHESTRATOR_PORT", "its port; 0 or a taken one: the next free")
+    hosts: tuple[str, ...] = _setting(
+        (), "ORCHESTRATOR_HOSTS", "names under which others reach the server, beside its address"
+    )
+    tls_cert: Path | None = _setting(
+        None, "ORCHESTRATOR_TLS_CERT", "PEM file of its certificate: it speaks TLS there"
+    )
+    tls_key: Path | None = _setting(
+        None, "ORCHESTRATOR_TLS_KEY", "PEM file of the key (default: in tls_cert)"
+    )
+    insecure: str = _setting(
+        "no", "ORCHESTRATOR_INSECURE", "yes: beyond loopback without TLS, where others can read the tokens"
+    )
     max_instances: int = _setting(10, "MAX_INSTANCES", "agents alive at once")
     max_depth: int = _setting(0, "MADROX_MAX_DEPTH", "levels of agents in the tree; 0: no limit")
     max_children: int = _setting(0, "MADROX_MAX_CHILDREN", "living children of one agent; 0: no limit")
@@ -92,6 +104,7 @@ class Settings:
 
 
 SETTINGS = {f.name: f for f in fields(Settings) if f.metadata}
+PATHS = ("home", "workspace_dir", "log_dir", "tls_cert", "tls_key")
 SECTIONS = ("harness", "acp", "terminal")
 
 
@@ -137,7 +150,7 @@ def load(
     for source, layer in reversed(layers):
         for name, raw in layer.items():
             values[name], sources[name] = _parse(name, raw, source), source
-    for name in ("home", "workspace_dir", "log_dir"):
+    for name in PATHS:
         if (path := values.get(name, SETTINGS[name].default)) is not None:
             values[name] = (cwd / path).resolve()
     tables: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -200,7 +213,7 @@ def _parse(name: str, raw: Any, source: str) -> Any:
 
 
 def _converted(name: str, default: Any, raw: Any) -> Any:
-    if name in ("home", "workspace_dir", "log_dir"):
+    if name in PATHS:
         return Path(_said(raw)).expanduser()
     if name == "host":
         return "127.0.0.1" if raw == "localhost" else _said(raw)
@@ -215,6 +228,8 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
         return _one_of(str(raw), ("auto", "ask", "edits", "deny"))
     if name == "attended":
         return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), ("auto", "yes", "no"))
+    if name == "insecure":
+        return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), ("yes", "no"))
     if name == "policy":
         return _policy(raw)
     if isinstance(default, tuple):

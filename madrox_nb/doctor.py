@@ -24,8 +24,8 @@ from .errors import BadInput, HarnessError, ServerError
 from .harness import Features
 from .inventory import Found, inventory, number
 from .library import FALLBACK, Harnesses
+from .listening import listen
 from .orphans import Orphan, orphans
-from .server import listen
 
 JUPYTER: Final = ("ipykernel", "ipython", "jupyterlab", "notebook", "jupyter-server")
 """The packages that a report about a notebook begins with."""

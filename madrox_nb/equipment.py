@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import environment, mcp_servers, presets
 from .errors import BadInput, Forbidden
 from .events import PERSON, AgentSpawned
-from .harness import McpServer
+from .harness import Harness, McpServer
 from .mcp_servers import Servers
 from .processes import Equipment
 from .tree import Agent
@@ -59,7 +59,13 @@ class Outfitter:
                     "Name presets instead: list_mcp_presets, or ask the person"
                 )
             environment.check_given_by(by, own, self._manager.environ)
-        return Given(presets.wanted(servers) if servers else {}, own)
+        found = presets.wanted(servers) if servers else {}
+        if not self._may_all(by) and (names := {*own} & mcp_servers.mentioned(found)):
+            raise Forbidden(
+                f"{by} can't give {min(names)}: it says what an MCP server of a preset may reach. "
+                "Leave it out, or ask the person"
+            )
+        return Given(found, own)
 
     def _may_all(self, by: str) -> bool:
         return by == PERSON or self._manager.tree[by].permissions == "all"
@@ -87,7 +93,7 @@ class Outfitter:
         for name, value in hidden.items():
             self._manager.redactor.add(name, value)
 
-    def check(self, harness: str, given: Given) -> None:
+    def check(self, harness: str, given: Given, options: Mapping[str, str]) -> None:
         """Raises `BadInput` when a CLI of that harness can't be given it, or something is missing."""
         cls = self._manager.harnesses[harness]
         for name, server in given.servers.items():
@@ -98,6 +104,7 @@ class Outfitter:
                     f"{server.transport}; it takes {takes}. Leave it out, or choose another harness"
                 )
         self._followed(given, "/")
+        _texts(cls, options, {**self._manager.environ, **given.variables})
 
     def keep(self, agent: str, given: Given) -> None:
         """Remember it for the next start of that agent."""
@@ -114,7 +121,10 @@ class Outfitter:
         """What it is started with. Raises `BadInput` naming what is missing."""
         given = self.of(agent)
         self._hide(given)
-        return self._followed(given, agent.workspace)
+        found = self._followed(given, agent.workspace)
+        options = json.loads(agent.options) if agent.options else {}
+        cls, environ = self._manager.harnesses[agent.harness], {**self._manager.environ, **found.variables}
+        return replace(found, texts=_texts(cls, options, environ))
 
     def _followed(self, given: Given, workspace: str) -> Equipment:
         """`given` with what its references stand for."""
@@ -125,6 +135,17 @@ class Outfitter:
         servers = mcp_servers.expanded(given.servers, environ)
         path = environ.get("PATH")
         return Equipment(own, {name: _found(name, server, path) for name, server in servers.items()})
+
+
+def _texts(cls: type[Harness], options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the files that options name. Raises `BadInput`."""
+    found = {}
+    for option, path in cls.files_of(options, environ).items():
+        try:
+            found[option] = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise BadInput(f"{cls.name}: {option}={options[option]!r} is read from {path}: {exc}") from exc
+    return found
 
 
 def _found(name: str, server: McpServer, path: str | None) -> McpServer:

@@ -23,12 +23,13 @@ from .calls import Call, find
 from .errors import MadroxError
 from .events import PERSON, AgentStopped, Entry, ToolReturned, TurnEnded, TurnSaid, TurnStarted
 from .fences import LANGUAGE, Fence, blocks, in_blocks
+from .mail import HOUSE
 
 if TYPE_CHECKING:
     from .manager import Manager
 
-SENDER: Final = "madrox"
-"""Who tells what came of it. No agent can be called that."""
+SENDER: Final = HOUSE
+"""Who tells what came of it."""
 MOST: Final = 32
 """Blocks of one turn that are carried out."""
 WAKES: Final = 3

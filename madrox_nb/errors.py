@@ -6,7 +6,10 @@
     │   ├── UnknownHarness        no harness of that name is installed
     │   ├── UnknownRole           no role of that name
     │   ├── UnknownMessage        no such message awaits an answer here
+    │   ├── UnknownJob            no such job of several agents
     │   ├── UnknownApproval       no such request awaits an answer
+    │   ├── UnknownToken          no client's token of that name
+    │   ├── UnknownTool           no tool of that name
     │   ├── NameTaken             an agent of that name is alive
     │   └── BadPrompt             an empty prompt, or one that cannot be sent
     ├── IllegalEvent              this cannot happen in the agent's present state
@@ -21,6 +24,7 @@
     │   ├── HarnessNotReady       … never became ready
     │   └── HarnessExited         … went away; carries its exit code
     ├── TurnFailed                the turn ended with an error; carries the TurnEnded
+    ├── SomeFailed                some of several could not be carried out; carries which could
     ├── LedgerError               the ledger
     │   ├── LedgerInUse           … is written by another process
     │   └── LedgerFull            … has no room on its disk
@@ -33,8 +37,8 @@ Each message names the thing, its state and the next step.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .events import Event, TurnEnded
@@ -95,11 +99,29 @@ class UnknownMessage(_UnknownName):
     none_yet = "none; nobody waits for an answer from you"
 
 
+class UnknownJob(_UnknownName):
+    """No such job of several agents in this run."""
+
+    what = "job"
+    none_yet = "none; coordinate_instances starts one"
+
+
 class UnknownApproval(_UnknownName):
     """No such request of an agent awaits an answer."""
 
     what = "request awaiting your answer"
     none_yet = "none; nobody asks for anything now"
+
+
+class UnknownToken(_UnknownName):
+    """No client was given a token under that name."""
+
+    what = "token"
+    none_yet = "none; %madrox token create NAME makes one"
+
+
+class UnknownTool(BadInput):
+    """No tool of that name."""
 
 
 class NameTaken(BadInput):
@@ -207,6 +229,14 @@ class TurnFailed(MadroxError):
         super().__init__(
             f"{ended.agent}: turn {ended.turn} {ended.outcome}: {ended.error or 'no reason given'}"
         )
+
+
+class SomeFailed(MadroxError):
+    """Some of several things could not be carried out. `done` are those that were."""
+
+    def __init__(self, message: str, done: Iterable[str], failed: Iterable[Mapping[str, Any]]) -> None:
+        self.done, self.failed = tuple(done), tuple(failed)
+        super().__init__(message)
 
 
 class LedgerError(MadroxError):

@@ -9,7 +9,7 @@ A `Signal` is told to listeners and never written: the pieces of an answer while
 is being spoken. The finished message is an event.
 
 Ids are short and counted per agent: child `lead.2`, turn `lead.t3`, message
-`lead.m4` (the fourth that lead wrote). Leaving one turn out shifts nobody else's.
+`lead.m4` (the fourth that lead wrote), job `lead.j1`. Leaving one turn out shifts nobody else's.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ Decision = Literal["allow", "deny", "withdrawn"]
 Always = Literal["", "agent", "subtree", "tool"]
 """For whose calls of the same tool an answer holds from now on: this agent's, its subtree's, anybody's."""
 
+Way = Literal["sequential", "parallel", "consensus"]
+"""How a job's participants work together."""
 PhaseOutcome = Literal["ok", "failed", "stopped"]
 """Of a share of a phase, and of a team's run."""
 TeamMode = Literal["phases", "lead"]
@@ -235,6 +237,8 @@ class MessagePosted(Event):
     """The message this one answers."""
     outcome: Outcome = "ok"
     """Of the turn that an automatic answer speaks for."""
+    job: str = ""
+    """The job for which it asks."""
 
 
 @_kind("message.read")
@@ -243,6 +247,42 @@ class MessageRead(Event):
     """`agent` took a message out of its inbox by asking for it."""
 
     message: str
+
+
+@_kind("job.started")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobStarted(Event):
+    """`agent` wants several agents to work on one task.
+
+    What each is asked is a message that names the job; how far it is follows from those.
+    """
+
+    job: str
+    way: Way
+    coordinator: str
+    """Who weighs the votes of a consensus, and is left the report of any other job."""
+    participants: tuple[str, ...]
+    text: str
+
+
+@_kind("job.missed")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobMissed(Event):
+    """No answer of this participant can come: it could not be asked, or its question was lost."""
+
+    job: str
+    participant: str
+    why: str
+
+
+@_kind("job.ended")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobEnded(Event):
+    job: str
+    outcome: Outcome
+    """`ok` when at least one participant has answered."""
+    error: str = ""
+    """Why it ended before everybody was asked."""
 
 
 @_kind("approval.asked")
@@ -403,6 +443,8 @@ class Unknown(Event):
         return {"agent": self.agent, **self.row}
 
 
+LISTS = ("messages", "extra_args", "participants", "files", "missing", "again")
+"""Fields that JSON gives back as lists."""
 FIELDS: dict[type[Event], tuple[str, ...]] = {
     cls: tuple(f.name for f in fields(cls)) for cls in KINDS.values()
 }
@@ -459,7 +501,7 @@ def _event(kind: str, row: dict[str, Any]) -> Event:
             if name in known and known[name] is None:
                 known[name] = meant
         try:
-            for name in ("messages", "extra_args", "files", "missing", "again"):
+            for name in LISTS:
                 if name in known:
                     known[name] = tuple(known[name])
             return cls(**known)

@@ -31,7 +31,7 @@ BRIEF, MARKS = "brief.json", "marks.jsonl"
 VERBS = ("greet", "prompt", "steer", "interrupt", "answer")
 WROTE = "wrote"
 """Not a verb: what the last line that was read made the codec write went out."""
-SECRET = ("mcp_token", "mcp_servers", "environ")
+SECRET = ("mcp_token", "mcp_servers", "environ", "texts")
 """Of a brief: what is never written down. The CLI has its own."""
 
 log = logging.getLogger(__name__)

@@ -122,10 +122,11 @@ class Following:
     async def listen(
         self, ctx: ServerRequestContext, caller: str, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """One stream of changes, until the client hangs up; of what the caller may see alone."""
+        """One stream of changes, until the client hangs up; of what changes, and what the caller may see."""
         asked = params.notifications.resource_subscriptions or []
         granted = [uri for uri in asked if self._sees(caller, uri)]
-        notifications = params.notifications.model_copy(update={"resource_subscriptions": granted})
+        never = {"tools_list_changed": None, "prompts_list_changed": None}
+        notifications = params.notifications.model_copy(update={"resource_subscriptions": granted, **never})
         self._open_streams += 1
         try:
             return await self._streams(ctx, params.model_copy(update={"notifications": notifications}))

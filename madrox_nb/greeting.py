@@ -24,14 +24,17 @@ META: Final = "io.modelcontextprotocol/"
 """What the protocol's own keys in `_meta` begin with."""
 
 
+CAPABILITIES: Final[dict[str, Any]] = {
+    "prompts": {"listChanged": False},
+    "resources": {"listChanged": True, "subscribe": True},
+    "tools": {"listChanged": False},
+}
+
+
 def initialized(asked: object) -> dict[str, Any]:
     """The result of `initialize` for a client that asked for this version."""
     return {
-        "capabilities": {
-            "prompts": {"listChanged": False},
-            "resources": {"listChanged": True, "subscribe": True},
-            "tools": {"listChanged": False},
-        },
+        "capabilities": CAPABILITIES,
         "instructions": INSTRUCTIONS,
         "protocolVersion": asked if asked in HANDSHAKES else HANDSHAKES[-1],
         "serverInfo": {"name": NAME, "version": __version__},
@@ -42,11 +45,7 @@ def discovered() -> dict[str, Any]:
     """The result of `server/discover`."""
     return {
         "cacheScope": "private",
-        "capabilities": {
-            "prompts": {"listChanged": True},
-            "resources": {"listChanged": True, "subscribe": True},
-            "tools": {"listChanged": True},
-        },
+        "capabilities": CAPABILITIES,
         "instructions": INSTRUCTIONS,
         "resultType": "complete",
         "supportedVersions": list(STATELESS),

@@ -254,11 +254,16 @@ def runs(directory: Path) -> list[str]:
     return sorted({path.stem for path in (Path(directory) / "audit").glob("*/*.jsonl")}, reverse=True)
 
 
-def read(paths: Iterable[Path]) -> Iterator[Entry]:
-    """The entries in `paths`. A torn or foreign line is logged and skipped; nothing else is lost."""
+def read(paths: Iterable[Path], only: Callable[[bytes], bool] = bool) -> Iterator[Entry]:
+    """The entries in `paths`. A torn or foreign line is logged and skipped; nothing else is lost.
+
+    A line that is not wanted (`only`) is not parsed, which is most of the work.
+    """
     for path in paths:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
+                if not only(line):
+                    continue
                 try:
                     yield Entry.from_line(line)
                 except ValueError as exc:
@@ -349,7 +354,9 @@ def expire(directory: Path, *, today: date, days: int) -> list[Path]:
                 path.parent.rmdir()
                 gone.append(path.parent)
     for run in (Path(directory) / "runs").glob("????????T*"):
-        if run.name < f"{oldest:%Y%m%d}" and not _in_use(directory, run.name):
+        # a run that went on for long keeps its agents' logs as long as a day of its ledger
+        left = run_files(directory, run.name) or _in_use(directory, run.name)
+        if run.name < f"{oldest:%Y%m%d}" and not left:
             shutil.rmtree(run, ignore_errors=True)
             gone.append(run)
     return gone

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from .budget import LIMITS, NO_LIMIT, RUN, SHAPES, WARN_AT, Budget, Limit, Limits, Standing, spoken
 from .config import Settings
-from .errors import BadInput, BudgetSpent, Forbidden, MadroxError, TreeFull
+from .errors import BadInput, BudgetSpent, Forbidden, HarnessError, MadroxError, TreeFull
 from .events import (
     PERSON,
     AgentStopped,
@@ -257,28 +257,26 @@ class Spending:
             case UsageReported():
                 self._used(event)
             case TurnStarted():
-                self._judge_all(event.agent, "turns", last=True)
+                self._turned(event.agent, began=True)
             case TurnEnded():
                 self._stopping.pop(event.agent, None)
-                self._judge_all(event.agent, "turns")
+                self._turned(event.agent, began=False)
             case BudgetSet():
                 self._set(event)
             case AgentStopped():
                 self._stopping.pop(event.agent, None)
 
     def _used(self, event: UsageReported) -> None:
-        for what in ("usd", "tokens"):
-            self._judge_all(event.agent, what)
         for standing in self._desk.budget.above(event.agent, self._clock()):
-            self._say_blind(event, standing)
-
-    def _judge_all(self, name: str, what: str, *, last: bool = False) -> None:
-        """Look at every limit of that kind that holds for `name`; in its `last` turn it is let be."""
-        for standing in self._desk.budget.above(name, self._clock()):
-            if standing.name == what and last:
-                self._warn(standing)
-            elif standing.name == what:
+            if standing.name in ("usd", "tokens"):
+                self._say_blind(event, standing)
                 self._judge(standing)
+
+    def _turned(self, name: str, *, began: bool) -> None:
+        """A turn has begun, which the last one may, or ended."""
+        for standing in self._desk.budget.above(name, self._clock()):
+            if standing.name == "turns":
+                (self._warn if began else self._judge)(standing)
 
     def _judge(self, standing: Standing) -> None:
         if not standing.out:
@@ -313,8 +311,10 @@ class Spending:
         try:
             await self._desk.interrupt(name)
         except MadroxError as exc:
-            self._stopping.pop(name, None)
+            why = self._stopping.pop(name, "")
             self._desk.signal(Notice(agent=name, text=f"its limit is used up, and its turn goes on: {exc}"))
+            if isinstance(exc, HarnessError):  # it may never end
+                self._desk.mail.excuse(name, BudgetSpent(f"{why}. Its turn can't be ended: {exc}"))
             raise
 
     def _set(self, event: BudgetSet) -> None:

@@ -6,7 +6,7 @@ This module loads next to nothing; the rest comes with the first verb.
 In lines and cell bodies `{name}`, `{name.attribute}`, `{name[key]}`, with `!r` or a
 format after it, are replaced when `name` is one of your variables and the rest can be
 had from it. All else stays as it is written: JSON, `{k: v for k in …}`, `$name`,
-`{{name}}`. `--raw` replaces nothing.
+`{{name}}`. `--raw` replaces nothing. In options `${NAME}` means the environment.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shlex
 import string
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from tokenize import DEDENT, INDENT, TokenInfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -31,7 +32,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from .errors import MadroxError, nearest
+from .errors import BadInput, MadroxError, nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -123,9 +124,16 @@ def _spawn(call: Use) -> Any:
         parent=call.parent,
         permissions=call.permissions,
         system_prompt=call.system_prompt,
-        options=_options(call.option),
+        options=_pairs("--option", call.option, "sandbox_mode=read-only"),
         extra_args=call.extra_arg,
         auto_inject=not call.no_auto_inject,
+        mcp_servers=_servers(call.mcp),
+        environment_vars=_pairs("--env", call.env, "STAGE=test"),
+        workspace_dir=call.workspace_dir,
+        use_worktree=call.worktree or call.git_repo is not None,
+        git_repo=call.git_repo,
+        bypass_isolation=call.bypass_isolation,
+        initial_prompt=call.prompt,
         limits=_limits(call),
         wait=not call.no_wait,
     )
@@ -214,14 +222,20 @@ def _deny(call: Use) -> Any:
     return call.madrox.deny(*call.approvals, why=" ".join(call.why), always=call.always)
 
 
-def _options(
-    given: Sequence[str], option: str = "--option", such_as: str = "sandbox_mode=read-only"
-) -> dict[str, str]:
+def _pairs(option: str, given: Sequence[str], such_as: str) -> dict[str, str]:
     """`name=value` words as a mapping. Raises `UsageError`."""
     for word in given:
         if "=" not in word:
             raise UsageError(f"{option} {word}: write it as NAME=VALUE, such as {such_as}")
     return dict(word.split("=", 1) for word in given)
+
+
+def _servers(given: Sequence[str]) -> str | Sequence[str] | None:
+    """Names of presets, or one table as JSON. Raises `UsageError` for both at once."""
+    tables = [word for word in given if word.lstrip().startswith("{")]
+    if tables and len(given) > 1:
+        raise UsageError("--mcp takes names, or one table that holds all servers")
+    return tables[0] if tables else list(given) or None
 
 
 def _notice(text: str) -> None:
@@ -254,7 +268,7 @@ def _team(call: Use) -> Any:
     return call.madrox.team(
         call.name,
         task,
-        inputs=_options(call.input, "--input", "language=Rust"),
+        inputs=_pairs("--input", call.input, "language=Rust"),
         lead=call.lead,
         harness=call.harness,
         model=call.model,
@@ -304,6 +318,28 @@ def _processes(call: Use) -> Any:
     return call.madrox.processes(call.agent)
 
 
+def _token(call: Use) -> Any:
+    tokens = call.madrox.tokens
+    if call.what == "list":
+        return tokens.list()
+    if call.name is None:
+        raise UsageError(f"%madrox token {call.what} needs the token's NAME")
+    if call.what == "revoke":
+        gone = tokens.revoke(call.name)
+        _notice(f"the token {gone.name} ({gone.scope}) speaks for nobody any more")
+        return None
+    issued = tokens.create(call.name, call.scope)
+    if call.to is None:
+        return issued
+    try:
+        where = issued.save(Path(call.to))
+    except OSError as exc:
+        tokens.revoke(call.name)
+        raise BadInput(f"the token can't be written to {call.to}: {exc}. None was made") from exc
+    _notice(f"the token {call.name} ({call.scope}) stands in {where}, for you alone to read")
+    return None
+
+
 def _help(call: Use) -> None:
     if call.about is None:
         sys.stdout.write(overview())
@@ -339,6 +375,26 @@ def _grammar() -> dict[str, _Command]:
     c.add(
         "--extra-arg", action="append", default=[], metavar="ARG", help="passed on to its CLI; --extra-arg=-v"
     )
+    c.add(
+        "--mcp",
+        action="append",
+        default=[],
+        metavar="NAME",
+        completes="preset",
+        help="an MCP server: a preset, one of .mcp.json, or a table as JSON",
+    )
+    c.add(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="added to its environment; ${NAME} too",
+    )
+    c.add("--workspace-dir", metavar="DIR", help="where it works, instead of a directory of its own")
+    c.add("--worktree", action="store_true", help="in a git worktree, on a branch of its own")
+    c.add("--git-repo", metavar="DIR", help="of that repository, instead of the one around the notebook")
+    c.add("--bypass-isolation", action="store_true", help="the same as --permissions all")
+    c.add("--prompt", metavar="TEXT", help="its first task; the answer is left in your inbox")
     c.add("--no-auto-inject", action="store_true", help="its words wait until they are asked for")
     for name, about in LIMITS.items():
         c.add(f"--{name.replace('_', '-')}", type=_amount, metavar="N", help=about)
@@ -441,6 +497,13 @@ def _grammar() -> dict[str, _Command]:
 
     new("config", "the settings in force, and where each comes from", _config)
     new("serve", "let other clients in by MCP", lambda call: call.madrox.serve())
+    c = new("token", "let an outside client in with a token of its own, shown once", _token)
+    c.add("what", choices=("create", "list", "revoke"))
+    c.add("name", nargs="?", help="what the client is called")
+    c.add(
+        "--scope", choices=("read", "operate", "admin"), default="read", help="look; run agents; everything"
+    )
+    c.add("--to", metavar="FILE", help="write it there, for you alone to read, instead of showing it")
     new("roles", "the roles that spawn knows", _roles)
     new("harnesses", "one row a harness: is its CLI here, which version, what it can do", _harness_table)
     c = new("processes", "one row a process of the system that belongs to a living agent", _processes)
@@ -519,7 +582,7 @@ def read(line: str, cell: str | None, names: Mapping[str, Any]) -> Use:
         raise UsageError(
             f"%%madrox {name} sends the cell's body; the words {text[:40]!r} stand in its line too"
         )
-    asked = known.parser.parse_args([interpolated(word, names) for word in head])
+    asked = known.parser.parse_args([w if "${" in w else interpolated(w, names) for w in head])
     if asked.out is not None and not asked.out.isidentifier():
         raise UsageError(f"-o {asked.out}: that is no name for a variable")
     said = text if cell is None else cell
@@ -709,6 +772,12 @@ def _harnesses() -> Iterable[str]:
     return list(shared.manager.harnesses if shared is not None else library.Harnesses())
 
 
+def _presets() -> Iterable[str]:
+    from . import presets
+
+    return list(presets.presets())
+
+
 def _agents() -> Iterable[str]:
     shared = _current()
     return () if shared is None else (shlex.quote(agent.name) for agent in shared.manager.tree.alive())
@@ -725,6 +794,7 @@ _NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     "role": _roles_known,
     "team": _team_files,
     "harness": _harnesses,
+    "preset": _presets,
     "command": lambda: COMMANDS,
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from .errors import AgentGone, BadPrompt, LedgerFull, MadroxError, NotRunning, UnknownMessage
 from .events import (
@@ -52,6 +52,9 @@ _OF_MAIL = frozenset(
         MessageRead,
     }
 )
+
+HOUSE: Final = "madrox"
+"""Who writes what no agent has said: what came of blocks, and of jobs. No agent can be called that."""
 
 How = Literal["started", "queued", "steering", "steered"]
 """How a question comes to its turn: it starts one, waits for one, is to join the one under way, or has."""
@@ -191,29 +194,32 @@ class Mail:
 
     # verbs
 
-    async def ask(self, agent: str, text: str, sender: str = PERSON, *, steer: bool = False) -> Ticket:
+    async def ask(
+        self, agent: str, text: str, sender: str = PERSON, *, steer: bool = False, job: str = ""
+    ) -> Ticket:
         """Start a turn with `text`, or queue it behind what the agent has to do.
 
-        With `steer` it joins the turn under way where the CLI can do that. Raises
-        `BadPrompt`, `UnknownAgent` or `AgentGone`; then nothing has changed.
+        With `steer` it joins the turn under way where the CLI can do that. What is asked
+        for a `job` is always a message, which names the job. Raises `BadPrompt`,
+        `UnknownAgent` or `AgentGone`; then nothing has changed.
         """
         desk = self._desk
         check_prompt(text)
         ticket = Ticket(agent, sender)
         if steer and desk.steers(agent):
             return self._steer(ticket, text)
-        if sender == PERSON and desk.takes_turns(agent) and not desk.inboxes.unread(agent):
+        if sender == PERSON and not job and desk.takes_turns(agent) and not desk.inboxes.unread(agent):
             await self._begin(ticket, text)  # nobody will look for it in the inbox: it starts now
             return ticket
-        await self._queue(ticket, text)
+        await self._queue(ticket, text, job)
         return ticket
 
-    async def _queue(self, ticket: Ticket, text: str) -> None:
+    async def _queue(self, ticket: Ticket, text: str, job: str = "") -> None:
         desk = self._desk
         ticket.how, ticket.message = "queued", desk.tree.next_message(ticket.sender)
         self._queued[ticket.message] = ticket
         asks = MessagePosted(
-            agent=ticket.agent, message=ticket.message, sender=ticket.sender, text=text, asks=True
+            agent=ticket.agent, message=ticket.message, sender=ticket.sender, text=text, asks=True, job=job
         )
         try:
             await desk.act(asks)
@@ -405,6 +411,12 @@ class Mail:
             if not ticket.close(why):
                 self._leave(ticket)
 
+    def excuse(self, agent: str, why: MadroxError) -> None:
+        """Who waits for the turn under way waits no more; if it ever ends, its answer is left for them."""
+        for ticket in [each for each in self._running.values() if each.agent == agent and each.waiters]:
+            ticket.leave = True
+            ticket.close(why)
+
     async def _feed(self, agent: str) -> None:
         desk = self._desk
         if not desk.takes_turns(agent):
@@ -568,14 +580,14 @@ def ending(ticket: Ticket) -> tuple[str, Outcome]:
 
 
 def starts_a_turn(message: Message, tree: Tree) -> bool:
-    """Whether an idle agent is woken for `message`: a question, an answer, a child's word.
+    """Whether an idle agent is woken for `message`: a question, an answer, a child's word, a job's report.
 
     The words of an agent that was spawned with `auto_inject=False` wait to be asked for.
     """
     if message.asks:
         return True
     if message.sender not in tree:
-        return False
+        return message.sender == HOUSE and bool(message.answers)
     sender = tree[message.sender]
     return sender.auto_inject and (bool(message.answers) or sender.parent == message.to)
 

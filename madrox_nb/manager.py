@@ -16,9 +16,11 @@ from dataclasses import replace
 from typing import Any
 
 from . import __version__, library
+from .activity import Activity
 from .approvals import Requests
 from .births import Births
 from .budget import RUN, Budget, Limits
+from .clients import Clients
 from .comeback import come_back, follow
 from .config import Settings
 from .environment import names_secret
@@ -53,9 +55,11 @@ from .events import (
 from .folds import Approval, Approvals, Costs, Inboxes
 from .harness import Ask, Features, Steered, Withdraw
 from .idleness import Idleness
+from .jobs import Foreman
 from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .limits import Spending
+from .logs import Logs
 from .mail import Answer, Mail, Ticket, starts_a_turn
 from .nodes import Kept
 from .orphans import end_orphans
@@ -65,6 +69,7 @@ from .redact import Redactor
 from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
+from .steps import Jobs
 from .teams import Teams
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
@@ -107,15 +112,19 @@ class Manager:
         self._given_environ = environ
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
         self.budget = Budget()
+        self.jobs = Jobs()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
         self._goes_on, self.run = bool(run), run or f"{clock():%Y%m%dT%H%M%S.%f}-{os.getpid()}"
         kept = settings.on_kernel_death != "kill"
-        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None)
+        self.clients = Clients(settings.home)
+        self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None, self.clients)
         self.redactor = Redactor()
+        self.activity = Activity()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
+        self.foreman = Foreman(self)
         self.recovered: list[str] = []
         """Runs whose kernel went away and which were closed when this one opened."""
         self.processes = Processes(
@@ -130,6 +139,7 @@ class Manager:
         self.idleness = Idleness(self, settings.idle_timeout, clock)
         self.spending = Spending(self, settings, clock)
         self.signals = Signals(self.redactor)
+        self.signals.watch(self.activity.hear)
         self.births = Births(self)
         self.teams = Teams(self)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -164,6 +174,8 @@ class Manager:
         except BaseException:
             self.processes.leave()
             raise
+        self.logs = Logs(self.ledger, ended=self.recovered, behind=self._goes_on)
+        self.ledger.listen(self.logs.heard)
         self._open = True
         if self._goes_on:
             self._go_on(kept)
@@ -180,14 +192,17 @@ class Manager:
             self.inboxes.apply(entry)
             self.costs.apply(entry)
             self.approvals.apply(entry)
+            self.activity.apply(entry)
             self.teams.runs.apply(entry)
             self.budget.apply(entry)
+            self.jobs.apply(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
             for approval, ask in approvals.items():
                 self.requests.take_up(self.processes[name], approval, ask)
         follow(self, kept)
+        self.foreman.go_on()
         for agent in self.tree.alive():
             if agent.state == "idle":
                 self.idleness.begin(agent.name)
@@ -200,10 +215,12 @@ class Manager:
             self.mail.close()
             self.idleness.close()
             self.spending.close()
+            self.foreman.close()
             for task in tuple(self._tasks):
                 task.cancel()
             self.processes.leave()
             self.ledger.close()
+            await asyncio.to_thread(self.logs.close)
 
     async def close(self, reason: str = "closed") -> None:
         """End every agent and the run. Idempotent."""
@@ -214,6 +231,7 @@ class Manager:
         self.mail.close()
         self.idleness.close()
         self.spending.close()
+        self.foreman.close()
         try:
             while alive := self.tree.alive():
                 await asyncio.gather(*(self._end(agent.name, reason) for agent in reversed(alive)))
@@ -225,6 +243,7 @@ class Manager:
                 await self.processes.close()
             finally:
                 self.ledger.close()
+                await asyncio.to_thread(self.logs.close)
 
     # the ledger's two doors
 
@@ -265,8 +284,10 @@ class Manager:
         self.inboxes.apply(entry)
         self.costs.apply(entry)
         self.approvals.apply(entry)
+        self.activity.apply(entry)
         self.teams.runs.apply(entry)
         self.budget.apply(entry)
+        self.jobs.apply(entry)
         if isinstance(event, TurnSaid | TurnEnded):
             self.signals.flush(event)
         self.ledger.announce(entry)
@@ -515,16 +536,22 @@ class Manager:
     ) -> bool:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
-        Nobody waits for those `besides`, nor for what is below them. False when `timeout` seconds pass first.
+        A job that they take part in is something to do until it is over. Nobody waits for
+        those `besides`, nor for what is below them. False when `timeout` seconds pass first.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while self._tasks or self.unquiet(names, besides):  # a task may be about to hand something over
+        while self._tasks or self.at_work(names, besides):  # a task may be about to hand something over
             left = None if deadline is None else deadline - loop.time()
             if left is not None and left <= 0:
                 return False
             await self.mail.change(left)
         return True
+
+    def at_work(self, names: tuple[str, ...] = (), besides: Container[str] = ()) -> bool:
+        """Whether one of these, or below them, has something left to do, or a part in a job under way."""
+        family = {agent.name for name in names for agent in self.tree.subtree(name, besides)}
+        return self.foreman.busy(family) or bool(self.unquiet(names, besides))
 
     def unquiet(self, names: tuple[str, ...] = (), besides: Container[str] = ()) -> list[Agent]:
         """Who of these and all below them still works, starts, or is about to be handed something."""

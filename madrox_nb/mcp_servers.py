@@ -165,6 +165,11 @@ def texts(one: McpServer) -> tuple[str, ...]:
     return (one.command, *one.args, *one.env.values(), one.url, *one.headers.values())
 
 
+def mentioned(given: Servers) -> set[str]:
+    """All variables that they refer to."""
+    return {name for one in given.values() for text in texts(one) for name in environment.mentioned(text)}
+
+
 def expanded(given: Servers, environ: Mapping[str, str]) -> Servers:
     """`given` with the values that it refers to.
 

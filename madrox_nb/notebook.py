@@ -30,7 +30,7 @@ from .revival import Return
 from .run import Run
 from .signatures import takes_what
 from .tree import Agent
-from .values import Letters, Replies, Serving, Snapshot
+from .values import ClientTokens, Letters, Replies, Serving, Snapshot
 from .values import Reply as Reply
 
 if TYPE_CHECKING:
@@ -155,6 +155,11 @@ class _Face:
         from .frames import processes
 
         return processes(map(vars, self._run.offspring(agent)))
+
+    @property
+    def tokens(self) -> ClientTokens:
+        """What outside clients get in with, besides your own token: `m.tokens.create("ci", scope="read")`."""
+        return ClientTokens(self.manager.clients)
 
     def secret(self, name: str, value: str) -> None:
         """Show `{secret:name}` instead of `value` from now on, in the ledger and in cells.

@@ -136,6 +136,16 @@ class Screen:
         return "\n".join([*self._scrolled, *self._lines]).rstrip()
 
 
+def as_seen(data: bytes, size: tuple[int, int]) -> str:
+    """What a person would see of this output at such a terminal, with what has scrolled off its top."""
+    import pyte
+
+    scrolled: deque[str] = deque(maxlen=SCROLLED)
+    screen = _screen(size, lambda data: None, scrolled.append)
+    pyte.Stream(screen).feed(PRIVATE.sub("", data.decode("utf-8", "replace")))
+    return "\n".join([*scrolled, *(_row(screen, y) for y in range(size[0]))]).rstrip()
+
+
 def _screen(size: tuple[int, int], put: Callable[[bytes], None], scrolled: Callable[[str], None]) -> Any:
     """A screen of pyte's that answers its program, and says what scrolls off its top."""
     import pyte

@@ -40,6 +40,8 @@ class Equipment:
     """Added to its environment."""
     servers: Mapping[str, McpServer] = field(default_factory=dict)
     """MCP servers, by name."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the files that its options name."""
 
 
 class Processes:
@@ -239,7 +241,7 @@ class Processes:
             brief = await self._brief(agent, cls, command, body)
             brief = replace(brief, resume=session, fork=bool(fork_of), fork_of=fork_of)
             environ = {**self._environ, **equipment.variables}
-            brief = replace(brief, environ=environ, mcp_servers=equipment.servers)
+            brief = replace(brief, environ=environ, mcp_servers=equipment.servers, texts=equipment.texts)
             codec = cls(brief)
             if self._keep is not None:
                 leave_brief(brief)

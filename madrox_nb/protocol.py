@@ -1,6 +1,7 @@
-"""MCP as our server speaks it: bearer token → name → the tools, resources and prompts.
+"""MCP as our server speaks it: tools, resources and prompts, in the name of whoever was let in.
 
-Both eras of the protocol on one address: the handshake versions up to 2025-11-25 and the
+Who calls is found out at the door (`gate`), before anything here hears of a request. Both
+eras of the protocol on one address: the handshake versions up to 2025-11-25 and the
 stateless 2026-07-28. Everything here imports mcp when it is called, in a thread.
 """
 
@@ -17,7 +18,9 @@ from . import (
     resources,
     tools,  # noqa: F401 — registers them
 )
-from .calls import TOOLS, Call, Result, Tool, find, in_tools
+from .caller import caller
+from .calls import TOOLS, Call, Result, Tool, find, in_tools, usable
+from .ending import Ending
 from .errors import BadInput, MadroxError
 from .events import PERSON
 from .following import Following
@@ -25,19 +28,16 @@ from .greeting import INSTRUCTIONS, NAME
 
 if TYPE_CHECKING:
     from mcp import types
-    from mcp.server.auth.provider import AccessToken
     from mcp.server.context import ServerRequestContext
     from mcp.server.lowlevel import Server as Protocol
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .manager import Manager
-    from .tokens import Tokens
 
 T = TypeVar("T")
 
 PATH = "/mcp"
-SCOPE = "mcp"
 LARGEST_BODY = 40 * 2**20
 """Bytes of a request: the longest prompt, escaped. Only who has a token gets to send them."""
 IDLE_SESSION_SECONDS = 24 * 3600
@@ -47,16 +47,17 @@ NOT_A_MESSAGE = "Invalid Request: the body is one JSON-RPC 2.0 message"
 log = logging.getLogger(__name__)
 
 
-def application(manager: Manager, names: list[str]) -> Starlette:
-    """Authentication, protocol and tools as one ASGI application, which answers to these `host:port`."""
-    return hosted(_protocol(manager), manager.tokens, names)
+def application(manager: Manager, ending: Ending) -> Starlette:
+    """Protocol, tools, resources and prompts as an application of one route, for `gate` to stand before.
+
+    When `ending` begins, calls that wait are answered that it does.
+    """
+    return hosted(_protocol(manager, ending))
 
 
-def hosted(protocol: Protocol[Any], tokens: Tokens, names: list[str]) -> Starlette:
-    """Any MCP server as we host ours: behind our tokens, for these `host:port` alone."""
-    from mcp.server.auth.settings import AuthSettings
+def hosted(protocol: Protocol[Any]) -> Starlette:
+    """Any MCP server as we host ours, without the door before it."""
     from mcp.server.transport_security import TransportSecuritySettings
-    from pydantic import AnyHttpUrl
 
     app = protocol.streamable_http_app(
         streamable_http_path=PATH,
@@ -64,19 +65,13 @@ def hosted(protocol: Protocol[Any], tokens: Tokens, names: list[str]) -> Starlet
         stateless_http=False,  # else a client of 2025 can't cancel
         max_request_body_size=LARGEST_BODY,
         session_idle_timeout=IDLE_SESSION_SECONDS,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
-        ),
-        auth=AuthSettings(
-            issuer_url=AnyHttpUrl("http://127.0.0.1"), resource_server_url=None, required_scopes=[SCOPE]
-        ),
-        token_verifier=Verifier(tokens),
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # `gate` does it
     )
     app.add_middleware(PlainErrors)
     return app
 
 
-def _protocol(manager: Manager) -> Protocol[Any]:
+def _protocol(manager: Manager, ending: Ending) -> Protocol[Any]:
     from mcp import types
     from mcp.server.lowlevel import NotificationOptions
     from mcp.server.lowlevel import Server as Protocol
@@ -87,8 +82,16 @@ def _protocol(manager: Manager) -> Protocol[Any]:
             """That the list of resources changes is told to clients of the handshake era too."""
             return super().create_initialization_options(NotificationOptions(resources_changed=True))
 
+        def get_capabilities(self, *given: Any, **named: Any) -> types.ServerCapabilities:
+            """Only what we do: mcp says of every list that its changes are told where one's are."""
+            found = super().get_capabilities(*given, **named)
+            for unchanging in (found.tools, found.prompts):
+                if unchanging is not None:
+                    unchanging.list_changed = False
+            return found
+
     following = Following(manager)
-    calls, reading = Calls(manager), Reading(manager, following)
+    calls, reading = Calls(manager, ending), Reading(manager, following, ending)
     protocol = Madrox(
         NAME,
         version=__version__,
@@ -109,32 +112,19 @@ def _protocol(manager: Manager) -> Protocol[Any]:
     return protocol
 
 
-class Verifier:
-    """Tokens as mcp asks for them."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-
-    async def verify_token(self, token: str) -> AccessToken | None:
-        from mcp.server.auth.provider import AccessToken
-
-        name = self._tokens.who(token)
-        return AccessToken(token=token, client_id=name, scopes=[SCOPE]) if name else None
-
-
 class Calls:
     """`tools/list` and `tools/call`, answered by `tools/`."""
 
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
-        self._listed = [_listed(tool) for tool in TOOLS.values()]
+    def __init__(self, manager: Manager, ending: Ending) -> None:
+        self._manager, self._ending = manager, ending
+        self._listed = {tool.name: _listed(tool) for tool in TOOLS.values()}
 
     async def list_tools(
         self, ctx: ServerRequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         from mcp import types
 
-        return types.ListToolsResult(tools=self._listed)
+        return types.ListToolsResult(tools=[self._listed[tool.name] for tool in usable(caller().scope)])
 
     async def call_tool(
         self, ctx: ServerRequestContext, params: types.CallToolRequestParams
@@ -143,7 +133,7 @@ class Calls:
 
         call = _call(self._manager, ctx)
         try:
-            result = await find(params.name).call(call, params.arguments or {})
+            result = await self._ending.unless(find(params.name).call(call, params.arguments or {}))
         except MadroxError as exc:
             return _content(in_tools(str(exc)), failed=True)
         except Exception:  # a bug of ours: its place is the log, not the model's context
@@ -156,15 +146,15 @@ class Calls:
 class Reading:
     """`resources/…` and `subscriptions/listen`, answered by `resources` and `following`."""
 
-    def __init__(self, manager: Manager, following: Following) -> None:
-        self._manager, self._following = manager, following
+    def __init__(self, manager: Manager, following: Following, ending: Ending) -> None:
+        self._manager, self._following, self._ending = manager, following, ending
 
     async def list_resources(
         self, ctx: ServerRequestContext, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         from mcp import types
 
-        found = resources.listed(self._manager.tree, _caller())
+        found = resources.listed(self._manager.tree, caller().name)
         return types.ListResourcesResult(
             resources=[
                 types.Resource(
@@ -204,7 +194,7 @@ class Reading:
     ) -> types.EmptyResult:
         from mcp import types
 
-        await _told(self._following.subscribe(ctx, _caller(), params), uri=str(params.uri))
+        await _told(self._following.subscribe(ctx, caller().name, params), uri=str(params.uri))
         return types.EmptyResult()
 
     async def unsubscribe(
@@ -218,7 +208,8 @@ class Reading:
     async def listen(
         self, ctx: ServerRequestContext, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        return await self._following.listen(ctx, _caller(), params)
+        listening = self._following.listen(ctx, caller().name, params)
+        return await _told(self._ending.unless(listening))
 
 
 async def list_prompts(
@@ -305,16 +296,8 @@ def _call(manager: Manager, ctx: ServerRequestContext) -> Call:
     async def progress(seconds: float, text: str) -> None:
         await ctx.session.report_progress(seconds, None, text)
 
-    return Call(manager, _caller(), progress)
-
-
-def _caller() -> str:
-    """Whose token this request bears."""
-    from mcp.server.auth.middleware.auth_context import get_access_token
-
-    token = get_access_token()
-    assert token is not None  # without one the request was answered 401
-    return token.client_id
+    holder = caller()
+    return Call(manager, holder.name, progress, holder.scope, holder.client)
 
 
 def _listed(tool: Tool) -> types.Tool:
@@ -328,14 +311,14 @@ def _listed(tool: Tool) -> types.Tool:
     )
 
 
-def _returned(result: Result, caller: str) -> types.CallToolResult:
+def _returned(result: Result, name: str) -> types.CallToolResult:
     """Structured content goes to the person's programs alone.
 
     Claude and Codex show a model the structured content *instead of* the text, and an
     agent's token means that a model reads.
     """
     answer = _content(result.text)
-    if caller == PERSON:
+    if name == PERSON:
         answer.structured_content = {"text": result.text, **result.data}
     return answer
 

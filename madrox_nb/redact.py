@@ -18,7 +18,12 @@ from urllib.parse import quote, quote_plus
 from .events import Event, Unknown
 
 TOKEN_PREFIX = "mdx_"  # noqa: S105 — the form of our tokens, not one of them
-PROSE = frozenset({"text", "error", "reason", "evidence", "input", "output", "why"})
+PROSE = frozenset(
+    {
+        *("text", "error", "reason", "evidence", "input", "output", "why"),
+        *("system_prompt", "options", "extra_args"),
+    }
+)
 """The fields that hold words of others. The rest are names and ids, on which everything hangs."""
 SHORTEST = 8
 """Values below this many characters are too common to be replaced by value."""
@@ -59,6 +64,8 @@ class Redactor:
 
     def __init__(self) -> None:
         self._shown: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        """What is shown → the secret."""
         self._needles: tuple[bytes, ...] = ()
 
     def add(self, name: str, value: str) -> bool:
@@ -69,6 +76,7 @@ class Redactor:
         value = value.strip()
         if len(value) < SHORTEST:
             return False
+        self._values[f"{{secret:{name}}}"] = value
         shown = {**dict.fromkeys(spellings(value), f"{{secret:{name}}}"), **self._shown}
         self._shown = dict(sorted(shown.items(), key=lambda item: -len(item[0])))
         in_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in self._shown}
@@ -91,12 +99,19 @@ class Redactor:
                 text = text.replace(form, shown)
         return _TOKEN.sub(_TOKEN_SHOWN, text) if TOKEN_PREFIX in text else text
 
+    def restored(self, text: str) -> str:
+        """`text` with the secrets put back that it once held. Only for what no agent can have written."""
+        for shown, value in self._values.items():
+            if shown in text:
+                text = text.replace(shown, value)
+        return text
+
     def event(self, event: Event) -> Event:
         """`event` with what people and programs say in it redacted. Names and ids stay."""
         if isinstance(event, Unknown):
             return replace(event, row=self._value(event.row))
         prose = {name: value for name, value in event.fields().items() if name in PROSE and value}
-        changed = {name: clean for name, value in prose.items() if (clean := self.text(value)) != value}
+        changed = {name: clean for name, value in prose.items() if (clean := self._value(value)) != value}
         return replace(event, **changed) if changed else event
 
     def _value(self, value: Any) -> Any:

@@ -8,7 +8,7 @@ back says why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from .budget import SHAPES, Budget, Limit
 from .errors import BadInput, MadroxError
-from .events import PERSON, AgentSpawned, AgentStopped, Entry, MessagePosted, RunClosed
+from .events import PERSON, AgentSpawned, AgentStopped, Entry, Event, MessagePosted, RunClosed, TurnEnded
 from .folds import Inboxes, Message
 from .ledger import read, run_files, runs
 from .rules import INHERITED_AT_MOST, covers
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 WITH_THE_RUN: Final = frozenset({"kernel went away", "closed"})
 """Why agents ended that nobody wanted to end."""
+RUNS_LOOKED_AT: Final = 20
+"""Earlier runs with agents, in which those that may come back are looked for."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Past:
 
     agent: Agent
     unread: tuple[Message, ...]
+    above: tuple[str, ...]
+    """Those it stood below, its parent first."""
     limits: tuple[Limit, ...] = ()
     """Those that stood on it, each with what was used of it until then."""
 
@@ -51,19 +55,41 @@ class Return:
     """Why not; or what the person should know all the same."""
 
 
+@dataclass(frozen=True)
+class Persisted:
+    """One agent without a process that may come back."""
+
+    agent: Agent
+    """As it was last."""
+    run: str
+    above: tuple[str, ...]
+    """Those it stood below, its parent first."""
+    born: datetime
+    last: datetime
+    """When something last happened to it."""
+    why: str = ""
+    """Why it can't come back now."""
+    has_files: bool = True
+    """Its workspace is there."""
+
+
 def past(entries: Iterable[Entry]) -> list[Past]:
     """Who was alive when a run ended, parents before children. Pure."""
     tree, inboxes, budget = Tree(), Inboxes(), Budget()
     end = None
     for entry in entries:
         event, end = entry.event, entry.ts
-        with_the_run = isinstance(event, AgentStopped) and event.reason in WITH_THE_RUN
-        if not with_the_run and not isinstance(event, RunClosed):
+        if not _with_the_run(event) and not isinstance(event, RunClosed):
             tree.apply(entry)
             inboxes.apply(entry)
             budget.apply(entry)
     return [
-        Past(agent, tuple(inboxes.unread(agent.name)), tuple(_limits(budget, agent.name, end)))
+        Past(
+            agent,
+            tuple(inboxes.unread(agent.name)),
+            tuple(tree.above(agent.name)),
+            tuple(_limits(budget, agent.name, end)),
+        )
         for _, agent in tree.walk()
         if agent.alive and end is not None
     ]
@@ -76,6 +102,13 @@ def _limits(budget: Budget, name: str, end: datetime) -> Iterator[Limit]:
         yield replace(limit, carried=used)
 
 
+def _with_the_run(event: Event) -> bool:
+    """The end of an agent, or of a turn whose CLI said no more, that came only because its run ended."""
+    if isinstance(event, TurnEnded):
+        return event.error in WITH_THE_RUN and not event.session
+    return isinstance(event, AgentStopped) and event.reason in WITH_THE_RUN
+
+
 def last_run(directory: Path, own: str) -> str:
     """The newest run that had agents, other than our own. Raises `BadInput` when there is none."""
     for run in runs(directory):
@@ -84,8 +117,71 @@ def last_run(directory: Path, own: str) -> str:
     raise BadInput(f"there is no earlier run with agents in {directory}: nothing can come back")
 
 
-async def bring_back(manager: Manager, names: tuple[str, ...] = (), run: str = "") -> list[Return]:
+async def persisted(manager: Manager, run: str = "") -> list[Persisted]:
+    """Whoever an earlier run (or the one named) has left, newest run first, parents before children.
+
+    Of agents that share a name only the newest counts, also where it has ended for good.
+    Looks at the newest `RUNS_LOOKED_AT` runs that had agents.
+    """
+    ended = set() if run else {agent.name for agent in manager.tree if agent.state == "stopped"}
+    found = await asyncio.to_thread(_left_behind, manager.settings.logs, manager.run, run, ended)
+    return [replace(each, why=_why_not(manager, each, found)) for each in found]
+
+
+def _left_behind(directory: Path, own: str, only: str, ended: set[str]) -> list[Persisted]:
+    """`ended`: names that our own run has ended on purpose."""
+    seen = set(ended)
+    found: list[Persisted] = []
+    looked_at = 0
+    for run in runs(directory):
+        if run == own or (only and run != only):
+            continue
+        entries = list(read(run_files(directory, run)))
+        names = {each.event.agent for each in entries if isinstance(each.event, AgentSpawned)}
+        found += [_left_by(run, each, entries) for each in past(entries) if each.agent.name not in seen]
+        seen |= names
+        looked_at += bool(names)
+        if looked_at == RUNS_LOOKED_AT:
+            break
+    return found
+
+
+def _left_by(run: str, each: Past, entries: Sequence[Entry]) -> Persisted:
+    agent = each.agent
+    happened = [entry for entry in entries if entry.event.agent == agent.name and entry.seq >= agent.born]
+    lived = [entry for entry in happened if not _with_the_run(entry.event)]
+    return Persisted(
+        agent,
+        run,
+        each.above,
+        lived[0].ts,
+        lived[-1].ts,
+        why="" if isinstance(entries[-1].event, RunClosed) else "its run goes on: another kernel has it",
+        has_files=Path(agent.workspace).is_dir(),
+    )
+
+
+def _why_not(manager: Manager, each: Persisted, others: Sequence[Persisted]) -> str:
+    """Why it can't come back now, and what to do first; empty when it can."""
+    agent, tree = each.agent, manager.tree
+    if each.why:
+        return each.why
+    here = agent.parent is None or (agent.parent in tree and tree[agent.parent].alive)
+    if not here and any(other.agent.name == agent.parent and other.run == each.run for other in others):
+        return f"its parent {agent.parent} has to come back first"
+    try:
+        _check(manager, agent)
+    except MadroxError as exc:
+        return str(exc)
+    return "" if each.has_files else f"its workspace {agent.workspace} is gone"
+
+
+async def bring_back(
+    manager: Manager, names: tuple[str, ...] = (), run: str = "", *, model: str | None = None
+) -> list[Return]:
     """Bring the agents of `run` back (the newest one with agents), or only those named.
+
+    With `model` they go on with that one instead of their own.
 
     Raises `BadInput` when there is no such run, or an agent that is named was not alive at
     its end. Cancelled, those that were begun go on starting.
@@ -104,19 +200,20 @@ async def bring_back(manager: Manager, names: tuple[str, ...] = (), run: str = "
                 f"{name} was not alive when run {run} ended. Alive were: {', '.join(known) or 'nobody'}"
             )
     wanted = [each for each in found if not names or each.agent.name in names]
-    births = [await _birth(manager, each) for each in wanted]
+    births = [await _birth(manager, each, model) for each in wanted]
     for each, birth in zip(wanted, births, strict=True):
         if not isinstance(birth, Return):
             await _hand_over(manager, each)
     return [await _outcome(manager, each, birth) for each, birth in zip(wanted, births, strict=True)]
 
 
-async def _birth(manager: Manager, each: Past) -> asyncio.Task[None] | Return | None:
+async def _birth(manager: Manager, each: Past, model: str | None) -> asyncio.Task[None] | Return | None:
     """Begin to bring one back: its start, nothing to wait for (suspended), or why it can't be."""
     agent = each.agent
     try:
         _check(manager, agent)
-        birth = await manager.births.reborn(_as_before(agent), suspended=agent.state == "suspended")
+        before = _as_before(agent._replace(model=model or agent.model))
+        birth = await manager.births.reborn(before, suspended=agent.state == "suspended")
     except MadroxError as exc:
         return Return(agent.name, "", str(exc))
     manager.spending.bring_back(agent.name, each.limits)

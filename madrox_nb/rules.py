@@ -31,6 +31,11 @@ LADDER: Final[tuple[Permissions, ...]] = ("deny", "ask", "edits", "all")
 INHERITED_AT_MOST: Final[Permissions] = "edits"
 """`all` is given by name, to one agent; what it spawns does not get it by itself."""
 
+Scope = Literal["read", "operate", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = ("read", "operate", "admin")
+"""What an outside client's token is good for, from the least to the most: to look; to run agents
+within what is allowed; everything, as the person."""
+
 LONGEST_NAME: Final = 64
 TAKEN_WORDS: Final = frozenset({PERSON, "madrox", "person", "coordinator"})
 
@@ -55,6 +60,11 @@ def checked_name(name: str) -> str:
     if name.lower() in TAKEN_WORDS:
         raise BadInput(f"{name!r} means somebody else here; choose another name")
     return name
+
+
+def reaches(scope: Scope, needed: Scope) -> bool:
+    """Whether a token of that scope is good for what needs the other one."""
+    return SCOPES.index(scope) >= SCOPES.index(needed)
 
 
 def covers(more: str, less: str) -> bool:

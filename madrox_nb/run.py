@@ -14,16 +14,15 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
-
 from . import config, keeping, views
+from .activity import argument
 from .config import Settings
 from .display import Live, Waiting, attended, how_to_answer
 from .errands import Errands
@@ -106,11 +105,11 @@ class Doing:
                 spoken = event.agent in self._speaking
                 self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
             case ToolCalled():
-                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {_argument(event.input)}".strip()
+                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {argument(event.input)}".strip()
             case ToolReturned():
                 self._calls.pop(event.call, None)
             case ApprovalAsked():
-                self._asks[event.approval] = f"{event.tool} {_argument(event.input)}".strip()
+                self._asks[event.approval] = f"{event.tool} {argument(event.input)}".strip()
             case ApprovalAnswered():
                 self._asks.pop(event.approval, None)
         self._speaking.discard(event.agent)
@@ -130,16 +129,6 @@ class Doing:
         said = self.said.get(name, "") + text
         self.above[name] = self.above.get(name, 0) + max(0, len(said) - TAIL)
         self.said[name] = said[-TAIL:]
-
-
-def _argument(given: str) -> str:
-    """The first argument of a tool call, which says most."""
-    try:
-        found = orjson.loads(given)
-    except orjson.JSONDecodeError:
-        return ""
-    first = next(iter(found.values()), "") if isinstance(found, dict) else found
-    return first if isinstance(first, str) else orjson.dumps(first).decode()
 
 
 class LastReplies:
@@ -210,9 +199,13 @@ def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage)
 class Run:
     """One open manager, and what stands around it: its loop, server, widget, frames and log."""
 
-    def __init__(self, **settings: Any) -> None:
-        """Raises `BadInput` for a setting that can't be used."""
+    def __init__(self, *, environ: Mapping[str, str] | None = None, **settings: Any) -> None:
+        """`environ` goes to the agents, on top of this process's own environment.
+
+        Raises `BadInput` for a setting that can't be used.
+        """
         self.config = config.load(settings)
+        self._environ = {**os.environ, **(environ or {})}
         chosen = self.config.settings
         self.doing, self.last = Doing(), LastReplies()
         self._pid = os.getpid()
@@ -235,7 +228,9 @@ class Run:
         """Go on with the newest run whose agents outlived their kernel, else begin one."""
         runs = [] if chosen.on_kernel_death == "kill" else list(kept_runs(chosen.logs))
         for run in (*reversed(runs), ""):
-            self.manager = Manager(chosen, mcp_url=self.url, attended=attended, run=run)
+            self.manager = Manager(
+                chosen, environ=self._environ, mcp_url=self.url, attended=attended, run=run
+            )
             try:
                 self.portal.call(self._open)
                 break
@@ -247,7 +242,8 @@ class Run:
         manager, chosen = self.manager, self.config.settings
         known = urlsplit(str(keeping.read(place(chosen.logs, manager.run)).get("mcp_url", "")))
         self.token_file = chosen.home / "token"
-        self.server = Server(manager, chosen.host, known.port or chosen.port, kept(self.token_file))
+        token = kept(self.token_file)
+        self.server = Server(manager, chosen.host, chosen.port, token, agents_port=known.port or 0)
         await manager.open()
         self.went_on = tuple(agent.name for agent in manager.tree.alive())
         for entry in manager.ledger if self.went_on else ():
@@ -350,7 +346,10 @@ class Run:
 
     async def serve(self) -> Serving:
         url = await self.url()
-        return Serving(url, self.server.token, self.token_file, self.server.notice)
+        public = self.server.public_url
+        return Serving(
+            url, self.server.token, self.token_file, self.server.notice, "" if public == url else public
+        )
 
     async def url(self) -> str:
         """Where agents find their tools. The server starts when somebody asks."""

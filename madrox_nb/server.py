@@ -1,32 +1,38 @@
-"""The HTTP server of a manager, on loopback: its socket, its start and its end.
+"""The HTTP server of a manager: its start, its end, and where it is reached.
 
-What it serves is an application (`protocol`). mcp and uvicorn (half a second of imports)
-are loaded in a thread when the server starts, so that the manager's loop goes on meanwhile.
+What it serves is an application (`gate`), where it listens is `listening`. mcp and uvicorn
+(half a second of imports) are loaded in a thread when the server starts, so that the
+manager's loop goes on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import ipaddress
 import logging
-import os
 import socket
 import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
 
 from . import runtime
+from .ending import Ending
 from .errors import ServerError
 from .events import PERSON
-from .protocol import PATH, application
+from .gate import application
+from .listening import LOOPBACK, check_certificate, check_safe, in_url, is_loopback, listen, reached_at
+from .protocol import PATH
+from .rest import Feed
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
+    from .config import Settings
     from .manager import Manager
 
 KEEP_ALIVE_SECONDS = 75
@@ -40,27 +46,61 @@ _FOREIGN_LOGS = ("mcp.server", "mcp.shared", "uvicorn", "starlette", "sse_starle
 log = logging.getLogger(__name__)
 
 
-class Server:
-    """The MCP server of one manager. Belongs to the manager's loop."""
+@dataclass(frozen=True)
+class Listener:
+    """A socket, and what is spoken on it."""
 
-    def __init__(self, manager: Manager, host: str, port: int, token: str) -> None:
-        """`token` is the person's; agents get theirs from the manager."""
+    socket: socket.socket
+    tls: bool = False
+
+    @property
+    def port(self) -> int:
+        return int(self.socket.getsockname()[1])
+
+
+class Server:
+    """The HTTP server of one manager. Belongs to the manager's loop.
+
+    With a certificate it listens twice: with TLS where the settings say, and without on
+    loopback, where the agents of this machine find it (their CLIs trust no certificate of ours).
+    """
+
+    def __init__(
+        self,
+        manager: Manager,
+        host: str,
+        port: int,
+        token: str,
+        *,
+        strict: bool = False,
+        agents_port: int = 0,
+    ) -> None:
+        """`token` is the person's; agents get theirs from the manager.
+
+        `strict` makes a taken port an error instead of going to the next free one.
+        `agents_port` is where agents that outlived another kernel know us.
+        """
         self.manager, self.host, self.port, self.token = manager, host, port, token
+        self.strict, self.agents_port = strict, agents_port
         self.url = ""
-        """Where it listens; empty while it does not."""
+        """Where the agents of this machine find it; empty while it does not listen."""
+        self.public_url = ""
+        """Where others do: another address when there is TLS, else the same."""
         self.notice = ""
         """What the person should know about the address, else empty."""
         self._lock = asyncio.Lock()
-        self._serving: asyncio.Task[None] | None = None
-        self._uvicorn: uvicorn.Server | None = None
+        self._serving: tuple[asyncio.Task[None], ...] = ()
+        self._uvicorns: list[uvicorn.Server] = []
+        self._feed: Feed | None = None
         self.lasting = True
         """Whether it may serve others than the MCP client that started it (`madrox mcp`)."""
         self._published: Path | None = None
+        self._ending = Ending()
 
     async def start(self) -> str:
-        """Listen, unless it does so already; returns the address.
+        """Listen, unless it does so already; returns the address for this machine's agents.
 
-        Raises `ServerError` for an address that is not loopback or cannot be had.
+        Raises `ServerError` for an address that can't be had or would not be safe.
         """
         async with self._lock:
             if not self.url:
@@ -70,23 +110,24 @@ class Server:
     async def stop(self) -> None:
         """Stop listening and drop the calls under way; what they began goes on. Idempotent."""
         async with self._lock:
-            if self._serving is not None and self._uvicorn is not None:
-                self._uvicorn.should_exit = True
-                await asyncio.wait((self._serving,))
-            self._serving = self._uvicorn = None
-            self._withdraw()
+            await self._end()
 
-    async def _start(self) -> None:
-        listener, self.notice = listen(self.host, self.port)
-        try:
-            port = listener.getsockname()[1]
-            self.manager.tokens.accept(self.token, PERSON)
-            self._uvicorn = await asyncio.to_thread(assemble, self.manager, self.host, port)
-            await self._serve(self._uvicorn, listener)
-        except BaseException:
-            listener.close()
-            raise
-        self.url = f"http://{_in_url(self.host)}:{port}{PATH}"
+    async def _end(self) -> None:
+        self._ask_to_end()
+        if self._serving:
+            await asyncio.wait(self._serving)
+        self._serving, self._uvicorns = (), []
+        self._withdraw()
+
+    def _ask_to_end(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+        self._ending.begin()
+        for server in self._uvicorns:
+            server.should_exit = True
+
+    def _publish(self) -> None:
+        """Let other programs of this user find it."""
         try:
             self._published = runtime.publish(self.described())
         except OSError as exc:
@@ -98,98 +139,92 @@ class Server:
         return runtime.described(self.url, self.token, home=home, lasting=self.lasting)
 
     def _withdraw(self) -> None:
-        """Listen nowhere any more, and say so."""
-        self.url = ""
+        """It is reached nowhere any more, and nobody is told otherwise."""
+        self.url = self.public_url = ""
         if self._published is not None:
             runtime.withdraw(self._published)
             self._published = None
 
-    async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        self._serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        self._serving.add_done_callback(self._ended)
-        self._serving.add_done_callback(lambda _: listener.close())
+    async def _start(self) -> None:
+        await self._end()  # what is left of one that ended by itself
+        listeners = self._listeners()
         try:
+            self.manager.tokens.accept(self.token, PERSON)
+            self._feed, self._ending = Feed(self.manager), Ending()
+            served = partial(application, self.manager, self._names(listeners), self._feed, self._ending)
+            self._uvicorns = await asyncio.to_thread(assemble, served, self.manager.settings, listeners)
+            await self._serve(listeners)
+        except BaseException:
+            self._ask_to_end()
+            for each in listeners:
+                each.socket.close()
+            raise
+        outside, inside = listeners[0], listeners[-1]
+        self.agents_port = inside.port
+        inner_host = LOOPBACK if outside.tls else reached_at(self.host)
+        self.url = self.public_url = f"http://{in_url(inner_host)}:{inside.port}{PATH}"
+        if outside.tls or not is_loopback(self.host):
+            public = next(iter(self.manager.settings.hosts), in_url(reached_at(self.host)))
+            scheme = "https" if outside.tls else "http"
+            self.public_url = f"{scheme}://{_with_port(public, outside.port)}{PATH}"
+        self._publish()
+
+    def _listeners(self) -> list[Listener]:
+        """Where the settings say; with TLS, a second one for this machine's agents."""
+        settings, tls = self.manager.settings, self.manager.settings.tls_cert is not None
+        check_safe(self.host, tls=tls, insecure=settings.insecure == "yes")
+        if settings.tls_cert is None:
+            port = self.agents_port or self.port
+            outside, self.notice = listen(self.host, port, strict=self.strict and not self.agents_port)
+            return [Listener(outside)]
+        check_certificate(settings.tls_cert, settings.tls_key)
+        outside, self.notice = listen(self.host, self.port, strict=self.strict)
+        try:
+            inside, _ = listen(LOOPBACK, self.agents_port)
+        except BaseException:
+            outside.close()
+            raise
+        return [Listener(outside, tls=True), Listener(inside)]
+
+    def _names(self, listeners: Iterable[Listener]) -> set[str]:
+        """What a Host header may say, beside the address that a connection came in at."""
+        own = (in_url(self.host), LOOPBACK, "localhost", *self.manager.settings.hosts)
+        ports = [each.port for each in listeners]
+        return {*self.manager.settings.hosts, *(_with_port(name, port) for name in own for port in ports)}
+
+    async def _serve(self, listeners: list[Listener]) -> None:
+        """Begin to serve on each, one after the other: the first one runs what the application needs."""
+        self._serving = ()
+        for server, listener in zip(self._uvicorns, listeners, strict=True):
+            serving = asyncio.ensure_future(server.serve(sockets=[listener.socket]))
+            self._serving = (*self._serving, serving)
+            serving.add_done_callback(self._ended)
+            serving.add_done_callback(partial(_close, listener.socket))
             while not server.started:
-                if self._serving.done():
+                if serving.done():
                     raise ServerError("the MCP server ended while it started; madrox.log says why")
                 await asyncio.sleep(START_LOOK_SECONDS)
-        except asyncio.CancelledError:
-            server.should_exit = True
-            raise
 
     def _ended(self, serving: asyncio.Task[None]) -> None:
         if not serving.cancelled() and (error := serving.exception()) is not None:
             log.error("the MCP server ended: %s; the next agent starts it again", error, exc_info=error)
-        if serving is self._serving:
+        if serving in self._serving:
+            self._ask_to_end()
             self._withdraw()
 
 
-# the socket
-
-_listeners: WeakSet[socket.socket] = WeakSet()
-
-
-def listen(host: str, port: int) -> tuple[socket.socket, str]:
-    """A listening socket at `port`, or at a free one when that is taken; and a notice if so."""
-    if not _is_loopback(host):
-        raise ServerError(
-            f"the MCP server listens on loopback only, not on {host}: without TLS everybody on the way "
-            "could read the tokens. Set ORCHESTRATOR_HOST=127.0.0.1, and use an SSH tunnel from elsewhere"
-        )
-    try:
-        try:
-            return _bound(host, port), ""
-        except OSError as exc:
-            if exc.errno != errno.EADDRINUSE:
-                raise
-        listener = _bound(host, 0)
-    except (OSError, OverflowError) as exc:
-        raise ServerError(
-            f"the MCP server can't listen on {host}:{port}: {exc}. Set ORCHESTRATOR_PORT to another port, "
-            "or to 0 for any free one"
-        ) from exc
-    return listener, f"port {port} is taken; listening on {listener.getsockname()[1]}"
+def _close(listener: socket.socket, _: object) -> None:
+    listener.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    # asyncio sets TCP_NODELAY only where the protocol is named: 1 ms a call instead of 44
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()  # now, because two that only bound a port could both have it
-    except BaseException:
-        listener.close()
-        raise
-    _listeners.add(listener)
-    return listener
-
-
-def _close_inherited() -> None:
-    """A fork of the kernel must not keep the port open when the kernel is gone."""
-    for listener in tuple(_listeners):
-        listener.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _with_port(name: str, port: int) -> str:
+    """A host as a Host header names it; one that is given with its port keeps that."""
+    return name if name.rpartition("]")[2].rpartition(":")[1] else f"{name}:{port}"
 
 
 # the application: everything below is built in a thread and imports mcp when it is called
 
-_NEEDS = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.settings")
+_NEEDS = ("uvicorn", "mcp.server.lowlevel", "mcp.server.auth.middleware.bearer_auth")
 _importing = threading.Lock()
 
 
@@ -203,26 +238,37 @@ def preload() -> None:
             import_module(module)
 
 
-def assemble(manager: Manager, host: str, port: int) -> uvicorn.Server:
-    """The server, ready to be served on a loop. Loads mcp and uvicorn."""
+def assemble(
+    make: Callable[[], ASGIApp], settings: Settings, listeners: Iterable[Listener]
+) -> list[uvicorn.Server]:
+    """A server for each listener, all with the one application. Loads mcp and uvicorn."""
     preload()
     import uvicorn
 
     _hush()
-    names = [f"{name}:{port}" for name in dict.fromkeys((_in_url(host), "127.0.0.1", "localhost"))]
-    config = uvicorn.Config(
-        application(manager, names),
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        ws="none",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # they are the kernel's
-    return server
+    served = make()
+    servers = []
+    for number, listener in enumerate(listeners):
+        config = uvicorn.Config(
+            served,
+            log_config=None,
+            access_log=False,
+            lifespan="off" if number else "on",
+            ws="none",
+            proxy_headers=False,  # what a client says of itself counts for nothing
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            server_header=False,
+            **(_certificate(settings) if listener.tls else {}),
+        )
+        server = uvicorn.Server(config)
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]  # they are the kernel's
+        servers.append(server)
+    return servers
+
+
+def _certificate(settings: Settings) -> dict[str, Any]:
+    return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
 # other people's logs

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, BinaryIO, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from .bridge import Bridge, tell
 from .errors import NotRunning
@@ -74,8 +75,8 @@ class Nearest:
         """A manager of our own. Where it can't write into the working directory, its home is the user's."""
         from .run import Run
 
-        elsewhere = {}
-        if loaded.sources["home"] == "default" and (os.getcwd() == "/" or not os.access(".", os.W_OK)):  # noqa: PTH109
+        elsewhere: dict[str, Any] = {}
+        if loaded.sources["home"] == "default" and (str(Path.cwd()) == "/" or not os.access(".", os.W_OK)):
             import platformdirs
 
             elsewhere = {"home": platformdirs.user_data_path("madrox_nb")}
@@ -98,6 +99,10 @@ def main() -> int:
         return REFUSED
     lines, output = _ends()
     here = os.getpid()
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # it was removed: nobody below has to think of that
+        os.chdir("/")
 
     def leave(*_: object) -> None:
         raise SystemExit(0)

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
+from .clients import Clients, digest, new_token
 from .events import PERSON
 from .keeping import put
-from .redact import TOKEN_PREFIX
+from .rules import Scope
 from .workspace import write_private
 
 FILE = "tokens.json"
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who a token speaks for."""
+
+    name: str
+    """An agent's, or `you`."""
+    scope: Scope = "admin"
+    """Of an outside client. What an agent may do is decided by the tree alone."""
+    client: str = ""
+    """What the person called this client; empty for an agent's token and the person's own."""
+
+
 class Tokens:
     """token → name, for as long as the name may call. Safe to read from any thread."""
 
-    def __init__(self, file: Path | None = None) -> None:
-        """With `file`, agents that outlive this kernel can call the next one: see `restore`."""
+    def __init__(self, file: Path | None = None, clients: Clients | None = None) -> None:
+        """With `file`, agents that outlive this kernel can call the next one: see `restore`.
+
+        `clients` are those whom the person has given tokens of their own.
+        """
         self._names: dict[bytes, str] = {}
-        self._file = file
+        self._file, self._clients = file, clients
 
     def restore(self) -> None:
         """Let those tokens speak again that the kernel before us left in `file`.
@@ -36,13 +52,13 @@ class Tokens:
 
     def issue(self, name: str) -> str:
         """A new random token for `name`."""
-        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        token = new_token()
         self.accept(token, name)
         return token
 
     def accept(self, token: str, name: str) -> None:
         """Let an existing token speak for `name`."""
-        self._names[_hash(token)] = name
+        self._names[digest(token)] = name
         self._save()
 
     def revoke(self, name: str) -> None:
@@ -53,7 +69,15 @@ class Tokens:
 
     def who(self, token: str) -> str | None:
         """Whose token this is, from the token and nothing else."""
-        return self._names.get(_hash(token))
+        holder = self.holder(token)
+        return holder.name if holder else None
+
+    def holder(self, token: str) -> Holder | None:
+        """As `who`, with what an outside client's token is good for."""
+        if (name := self._names.get(digest(token))) is not None:
+            return Holder(name)
+        client = self._clients.find(token) if self._clients is not None else None
+        return Holder(PERSON, client.scope, client.name) if client else None
 
     def _save(self) -> None:
         if self._file is not None:
@@ -73,7 +97,7 @@ def kept(path: Path) -> str:
     except FileNotFoundError:
         pass
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    write_private(path.parent, {draft.name: TOKEN_PREFIX + secrets.token_urlsafe(32) + "\n"})
+    write_private(path.parent, {draft.name: new_token() + "\n"})
     try:
         os.link(draft, path)  # whole or not at all: nobody ever reads an empty token
     except FileExistsError:
@@ -81,7 +105,3 @@ def kept(path: Path) -> str:
     finally:
         draft.unlink()
     return path.read_text().strip()
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

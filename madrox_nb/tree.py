@@ -29,6 +29,9 @@ from .events import (
     Entry,
     Event,
     HarnessNoise,
+    JobEnded,
+    JobMissed,
+    JobStarted,
     MessagePosted,
     MessageRead,
     PhaseEnded,
@@ -53,7 +56,16 @@ UNBORN: Final = "unborn"
 ENDED: Final = frozenset({"stopped", "failed"})
 WORKING: Final = frozenset({"busy", "waiting"})
 
-_ANY_TIME: Final = (MessageRead, HarnessNoise, UsageReported, BudgetSet, BudgetReached)
+_ANY_TIME: Final = (
+    MessageRead,
+    HarnessNoise,
+    UsageReported,
+    BudgetSet,
+    BudgetReached,
+    JobMissed,
+    JobEnded,
+)
+_WHILE_ALIVE: Final = (MessagePosted, JobStarted)
 _IN_A_TURN: Final = (TurnSaid, ToolCalled, ToolReturned, TurnSteered)
 
 
@@ -67,30 +79,30 @@ LEGAL: Final[dict[str, dict[type[Event], str]]] = {
         AgentReady: "idle",
         AgentSuspended: "suspended",
         AgentStopped: "stopped",
-        **_same("starting", MessagePosted, *_ANY_TIME),
+        **_same("starting", *_WHILE_ALIVE, *_ANY_TIME),
     },
     "idle": {
         TurnStarted: "busy",
         AgentSuspended: "suspended",
         AgentStopped: "stopped",
-        **_same("idle", AgentReady, MessagePosted, *_ANY_TIME),
+        **_same("idle", AgentReady, *_WHILE_ALIVE, *_ANY_TIME),
     },
     "busy": {
         TurnEnded: "idle",
         ApprovalAsked: "waiting",
         AgentStopped: "stopped",
-        **_same("busy", AgentReady, MessagePosted, *_IN_A_TURN, *_ANY_TIME),
+        **_same("busy", AgentReady, *_WHILE_ALIVE, *_IN_A_TURN, *_ANY_TIME),
     },
     "waiting": {
         ApprovalAnswered: "busy",
         TurnEnded: "idle",
         AgentStopped: "stopped",
-        **_same("waiting", ApprovalAsked, MessagePosted, *_IN_A_TURN, *_ANY_TIME),
+        **_same("waiting", ApprovalAsked, *_WHILE_ALIVE, *_IN_A_TURN, *_ANY_TIME),
     },
     "suspended": {
         AgentReady: "idle",
         AgentStopped: "stopped",
-        **_same("suspended", MessagePosted, *_ANY_TIME),
+        **_same("suspended", *_WHILE_ALIVE, *_ANY_TIME),
     },
     "stopped": {AgentSpawned: "starting", **_same("stopped", *_ANY_TIME)},
     "failed": {AgentSpawned: "starting", **_same("failed", *_ANY_TIME)},
@@ -162,6 +174,8 @@ class Tree:
         """Children named by us so far, by their parent."""
         self.asked: dict[str, int] = {}
         """Approvals asked for so far, by the agent that asked."""
+        self.begun: dict[str, int] = {}
+        """Jobs begun so far, by who wanted them."""
 
     @classmethod
     def replay(cls, entries: Iterable[Entry]) -> Tree:
@@ -252,6 +266,9 @@ class Tree:
             return
         if isinstance(event, MessagePosted):
             self.written[event.sender] = self.written.get(event.sender, 0) + 1
+            return
+        if isinstance(event, JobStarted):
+            self.begun[event.agent] = self.begun.get(event.agent, 0) + 1
             return
         if isinstance(event, ApprovalAsked):
             self.asked[event.agent] = self.asked.get(event.agent, 0) + 1
@@ -359,6 +376,9 @@ class Tree:
     def next_approval(self, agent: str) -> str:
         return f"{agent}.a{self.asked.get(agent, 0) + 1}"
 
+    def next_job(self, agent: str) -> str:
+        return f"{agent}.j{self.begun.get(agent, 0) + 1}"
+
     def next_child(self, parent: str | None, besides: Container[str] = ()) -> str:
         """A name for a child that was given none, not in `besides`: `lead.2`, or `agent.1` for a root."""
         stem = parent or "agent"
@@ -416,7 +436,7 @@ _OF_THE_RUN: Final = frozenset({RunOpened, RunClosed, Unknown, *_OF_TEAMS})
 _OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
 """Kinds that happen to an agent, or to the run as a whole."""
 
-_OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead})
+_OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead, JobStarted, JobMissed, JobEnded})
 """Kinds that happen to the person, who has an inbox and no state."""
 
 _QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})

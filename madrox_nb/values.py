@@ -8,19 +8,24 @@ from __future__ import annotations
 import copy
 import json
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from . import views
+from .clients import Client, Clients, Issued
 from .errors import TurnFailed
 from .events import NAN, TurnEnded
 from .folds import Message
 from .mail import Answer
 from .tree import Agent, Tree
 from .views import Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONGEST_SHOWN: Final = 20_000
 """Characters of one text that a cell shows; the value holds all of it."""
@@ -198,6 +203,35 @@ class Snapshot:
         return views.html(self.picture)
 
 
+class ClientTokens:
+    """The tokens that outside clients were given: `create`, `revoke`, `list`.
+
+    Unlike your own token, which may do everything, each has a scope: `read` looks,
+    `operate` runs agents within what is allowed already, `admin` does all that you may.
+    They hold for every kernel of this home, until they are revoked.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def create(self, name: str, scope: str = "read") -> Issued:
+        """A new token, shown once. Raises `BadInput` for a name that is taken, or an unknown scope."""
+        return self._clients.create(name, scope)
+
+    def revoke(self, name: str) -> Client:
+        """From now on it speaks for nobody. Raises `UnknownToken`."""
+        return self._clients.revoke(name)
+
+    def list(self) -> pd.DataFrame:
+        """One row a token: its name, scope, and when it was made."""
+        from .frames import texts
+
+        return texts(map(vars, self._clients), "name", "scope", "created")
+
+    def __repr__(self) -> str:
+        return f"<tokens: {', '.join(f'{each.name} ({each.scope})' for each in self._clients) or 'none'}>"
+
+
 @dataclass(frozen=True)
 class Serving:
     """Where the MCP server listens, and how other clients get in.
@@ -210,6 +244,8 @@ class Serving:
     token: str = field(repr=False)
     token_file: Path
     notice: str = ""
+    public_url: str = ""
+    """Where others than this machine's users reach it, when that is another address."""
 
     @property
     def claude_code(self) -> str:
@@ -219,11 +255,21 @@ class Serving:
 
     @property
     def claude_desktop(self) -> str:
-        """What goes into Claude Desktop's configuration. It needs Node, for mcp-remote."""
-        bearer = f'AUTH="Bearer {self._secret}"'
-        command = f"{bearer} exec npx -y mcp-remote {self.url} --header 'Authorization:${{AUTH}}'"
-        server = {"command": "sh", "args": ["-c", command]}
+        """What goes into Claude Desktop's configuration: it starts `madrox mcp`, which finds this server."""
+        command, *args = self._bridge
+        server = {"command": command, "args": args, "env": {"MADROX_HOME": str(self.token_file.parent)}}
         return json.dumps({"mcpServers": {"madrox": server}})
+
+    @property
+    def codex(self) -> str:
+        """The line that makes the tools known to Codex, by `madrox mcp` too."""
+        home = shlex.quote(f"MADROX_HOME={self.token_file.parent}")
+        return f"codex mcp add madrox --env {home} -- {shlex.join(self._bridge)}"
+
+    @property
+    def _bridge(self) -> tuple[str, ...]:
+        """In full, because programs with windows are started with hardly any PATH."""
+        return (sys.executable, "-m", "madrox_nb.cli", "mcp")
 
     @property
     def _secret(self) -> str:
@@ -232,9 +278,12 @@ class Serving:
     def __str__(self) -> str:
         lines = [
             f"The MCP server listens at {self.url}" + (f" ({self.notice})" if self.notice else ""),
+            *([f"Others reach it at {self.public_url}"] if self.public_url else []),
             "",
             "Claude Code, in a terminal of this machine:",
             f"  {self.claude_code}",
+            "Codex, in a terminal of this machine:",
+            f"  {self.codex}",
             "Claude Desktop, in claude_desktop_config.json:",
             f"  {self.claude_desktop}",
         ]

@@ -34,3 +34,12 @@ def state_of_its_own() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="madrox-state-") as place:
         os.environ["XDG_STATE_HOME"] = place
         yield
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call of a tool waits a third of a second, and reports every twentieth."""
+    from madrox_nb.tools import waiting
+
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.3)
+    monkeypatch.setattr(waiting, "BEAT", 0.05)

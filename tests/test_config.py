@@ -58,6 +58,7 @@ SPOKEN = {
     "log_level": "debug",
     "permissions": "edits",
     "attended": "no",
+    "insecure": "yes",
     "on_kernel_death": "keep:60",
     "host": "0.0.0.0",
 }
@@ -140,6 +141,8 @@ def test_harnesses_are_listed_with_commas_or_spaces(read):
         ("permissions", "none"),
         ("permissions", "all"),
         ("attended", "maybe"),
+        ("insecure", "perhaps"),
+        ("tls_cert", ""),
         ("policy", "Bash"),
         ("policy", {"Bash": "perhaps"}),
         ("on_kernel_death", "keep"),

@@ -184,6 +184,11 @@ def test_an_agent_may_name_presets_and_say_nothing_of_what_they_run(tmp_path):
             manager._environ["PATH"] = str(tmp_path / "bin")  # where no npx is: it was allowed
             with pytest.raises(BadInput, match="no such program"):
                 await manager.spawn("kid", mcp_servers=["memory"], parent="lead", by="lead")
+            wider = {"FILESYSTEM_ROOT": "/"}
+            with pytest.raises(Forbidden, match="lead can't give FILESYSTEM_ROOT"):
+                await manager.spawn(
+                    "kid", mcp_servers="filesystem", environment_vars=wider, parent="lead", by="lead"
+                )
             await manager.spawn("boss", permissions="all")
             kid = await manager.spawn("kid", mcp_servers={"x": BOX}, parent="boss", by="boss")
             assert "idle" == kid.state

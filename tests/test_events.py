@@ -33,6 +33,7 @@ VALUES = {
     "tuple[str, ...]": st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
     "Outcome": st.sampled_from(["ok", "failed", "interrupted"]),
     "Decision": st.sampled_from(["allow", "deny", "withdrawn"]),
+    "Way": st.sampled_from(["sequential", "parallel", "consensus"]),
     "PhaseOutcome": st.sampled_from(["ok", "failed", "stopped"]),
     "TeamMode": st.sampled_from(["phases", "lead"]),
     "Always": st.sampled_from(["", "agent", "subtree", "tool"]),
@@ -64,7 +65,7 @@ def test_one_event_is_one_line_whatever_it_says(event):
 
 
 def test_every_kind_is_tried_by_the_property():
-    assert 26 == len(KINDS)
+    assert 29 == len(KINDS)
     assert set() == {f.type for cls in KINDS.values() for f in fields(cls)} - set(VALUES)
 
 

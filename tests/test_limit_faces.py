@@ -69,9 +69,10 @@ def test_the_awaited_face_says_the_same(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_waited_says_whom_a_limit_keeps_from_going_on(m: Madrox) -> None:
-    m.spawn("lead", limits={"tokens": 100})
+    m.spawn("lead")
     first = m.send("lead", "/usage 90 30\n/hang", wait=False)
     second = m.send("lead", "later", wait=False)
+    m.limit("lead", tokens=100)
 
     assert "interrupted" == first.wait().outcome
     with pytest.raises(BudgetSpent, match="What you asked waits"):

@@ -246,6 +246,23 @@ def test_one_that_cant_be_interrupted_ends_its_turn_and_takes_no_other(tmp_path:
     with_run(tmp_path, story)
 
 
+def test_who_waits_for_one_that_hears_no_interrupt_is_told_and_gets_an_answer_that_comes(
+    tmp_path: Path,
+) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", limits={"tokens": 100})
+        async with asyncio.timeout(10):
+            with pytest.raises(BudgetSpent, match="Its turn can't be ended: lead did not confirm"):
+                await m.send("lead", "/usage 70 50\n/hang hard")
+
+        assert "busy" == m.tree["lead"].state
+        await m.terminate("lead", force=True)
+        [letter] = await m.take(timeout=10)
+        assert ("lead", "interrupted") == (letter.sender, letter.outcome)
+
+    with_run(tmp_path, story, interrupt_timeout=0.2, stop_grace=0.2)
+
+
 # warned in time
 
 
@@ -308,6 +325,38 @@ def test_turns_of_a_family_are_counted_together_and_none_begins_too_many(tmp_pat
         assert 3 == sum(isinstance(end, Answer) for end in ends)
         assert 1 == sum(isinstance(end, BudgetSpent) for end in ends)
         assert 3 == m.tree["a"].turns + m.tree["b"].turns
+
+    with_run(tmp_path, story)
+
+
+def test_who_is_in_its_last_turn_is_not_interrupted_when_another_s_ends(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", limits={"turns": 2})
+        await m.spawn("dev", parent="lead")
+        long = await m.ask("lead", "/slow 8 0.05\n/say whole")
+
+        await m.send("dev", "/say short")
+        assert "busy" == m.tree["lead"].state
+        answer = await m.answer(long)
+
+        assert answer is not None
+        assert ("ok", True) == (answer.outcome, answer.text.endswith("whole"))
+
+    with_run(tmp_path, story)
+
+
+def test_who_is_given_more_in_the_very_moment_is_not_interrupted(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        await m.spawn("lead", limits={"tokens": 100})
+
+        def give(entry: Entry) -> None:
+            if isinstance(entry.event, BudgetReached):
+                m.soon(m.limit("lead", tokens=1000))
+
+        m.ledger.listen(give)
+        answer = await m.send("lead", "/usage 70 50\n/slow 4 0.05\n/say whole")
+
+        assert ("ok", True) == (answer.outcome, answer.text.endswith("whole"))
 
     with_run(tmp_path, story)
 
@@ -543,6 +592,9 @@ def test_nobody_allows_itself_more(tmp_path: Path) -> None:
         for more in ({"tokens": 901}, {"tokens": NO_LIMIT}, {"minutes": 30}):
             with pytest.raises(Forbidden, match="lead can't allow lead more"):
                 await m.limit("lead", by="lead", **more)
+        await m.limit("lead", turns=5, by="lead")
+        with pytest.raises(Forbidden, match=r"lead can't allow lead more than 5 turns.*Ask the person"):
+            await m.limit("lead", turns=6, by="lead")
         with pytest.raises(Forbidden, match="only the person can"):
             await m.limit("", tokens=5, by="lead")
 
@@ -655,6 +707,8 @@ def test_an_agent_that_comes_back_has_its_limits_and_what_it_had_used_of_them(tm
         assert (90, 0) == (m.budget.spent("lead", "tokens", m._clock()), m.costs.total().tokens)
         answer = await m.send("dev", "/usage 10 0\n/hang")
         assert "lead has used 100 of 100 tokens" in answer.error
+        await m.limit("lead", tokens=101)
+        assert 1 == m.budget.left("lead", "tokens", m.spending.now())
 
     with_run(tmp_path, before)
     with_run(tmp_path, after)

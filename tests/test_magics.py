@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,6 +138,38 @@ def test_a_message_is_steered_into_the_turn_or_queued_and_says_which(crew: Inter
 
     assert ("steered", "lead.t1") == (reply.how, reply.turn)
     assert first.wait().text == reply.text
+
+
+def test_what_an_agent_is_given_can_be_said_in_a_line(
+    crew: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAGIC_STAGE", "test")
+    crew.user_ns["MAGIC_STAGE"] = "a variable of the notebook"
+    box = json.dumps({"box": {"command": sys.executable}})
+    given = f"--mcp '{box}' --env STAGE=${{MAGIC_STAGE}} --env N=1 --workspace-dir {tmp_path / 'place'}"
+    kid = line(crew, f"spawn kid {given} --bypass-isolation --prompt '/say done'")
+    [letter] = line(crew, "inbox --timeout 10")
+
+    assert "done" == letter.text
+    assert ("all", tmp_path / "place") == (Madrox().tree["kid"].permissions, kid.workspace)
+    assert {"STAGE": "${MAGIC_STAGE}", "N": "1"} == json.loads(Madrox().manager.tree["kid"].environment)
+    assert ["box"] == list(json.loads(Madrox().manager.tree["kid"].mcp_servers))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--env STAGE", "--env STAGE: write it as NAME=VALUE, such as STAGE=test"),
+        ("--mcp memory --mcp '{}'", "--mcp takes names, or one table"),
+    ],
+)
+def test_what_is_given_wrongly_says_how_to_write_it(crew: InteractiveShell, given: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        line(crew, f"spawn kid {given}")
+
+
+def test_presets_are_offered_where_servers_are_named() -> None:
+    assert {"playwright", "google-drive"} <= {*candidates(["spawn", "kid", "--mcp"])}
 
 
 def test_options_of_a_harness_are_words_with_an_equals_sign(crew: InteractiveShell) -> None:
@@ -449,7 +482,7 @@ def test_loading_the_extension_loads_next_to_nothing() -> None:
 def test_every_verb_of_the_face_is_a_command() -> None:
     verbs = {name for name in vars(Madrox) if not name.startswith("_")}
     views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles", "approvals"}
-    views |= {"harnesses", "processes", "teams"}
+    views |= {"harnesses", "processes", "teams", "token"}
 
     assert verbs - {"agent", "terminate", "team_run", "resume_team"} | views | {"help"} == set(COMMANDS)
     assert magics.MadroxMagics.madrox.__doc__ == overview()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import inspect
+import json
 import logging
 import math
 import os
@@ -329,6 +330,13 @@ def test_serving_shows_lines_to_paste_and_never_the_token(madrox: Madrox) -> Non
     assert 0o600 == stat.S_IMODE(serving.token_file.stat().st_mode)
     assert f"claude mcp add --transport http madrox {serving.url} --header " in str(serving)
     assert f"$(cat {serving.token_file})" in serving.claude_code
+    home = str(serving.token_file.parent)
+    desktop = json.loads(serving.claude_desktop)["mcpServers"]["madrox"]
+    assert ([sys.executable, "-m", "madrox_nb.cli", "mcp"], {"MADROX_HOME": home}) == (
+        [desktop["command"], *desktop["args"]],
+        desktop["env"],
+    )
+    assert f"codex mcp add madrox --env MADROX_HOME={home} -- {sys.executable} -m" in str(serving)
     for shown in (repr(serving), str(serving), serving.claude_desktop):
         assert serving.token not in shown
 

@@ -98,6 +98,22 @@ def harness_of_your_own(cells: dict[str, Any]) -> None:
     assert "parrot 1.0.0" in shown(found(cells, "%madrox harnesses"))
 
 
+def coming_from_madrox(cells: dict[str, Any]) -> None:
+    assert "no model is thinking" in shown(cells["response"])
+    tree = shown(found(cells, "# Visualize the network"))
+    assert "Project Manager" in tree
+    assert "├── frontend-dev" in tree
+    assert "└── backend-dev" in tree
+    assert "('frontend-dev', 'frontend-dev', 'idle')" in shown(found(cells, 'child["id"]'))
+    assert "'interrupted': True" in shown(cells["result"])
+    assert "Tokens used: 0\nCost: $0.0000\n" == shown(found(cells, "# Monitor resource usage")).replace(
+        "\n\n", "\n"
+    )
+    everybody = shown(found(cells, "%madrox tree"))
+    assert "Limited Instance" in everybody
+    assert "codex-automation  ○ idle  general" in everybody
+
+
 def found(cells: dict[str, Any], words: str) -> Any:
     [cell] = [cell for source, cell in cells.items() if words in source]
     return cell
@@ -107,4 +123,5 @@ PROMISES = {
     "01-first-agent": first_agent,
     "02-a-small-family": small_family,
     "03-a-harness-of-your-own": harness_of_your_own,
+    "04-coming-from-madrox": coming_from_madrox,
 }

@@ -314,3 +314,17 @@ def test_the_past_is_what_was_just_before_the_end() -> None:
         ("asleep", "suspended", "s-asleep", False),
     ] == [(each.agent.name, each.agent.state, each.agent.session, each.agent.begun) for each in found]
     assert [["you.m1"], [], []] == [[message.id for message in each.unread] for each in found]
+
+
+def test_a_first_turn_that_the_runs_end_cut_off_has_left_no_conversation_to_go_on_with() -> None:
+    [lead] = past(
+        entries(
+            *born("lead"),
+            TurnStarted(agent="lead", turn="lead.t1", sender="you", text="go"),
+            TurnEnded(agent="lead", turn="lead.t1", outcome="interrupted", error="closed"),
+            AgentStopped(agent="lead", reason="closed"),
+            RunClosed(reason="closed"),
+        )
+    )
+
+    assert ("busy", "lead.t1", False) == (lead.agent.state, lead.agent.turn, lead.agent.begun)

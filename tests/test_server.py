@@ -26,8 +26,9 @@ from madrox_nb import calls
 from madrox_nb.config import Settings
 from madrox_nb.errors import ServerError
 from madrox_nb.events import MessagePosted, ToolReturned, TurnStarted
+from madrox_nb.listening import check_safe, listen
 from madrox_nb.manager import Manager
-from madrox_nb.server import Server, listen
+from madrox_nb.server import Server
 from madrox_nb.tools import waiting
 
 PERSONS = "mdx_" + "p" * 43
@@ -448,9 +449,9 @@ def test_two_servers_never_share_a_port() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
-def test_only_loopback_is_listened_on_and_the_refusal_says_why(host: str) -> None:
+def test_beyond_loopback_nobody_listens_without_tls_and_the_refusal_says_why(host: str) -> None:
     with pytest.raises(ServerError, match="without TLS everybody on the way could read the tokens"):
-        listen(host, 0)
+        check_safe(host, tls=False, insecure=False)
 
 
 def test_a_port_that_cannot_be_had_is_told_with_the_setting() -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stages import run, stage
 
 from madrox_nb import calls
-from madrox_nb.calls import TOOLS, Call, Result, find, in_tools
-from madrox_nb.config import Settings
+from madrox_nb.calls import TOOLS, find, in_tools
 from madrox_nb.errors import (
     AgentBusy,
     AgentGone,
@@ -28,65 +25,11 @@ from madrox_nb.errors import (
     UnknownAgent,
     UnknownMessage,
 )
-from madrox_nb.events import PERSON, AgentSpawned, Entry, Event, TurnStarted
-from madrox_nb.manager import Manager
-from madrox_nb.tools import telling, waiting
+from madrox_nb.events import PERSON, AgentSpawned, Entry, TurnStarted
+from madrox_nb.tools import telling
 from madrox_nb.tree import Tree
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@dataclass
-class Stage:
-    """A manager, and the tools as each caller has them."""
-
-    manager: Manager
-    told: list[tuple[float, str]] = field(default_factory=list)
-    """The progress that was reported."""
-
-    async def call(self, caller: str, tool: str, **given: Any) -> Result:
-        async def progress(seconds: float, text: str) -> None:
-            self.told.append((seconds, text))
-
-        return await find(tool).call(Call(self.manager, caller, progress), given)
-
-    async def spawn(self, *names: str, by: str = PERSON, **given: Any) -> None:
-        for name in names:
-            await self.call(by, "spawn_instance", name=name, **given)
-            while given.get("wait_for_ready", True) and self.manager.tree[name].state == "starting":
-                await self.manager.mail.change()  # with `short`, the call itself may not have waited so long
-
-    async def turn_of(self, name: str) -> None:
-        """Wait until a turn of `name` is under way."""
-        async with asyncio.timeout(10):
-            while not self.manager.tree[name].turn:
-                await self.manager.mail.change()
-
-    def entries(self, kind: type[Event], agent: str) -> list[Any]:
-        return [e.event for e in self.manager.ledger if isinstance(e.event, kind) and e.event.agent == agent]
-
-
-@asynccontextmanager
-async def stage(
-    tmp_path: Path, environ: dict[str, str] | None = None, **settings: Any
-) -> AsyncIterator[Stage]:
-    chosen = Settings(home=tmp_path / "home", harnesses=("rehearsal",), **settings)
-    manager = await Manager(chosen, environ={"PATH": "/usr/bin:/bin", **(environ or {})}).open()
-    try:
-        yield Stage(manager)
-    finally:
-        await manager.close()
-
-
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 30))
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call waits a third of a second, and reports every twentieth."""
-    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.3)
-    monkeypatch.setattr(waiting, "BEAT", 0.05)
 
 
 # who may do what
@@ -213,8 +156,10 @@ def test_spawning_claude_takes_what_spawning_any_agent_takes_but_the_kind() -> N
 def test_tools_that_only_look_or_wait_say_so_and_only_terminating_destroys() -> None:
     looking = {name for name, tool in TOOLS.items() if tool.read_only}
 
-    assert {name for name in TOOLS if name.startswith(("get_", "list_"))} == looking
-    assert ["terminate_instance"] == [name for name, tool in TOOLS.items() if tool.destructive]
+    assert {name for name in TOOLS if name.startswith(("get_", "list_", "wait_"))} == looking
+    assert ["terminate_instance", "terminate_multiple_instances"] == [
+        name for name, tool in TOOLS.items() if tool.destructive
+    ]
 
 
 def test_the_next_step_in_an_error_is_told_in_tools() -> None:
@@ -667,10 +612,10 @@ def test_the_tree_is_drawn_with_states_and_the_reader_in_it(tmp_path: Path) -> N
 
             assert "no agents yet: spawn_instance starts one" == nobody.text
             assert [
-                "alice [idle] (rehearsal) architect",
-                "├── bob [idle] (rehearsal) general ← you",
-                "│   └── dan [idle] (rehearsal) general",
-                "└── carol [stopped] (rehearsal) general",
+                "alice (alice) [idle] (rehearsal) architect",
+                "├── bob (bob) [idle] (rehearsal) general ← you",
+                "│   └── dan (dan) [idle] (rehearsal) general",
+                "└── carol (carol) [stopped] (rehearsal) general",
             ] == drawn.text.splitlines()
             [root] = drawn.data["tree"]
             assert ["bob", "carol"] == [child["name"] for child in root["children"]]
@@ -691,7 +636,7 @@ def test_children_and_states_are_told_in_text_and_data_that_json_can_hold(tmp_pa
             one = await on.call("dan", "get_instance_status", instance_id="bob")
 
             assert ["alice", "max"] == [each["name"] for each in roots.data["children"]]
-            assert "bob [idle] (rehearsal) general" == mine.text
+            assert "bob (bob) [idle] (rehearsal) general" == mine.text
             assert ["bob", "dan"] == [each["name"] for each in near.data["instances"]]
             assert ("alice", ["dan"], 0) == tuple(one.data[key] for key in ("parent", "children", "queued"))
             assert "permissions: deny" in one.text

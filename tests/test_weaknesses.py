@@ -200,7 +200,7 @@ def test_w16_looking_does_not_wait_for_what_others_started(door: Door) -> None:
     spawns = [
         door.start("spawn_instance", name=f"mute{n}", instance_type="rogue", model="mute") for n in range(10)
     ]
-    door.until(lambda: door.call("get_instance_tree").text.count("mute") == 10)
+    door.until(lambda: door.call("get_instance_tree").text.count("[starting]") == 10)
     looks = [door.call("get_instance_tree").text.count("[starting]") for _ in range(20)]
     for n in range(10):
         door.call("terminate_instance", instance_id=f"mute{n}", force=True)

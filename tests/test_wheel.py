@@ -26,6 +26,7 @@ def test_the_wheel_holds_roles_widgets_and_the_programs_that_are_started_by_path
     roles = {f"madrox_nb/prompts/{path.name}" for path in (TOP / "prompts").glob("*.md")}
     assert 11 == len(roles)
     assert roles <= names
+    assert {f"madrox_nb/notebooks/{path.name}" for path in (TOP / "notebooks").glob("*.ipynb")} <= names
     teams = {f"madrox_nb/templates/{path.name}" for path in (TOP / "templates").glob("*.md")}
     assert 15 == len(teams)
     assert teams <= names

@@ -126,6 +126,8 @@ class Brief:
     """The environment that the CLI will get, before `Launch.env`."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What was set of `Harness.options`."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the files that options name (`Harness.files_of`), by the option."""
     mcp_url: str = ""
     mcp_token: str = ""
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
@@ -230,6 +232,14 @@ class Harness(ABC):
         that `tables` tells of. Raises `ValueError` for what `tables` says wrongly.
         """
         return {cls.name: cls}
+
+    @classmethod
+    def files_of(cls, options: Mapping[str, str], environ: Mapping[str, str]) -> Mapping[str, str]:
+        """The files that options name, by the option: absolute paths. Somebody else reads them.
+
+        Raises `BadInput` for a name that can't be one.
+        """
+        return {}
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief

@@ -75,7 +75,7 @@ from .codex_items import (
     used_tool,
     went_well,
 )
-from .codex_start import SERVER, argv, native, opening
+from .codex_start import SERVER, argv, left_out, native, opening, profile_file
 
 Json = Mapping[str, Any]
 
@@ -134,12 +134,17 @@ class Codex(Harness):
     )
     options: ClassVar[Mapping[str, str]] = {
         "sandbox_mode": "read-only, workspace-write or danger-full-access; never more than permissions give",
+        "profile": "a profile of Codex's configuration: what NAME.config.toml says of the model",
         "reasoning_effort": "how long the model thinks: low, medium, high, …; what there is depends on it",
     }
     servers: ClassVar[tuple[str, ...]] = ("stdio", "http")
     tested: ClassVar[tuple[str, ...]] = ("0.169.0",)
 
     native = staticmethod(native)
+
+    @classmethod
+    def files_of(cls, options: Mapping[str, str], environ: Mapping[str, str]) -> Mapping[str, str]:
+        return profile_file(options, environ)
 
     def __init__(self, brief: Brief) -> None:
         super().__init__(brief)
@@ -262,7 +267,7 @@ class Codex(Harness):
                 if account.get("account") is None and account.get("requiresOpenaiAuth"):
                     yield self._stopped(f"codex is not logged in: {LOG_IN}")
                 else:
-                    yield self._ready()
+                    yield from self._ready()
             case "turn/start" if about == self.turn:
                 self._now.id = message["result"]["turn"]["id"]
                 yield from self._picked_up()
@@ -276,7 +281,7 @@ class Codex(Harness):
             case "initialize":
                 yield self._stopped(f"refused the handshake: {error}")
             case "account/read":  # it can't say: the first turn will
-                yield self._ready()
+                yield from self._ready()
             case "thread/start" | "thread/resume" | "thread/fork":
                 yield self._stopped(self._no_thread(error), error)
             case "turn/start" if about == self.turn:
@@ -295,9 +300,11 @@ class Codex(Harness):
             return f"codex can't go on with session {self.brief.resume}: {error}"
         return f"codex could not begin: {error}"
 
-    def _ready(self) -> AgentReady:
+    def _ready(self) -> Iterator[Item]:
+        if ours := left_out(self.brief):
+            yield Notice(agent=self.brief.agent, text=f"its profile says {ours}, which madrox decides itself")
         agent, thread = self.brief.agent, self.thread
-        return AgentReady(agent=agent, session=thread, model=self.model, version=self._version)
+        yield AgentReady(agent=agent, session=thread, model=self.model, version=self._version)
 
     def _stopped(self, reason: str, evidence: str = "") -> AgentStopped:
         return AgentStopped(agent=self.brief.agent, reason=reason, failed=True, evidence=evidence)

@@ -13,6 +13,8 @@ in Codex: its server has no switch for that.
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -34,6 +36,8 @@ OFF = (
     # they load what is not on this machine
     *("features.apps", "features.plugins", "features.remote_plugin"),
     *("check_for_update_on_startup", "analytics.enabled"),
+    # it writes the whole environment into a file, with all its secrets
+    "features.shell_snapshot",
     # they start turns that nobody sent
     "features.goals",
     # they talk to agents of its own, past the ledger
@@ -44,6 +48,9 @@ OFF = (
 """Settings that are switched off. Named so, a version that doesn't know one goes on without."""
 UNASKED = ("-c", "features.view_image=false", "-c", 'web_search="disabled"')
 """Tools about which it never asks: a picture from anywhere on the disk, and the web."""
+
+OF_THE_MODEL = ("model", "personality", "service_tier")
+"""How the settings begin that a profile may say here."""
 
 SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
 WIDEST = {"deny": "read-only", "ask": "read-only", "edits": "workspace-write", "all": "danger-full-access"}
@@ -83,7 +90,30 @@ def opening(brief: Brief) -> Json:
     }
 
 
+def profile_file(options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Where the profile stands. Its server takes none by name, so what it says is handed over here."""
+    if not (name := options.get("profile")):
+        return {}
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise BadInput(f"profile={name!r} can't be a profile's name: letters, digits, '-' and '_'")
+    home = environ.get("CODEX_HOME") or f"{environ.get('HOME', '')}/.codex"
+    return {"profile": f"{home}/{name}.config.toml"}
+
+
+def left_out(brief: Brief) -> str:
+    """What the profile says besides: what an agent may do, and which tools it has, is said elsewhere."""
+    return ", ".join(key for key in _profile(brief) if not key.startswith(OF_THE_MODEL))
+
+
+def _profile(brief: Brief) -> Json:
+    try:
+        return tomllib.loads(brief.texts.get("profile", ""))
+    except tomllib.TOMLDecodeError as exc:
+        raise BadInput(f"the profile {brief.options.get('profile')!r} of codex is no TOML: {exc}") from exc
+
+
 def _config(brief: Brief) -> Iterator[tuple[str, Any]]:
+    yield from ((key, value) for key, value in _profile(brief).items() if key.startswith(OF_THE_MODEL))
     # else it writes into the user's own config.toml that this place is trusted, and reads what lies there
     yield "projects", {brief.workspace: {"trust_level": "untrusted"}}
     if effort := brief.options.get("reasoning_effort"):

@@ -38,18 +38,27 @@ class Program:
             )
         except OSError as exc:
             raise Unreachable(f"the MCP server {name!r} cannot be started: {exc}") from exc
-        client = {"name": "rehearsal", "version": VERSION}
-        self._request("initialize", protocolVersion=PROTOCOL, capabilities={}, clientInfo=client)
-        self._write(method="notifications/initialized")
 
     def call(self, tool: str, arguments: dict[str, Any], unwanted: Callable[[], bool]) -> Result:
-        """Call `tool` and wait as long as it takes."""
+        """Call `tool` and wait as long as it takes.
+
+        `unwanted` is asked when the call can be abandoned: see `Client.call`.
+        """
         try:
+            if unwanted():
+                raise Abandoned
+            self._greet()
             return result_of(self._request("tools/call", name=tool, arguments=arguments))
         except Unreachable as exc:
             if unwanted():
                 raise Abandoned from exc
             raise
+
+    def _greet(self) -> None:
+        if not self._calls:
+            client = {"name": "rehearsal", "version": VERSION}
+            self._request("initialize", protocolVersion=PROTOCOL, capabilities={}, clientInfo=client)
+            self._write(method="notifications/initialized")
 
     def abandon(self) -> None:
         """End the server: a call that nobody wants can't be left behind in its pipes."""

@@ -13,6 +13,7 @@ stand for a newline, so that directives can be handed down (`\\n` for the next l
     /tool NAME [{json}]               any MCP tool
     /mcp SERVER TOOL [{json}]         a tool of another MCP server, after asking whether it may
     /say TEXT                         a finished message
+    /vote CHOICE [NAME=CHOICE…]       a vote; agents that are named vote otherwise
     /slow N SECONDS                   a message of N words, each after so many seconds
     /recall                           all earlier prompts, as a JSON list
     /approve-needed [TOOL] [{json}]   asks whether it may use TOOL with these arguments, and waits
@@ -439,6 +440,14 @@ def mcp(turn: Turn, server: str, tool: str, arguments: str) -> None:
 @directive("TEXT", TEXT)
 def say(turn: Turn, text: str) -> None:
     turn.say(unfold(text))
+
+
+@directive("CHOICE [NAME=CHOICE…]", r"([^\s=]+)((?:\s+[^\s=]+=\S+)*)")
+def vote(turn: Turn, choice: str, others: str) -> None:
+    otherwise = dict(each.split("=", 1) for each in others.split())
+    turn.say(
+        f"VOTE: {otherwise.get(turn.agent.name, choice)}\nSo says {turn.agent.name}; no model has thought."
+    )
 
 
 @directive("N SECONDS", r"(\d{1,6})\s+" + SECONDS)

@@ -5,6 +5,32 @@ Its docstring and the texts beside its parameters are read by models: they say w
 use it, how long it waits, and what comes back. Importing this package registers them all.
 """
 
-from . import choosing, messages, money, seeing, spawning, steering, teams
+from . import (
+    choosing,
+    coordination,
+    dashboard,
+    files,
+    messages,
+    money,
+    records,
+    seeing,
+    spawning,
+    steering,
+    summaries,
+    teams,
+)
 
-__all__ = ["choosing", "messages", "money", "seeing", "spawning", "steering", "teams"]
+__all__ = [
+    "choosing",
+    "coordination",
+    "dashboard",
+    "files",
+    "messages",
+    "money",
+    "records",
+    "seeing",
+    "spawning",
+    "steering",
+    "summaries",
+    "teams",
+]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BY_ARGUMENT = {argument: name for name, argument in LIMIT_ARGUMENTS.items()}
 
 
-@tool()
+@tool(needs="admin")  # an operator stays within the limits that are set
 async def set_limits(
     call: Call,
     instance_id: Annotated[

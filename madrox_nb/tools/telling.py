@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..activity import argument
 from ..budget import LIMITS, NO_LIMIT, SHAPES
 from ..calls import LIMIT_ARGUMENTS, Result
 from ..errors import BadInput
 from ..folds import Said
+from ..logbook import stamp
 from ..tree import Agent
 
 if TYPE_CHECKING:
     from ..manager import Manager
+
+iso = stamp
 
 LONGEST_OUTPUT = 20_000
 """Characters of a transcript that one call returns; Claude moves longer texts to a file."""
@@ -76,14 +80,34 @@ def limits_of(manager: Manager, name: str) -> dict[str, Any]:
 
 
 def line_of(agent: Agent, caller: str) -> str:
+    """`name (id) [state] (type)`, as scripts know it, and the role. An agent's name is its id."""
     you = " ← you" if agent.name == caller else ""
-    return f"{agent.name} [{agent.state}] ({agent.harness}) {agent.role}{you}"
+    return f"{agent.name} ({agent.name}) [{agent.state}] ({agent.harness}) {agent.role}{you}"
 
 
 def doing_now(agent: Agent) -> str:
     if agent.tools:
         return f", uses {', '.join(tool for _, tool in agent.tools)}"
     return f", {agent.reason}" if agent.reason else ""
+
+
+def waited_for(manager: Manager, agent: Agent) -> list[str]:
+    """What an agent waits for: answers to its requests and its questions, and who is at work below it."""
+    asked = manager.approvals.asked
+    approvals = [
+        f"an answer to {each}: may it use {asked[each].tool} {argument(asked[each].input)}".rstrip()
+        for each in agent.approvals
+        if each in asked
+    ]
+    tickets = [t for t in manager.mail.open_tickets() if t.sender == agent.name and t.asks]
+    questions = [f"{t.agent}, which it asked {t.id}" for t in tickets]
+    told = {t.agent for t in tickets}
+    children = [
+        f"{child.name}, its child, at work on {child.turn}"
+        for child in manager.tree.children(agent.name)
+        if child.turn and child.name not in told
+    ]
+    return [*approvals, *questions, *children]
 
 
 def drawn(
@@ -101,12 +125,12 @@ def nested(below: Mapping[str | None, list[Agent]], parent: str | None = None) -
     return [{**brief_of(agent), "children": nested(below, agent.name)} for agent in below.get(parent, [])]
 
 
-def newest(said: list[Said]) -> list[Said]:
-    """The newest that fit into `LONGEST_OUTPUT`, oldest first; a long one loses its middle."""
+def newest(said: list[Said], room: int = LONGEST_OUTPUT) -> list[Said]:
+    """The newest that fit into `room` characters, oldest first; a long one loses its middle."""
     shown: list[Said] = []
-    room = LONGEST_OUTPUT
+    longest = room // 4
     for each in reversed(said):
-        text = clipped(each.text, LONGEST_OUTPUT // 4)
+        text = clipped(each.text, longest)
         room -= len(text) + len(each.who) + 40
         if room < 0:
             break
@@ -121,18 +145,26 @@ def clipped(text: str, longest: int) -> str:
     return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters are left out here …]\n{text[-half:]}"
 
 
-def as_time(text: str | None) -> datetime | None:
+def as_time(text: str | None, argument: str = "since") -> datetime | None:
+    """A time that a caller wrote; without a zone it is UTC. Raises `BadInput`, naming the `argument`."""
     if text is None:
         return None
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"since={text!r} is no time. Write it as 2026-01-31T12:00:00Z") from None
+        raise BadInput(f"{argument}={text!r} is no time. Write it as 2026-01-31T12:00:00Z") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def fitting(lines: list[str], longest: int = LONGEST_OUTPUT) -> tuple[list[str], int]:
+    """The newest lines that fit into `longest` characters, and how many older ones did not."""
+    room = longest
+    for number, line in enumerate(reversed(lines)):
+        room -= len(line) + 1
+        if room < 0:
+            kept = lines[len(lines) - number :] or [clipped(lines[-1], longest)]
+            return kept, len(lines) - len(kept)
+    return lines, 0
 
 
 def number(value: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..calls import Call, Result
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 LONGEST_WAIT = 45.0
 """Seconds that one call may wait: clients give up at 60 (TypeScript SDK) or later."""
+patience: ContextVar[float] = ContextVar("patience")
+"""Seconds that a call may wait whose face can do better: Python, and who says so over REST."""
 BEAT = 2.0
 """Seconds between two progress reports: Claude gives up on silence, not on waiting."""
 
@@ -27,12 +30,14 @@ BEAT = 2.0
 def countdown(seconds: float = math.inf) -> Callable[[], float]:
     """What is left of `seconds`, or of what one call may wait."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + max(0.0, min(seconds, LONGEST_WAIT))
+    end = loop.time() + max(0.0, min(seconds, patience.get(LONGEST_WAIT)))
     return lambda: max(0.0, end - loop.time())
 
 
-async def telling_meanwhile(call: Call, name: str, waiting: Coroutine[Any, Any, T]) -> T:
+async def telling_meanwhile(call: Call, about: str | Callable[[], str], waiting: Coroutine[Any, Any, T]) -> T:
     """Await what ends by itself in time, telling meanwhile that it goes on.
+
+    `about` is the agent that is waited for, or says what goes on.
 
     One task waits from the beginning to the end, so no answer falls between two looks.
     """
@@ -43,7 +48,8 @@ async def telling_meanwhile(call: Call, name: str, waiting: Coroutine[Any, Any, 
             await asyncio.wait((task,), timeout=BEAT)
             if not task.done():
                 seconds = loop.time() - began
-                await call.progress(seconds, f"{doing_of(call, name)}, {seconds:.0f} s so far")
+                doing = doing_of(call, about) if isinstance(about, str) else about()
+                await call.progress(seconds, f"{doing}, {seconds:.0f} s so far")
     finally:
         task.cancel()
     return task.result()

@@ -1,0 +1,7 @@
+"""`python -m madrox_nb.cli`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

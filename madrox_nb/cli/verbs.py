@@ -1,0 +1,333 @@
+"""Commands for a madrox that runs: in a kernel, or as `madrox serve`.
+
+Each calls the tool that an agent would call, in the person's name. What is meant is the
+madrox that works in this directory or above it; `--home` and `--pid` choose another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import BadInput
+from .speech import DONE, FAILED, NO_GOOD, complain, described, say, say_json
+from .wording import in_commands
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .speech import Commands
+
+A_DAY: Final = 86_400.0
+"""Seconds that a command waits for an answer unless told otherwise: until it is there."""
+
+# spawn
+
+
+def _spawn(commands: Commands) -> None:
+    parser = described(commands, "spawn", "start an agent")
+    parser.add_argument("name", nargs="?", help="what to call it; without one it is numbered")
+    parser.add_argument("--role", help="what it is good at (general)")
+    parser.add_argument("--harness", help="which CLI: claude, codex, gemini, rehearsal, …")
+    parser.add_argument("--model", help="passed to the CLI as it stands")
+    parser.add_argument("--parent", metavar="AGENT", help="whose child it becomes")
+    parser.add_argument(
+        "--permissions", choices=("deny", "ask", "edits", "all"), help="what it may do unasked"
+    )
+    parser.add_argument("--system-prompt", metavar="TEXT", help="replaces the role's instructions")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of that CLI alone"
+    )
+    parser.add_argument(
+        "--mcp", action="append", metavar="PRESET", help="an MCP server for it: playwright, github, …"
+    )
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of its environment"
+    )
+    parser.add_argument("--workspace", metavar="DIR", help="let it work there instead of a place of its own")
+    parser.add_argument("--worktree", action="store_true", help="in a git worktree and branch of its own")
+    parser.add_argument("--usd", type=float, help="dollars that it and all below it may cost")
+    parser.add_argument("--tokens", type=int, help="tokens that they may use")
+    parser.add_argument("--minutes", type=float, help="minutes that they may work")
+    parser.add_argument("--prompt", metavar="TEXT", help="its first task; it starts on it and nobody waits")
+    parser.add_argument("--no-wait", action="store_true", help="don't wait until its CLI is ready")
+    _common(parser, _carry_spawn)
+
+
+def _carry_spawn(asked: argparse.Namespace) -> int:
+    arguments = {
+        "name": asked.name,
+        "role": asked.role,
+        "instance_type": asked.harness,
+        "model": asked.model,
+        "parent_instance_id": asked.parent,
+        "permissions": asked.permissions,
+        "system_prompt": asked.system_prompt,
+        "options": _pairs("--option", asked.option),
+        "mcp_servers": asked.mcp,
+        "environment_vars": _pairs("--env", asked.env),
+        "workspace_dir": asked.workspace and str(Path(asked.workspace).absolute()),
+        "use_worktree": asked.worktree or None,
+        "max_cost": asked.usd,
+        "max_total_tokens": asked.tokens,
+        "timeout_minutes": asked.minutes,
+        "initial_prompt": asked.prompt,
+        "wait_for_ready": not asked.no_wait,
+    }
+    told = _client(asked).execute("spawn_instance", arguments, wait=60)
+    return _report(asked, in_commands(told.text), told.data)
+
+
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str] | None:
+    pairs = [each.partition("=") for each in given]
+    if wrong := next((key for key, equals, _ in pairs if not equals), None):
+        raise BadInput(f"{option} {wrong}: write it as {option} KEY=VALUE")
+    return {key: value for key, _, value in pairs} or None
+
+
+# send
+
+
+SEND: Final = """\
+Ask an agent something and wait for its answer. The text is the rest of the line, or what
+comes in on stdin: git diff | madrox send reviewer
+Interrupted while it waits, the agent works on, and `madrox inbox` has its answer.
+"""
+
+
+def _send(commands: Commands) -> None:
+    parser = described(commands, "send", "ask an agent something, and wait for its answer", SEND)
+    parser.add_argument("agent")
+    parser.add_argument("text", nargs="*", help="from stdin, when it is missing or -")
+    parser.mixed = True
+    waiting = parser.add_mutually_exclusive_group()
+    waiting.add_argument("--wait", dest="wait", action="store_true", default=True, help="the default")
+    waiting.add_argument(
+        "--no-wait", dest="wait", action="store_false", help="go on; the answer comes to `madrox inbox`"
+    )
+    parser.add_argument("--timeout", type=float, default=A_DAY, metavar="SECONDS", help="how long to wait")
+    parser.add_argument("--steer", action="store_true", help="let it join the turn under way, where it can")
+    _common(parser, _carry_send)
+
+
+def _carry_send(asked: argparse.Namespace) -> int:
+    client = _client(asked)
+    seconds = _seconds(asked) if asked.wait else 0
+    arguments = {
+        "instance_id": asked.agent,
+        "message": _text(asked.text),
+        "wait_for_response": asked.wait,
+        "timeout_seconds": seconds if asked.wait else None,
+        "steer": asked.steer or None,
+    }
+    told = client.execute("send_to_instance", arguments, wait=seconds)
+    answered = told.data.get("status") == "completed"
+    _report(asked, told.text if answered else in_commands(told.text), told.data)
+    return NO_GOOD if asked.wait and not answered else DONE
+
+
+def _seconds(asked: argparse.Namespace) -> float:
+    if not asked.timeout >= 0:  # NaN isn't either
+        raise BadInput(f"--timeout {asked.timeout:g} is no time to wait")
+    return min(float(asked.timeout), A_DAY)
+
+
+def _text(words: Sequence[str]) -> str:
+    return sys.stdin.read() if not words or list(words) == ["-"] else " ".join(words)
+
+
+def _inbox(commands: Commands) -> None:
+    parser = described(commands, "inbox", "take what agents have written to you: each message once")
+    parser.add_argument(
+        "--wait", type=float, default=0, metavar="SECONDS", help="how long to wait for the first"
+    )
+    _common(parser, _carry_inbox)
+
+
+def _carry_inbox(asked: argparse.Namespace) -> int:
+    seconds = min(max(0.0, asked.wait), A_DAY)
+    told = _client(asked).execute("get_pending_replies", {"wait_timeout": seconds}, wait=seconds)
+    return _report(asked, told.text if told.data["replies"] else in_commands(told.text), told.data)
+
+
+# looking
+
+
+def _tree(commands: Commands) -> None:
+    parser = described(commands, "tree", "all agents: who is whose child, and what each does")
+    _common(parser, _carry_tree)
+
+
+def _carry_tree(asked: argparse.Namespace) -> int:
+    told = _client(asked).execute("get_instance_tree", {})
+    return _report(asked, told.text if told.data["total"] else in_commands(told.text), told.data)
+
+
+LOGS: Final = """\
+What was said to and by an agent, and which tools it used. --type shows a log instead:
+instance (what happened to it), communication (each prompt and answer, with tokens and cost),
+tmux_output (the raw end of what its program wrote), metadata (what it is, and where its logs lie).
+"""
+
+
+def _logs(commands: Commands) -> None:
+    parser = described(commands, "logs", "what was said to and by an agent, or one of its logs", LOGS)
+    parser.add_argument("agent")
+    parser.add_argument("--type", choices=("instance", "communication", "tmux_output", "metadata"))
+    parser.add_argument("-n", "--limit", type=int, default=100, help="the newest entries at most (100)")
+    parser.add_argument("--since", metavar="TIME", help="only what is newer, such as 2026-01-31T12:00:00Z")
+    _common(parser, _carry_logs)
+
+
+def _carry_logs(asked: argparse.Namespace) -> int:
+    arguments = {"instance_id": asked.agent, "limit": asked.limit, "since": asked.since}
+    if asked.type:
+        told = _client(asked).execute("get_instance_logs", {**arguments, "log_type": asked.type})
+    else:
+        told = _client(asked).execute("get_instance_output", arguments)
+    return _report(asked, told.text, told.data)
+
+
+def _costs(commands: Commands) -> None:
+    parser = described(commands, "costs", "what agents have used: tokens and dollars, by model")
+    parser.add_argument("agent", nargs="?", help="one of them; all, when left out")
+    _common(parser, _carry_costs)
+
+
+def _carry_costs(asked: argparse.Namespace) -> int:
+    told = _client(asked).execute("get_costs", {"instance_id": asked.agent})
+    return _report(asked, told.text, told.data)
+
+
+# ending turns, and waiting for their end
+
+
+def _interrupt(commands: Commands) -> None:
+    parser = described(commands, "interrupt", "end the turn of an agent, which keeps what it knows")
+    parser.add_argument("agent")
+    _common(parser, _carry_interrupt)
+
+
+def _carry_interrupt(asked: argparse.Namespace) -> int:
+    told = _client(asked).execute("interrupt_instance", {"instance_id": asked.agent})
+    return _report(asked, told.text, told.data)
+
+
+WAIT: Final = """\
+Wait until agents, and all below them, have nothing left to do; everybody, without a name.
+Their answers are not taken: `madrox inbox` has those that nobody waited for.
+"""
+
+
+def _wait(commands: Commands) -> None:
+    parser = described(commands, "wait", "wait until agents have nothing left to do", WAIT)
+    parser.add_argument("agents", nargs="*", metavar="agent")
+    parser.add_argument("--timeout", type=float, default=A_DAY, metavar="SECONDS", help="how long to wait")
+    _common(parser, _carry_wait)
+
+
+def _carry_wait(asked: argparse.Namespace) -> int:
+    seconds = _seconds(asked)
+    arguments = {"instance_ids": asked.agents or None, "timeout_seconds": seconds}
+    told = _client(asked).execute("wait_for_instances", arguments, wait=seconds)
+    _report(asked, told.text, told.data)
+    return NO_GOOD if told.data["status"] == "running" else DONE
+
+
+# stop
+
+
+STOP: Final = """\
+End an agent; with --tree everybody below it too, with --all everybody. Refused while one
+of them works, unless --force says that its turn may be lost. Files and transcripts stay.
+"""
+
+
+def _stop(commands: Commands) -> None:
+    parser = described(commands, "stop", "end an agent, or all of them", STOP)
+    parser.add_argument("agent", nargs="?")
+    parser.add_argument("--all", action="store_true", help="everybody")
+    parser.add_argument("--tree", action="store_true", help="and everybody below it")
+    parser.add_argument("--force", action="store_true", help="though it, or one of those, is at work")
+    _common(parser, _carry_stop)
+
+
+def _carry_stop(asked: argparse.Namespace) -> int:
+    if bool(asked.agent) == asked.all:
+        raise BadInput("say whom to stop: an agent's name, or --all")
+    client = _client(asked)
+    if asked.all:
+        return _stop_all(asked, client)
+    if not asked.tree and (children := _living_below(client, asked.agent)):
+        raise BadInput(
+            f"{asked.agent} has {len(children)} living below it ({', '.join(children[:5])}). "
+            f"Stop them with it: madrox stop {asked.agent} --tree"
+        )
+    told = client.execute("terminate_instance", {"instance_id": asked.agent, "force": asked.force}, wait=60)
+    return _report(asked, told.text, told.data)
+
+
+def _stop_all(asked: argparse.Namespace, client: Client) -> int:
+    """End each root with all below it; one that is refused keeps no other from ending."""
+    from .client import Refused
+
+    ended: list[str] = []
+    refused: list[Refused] = []
+    for root in client.execute("get_instance_tree", {}).data["tree"]:
+        try:
+            told = client.execute(
+                "terminate_instance", {"instance_id": root["name"], "force": asked.force}, wait=60
+            )
+            ended += told.data["terminated"]
+        except Refused as exc:
+            refused.append(exc)
+    text = f"ended: {', '.join(ended)}" if ended else "nobody was ended"
+    _report(asked, text, {"terminated": ended, "refused": [str(each) for each in refused]})
+    for each in refused:
+        complain(each)
+    return FAILED if refused else DONE
+
+
+def _living_below(client: Client, name: str) -> list[str]:
+    children = client.execute("get_children", {"parent_id": name}).data["children"]
+    return [each["name"] for each in children if each["state"] not in ("stopped", "failed")]
+
+
+# all of them
+
+
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
+    _spawn,
+    _send,
+    _inbox,
+    _tree,
+    _logs,
+    _costs,
+    _interrupt,
+    _wait,
+    _stop,
+)
+
+
+def _common(parser: argparse.ArgumentParser, carry_out: Callable[[Any], int]) -> None:
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="of the madrox that is meant (MADROX_HOME)")
+    parser.add_argument("--pid", type=int, help="the process of the one that is meant")
+    parser.set_defaults(carry_out=carry_out)
+
+
+def _client(asked: argparse.Namespace) -> Client:
+    from .client import reach  # with HTTP, which takes 50 ms that no help needs
+
+    return reach(asked.home, asked.pid)
+
+
+def _report(asked: argparse.Namespace, text: str, data: Mapping[str, Any]) -> int:
+    """Say what came of it; a program gets the tool's data, and the text beside it."""
+    if asked.json:
+        say_json({"text": text, **data})
+    else:
+        say(text)
+    return DONE
