@@ -103,10 +103,9 @@ def test_w3_a_message_is_submitted_once(door: Door) -> None:
     assert 3 == door.call("get_instance_status", instance_id=agent).data["turns"]
 
 
-def test_w4_a_thousand_replies_that_nobody_reads_hold_nothing_up(door: Door) -> None:
+def test_w4_more_than_a_hundred_replies_that_nobody_reads_hold_nothing_up(door: Door) -> None:
     agent = door.spawn()
-    door.ask(agent, *(f"/reply number {n}" for n in range(300)))
-    door.call("get_pending_replies")
+    door.ask(agent, *(f"/reply number {n}" for n in range(120)))
     said = door.ask(agent, "/say still here")
 
     assert "still here" == said
