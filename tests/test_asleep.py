@@ -43,7 +43,7 @@ async def speaking(m: Manager, name: str, text: str) -> None:
     said = asyncio.Event()
     stop = m.watch(lambda s: said.set() if isinstance(s, TextDelta) and s.agent == name else None)
     await m.ask(name, text)
-    await asyncio.wait_for(said.wait(), 20)
+    await asyncio.wait_for(said.wait(), 60)
     stop()
 
 
@@ -126,7 +126,7 @@ def test_who_is_ended_while_it_is_being_suspended_is_not_woken_by_what_waits(tmp
         ticket = await m.ask("lead", "hello")
         await m.terminate("lead")
         await suspending
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
 
         with pytest.raises(AgentGone, match="terminated by you"):
             await m.answer(ticket)
@@ -216,7 +216,7 @@ def test_who_is_woken_and_whose_harness_is_gone_tells_who_asked(tmp_path: Path) 
         with pytest.raises(AgentGone, match="no harness named 'lent'"):
             await m.send("lead", "hi")
         assert "failed" == m.tree["lead"].state
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
 
     with_run(tmp_path, story)
 
@@ -310,7 +310,7 @@ def test_each_turn_begins_the_idleness_anew(tmp_path: Path) -> None:
         finally:
             await m.close()
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(story(), 100))
 
 
 def test_a_timeout_of_nothing_suspends_nobody(tmp_path: Path) -> None:
@@ -548,7 +548,7 @@ def test_a_message_that_came_too_late_waits_for_a_full_disk(
         await disk.noticed()
         disk.full = False
 
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
         assert ["late"] == [message.text for message in m.inboxes.received("boss")]
 
     with_run(tmp_path, story)
@@ -562,7 +562,7 @@ def test_who_steered_an_agent_that_was_killed_finds_that_in_its_inbox(tmp_path: 
         ticket = await m.ask("lead", "/say late", sender="boss", steer=True)
         steered_into = ticket.turn
         os.kill(m.processes["lead"].pid or 0, signal.SIGKILL)
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
 
         [told] = m.inboxes.received("boss")
         assert (steered_into, "failed") == (told.answers, told.outcome)

@@ -263,7 +263,7 @@ def test_who_has_waited_for_a_report_does_not_find_it_in_its_inbox_again(tmp_pat
             await job(on, PERSON, "ann", task="/say hi")
 
             assert ([], []) == (on.manager.inboxes.unread("lead"), on.manager.inboxes.unread(PERSON))
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             assert [] == told(on, "lead")
 
     run(story())
@@ -277,7 +277,7 @@ def test_an_idle_agent_is_woken_by_the_report_of_its_job_and_a_coordinator_is_le
             await on.call(
                 "lead", JOB, participant_ids=["ann"], task_description="/say hi", coordinator_id="chair"
             )
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
 
             [woken] = on.entries(TurnStarted, "lead")
             assert ("madrox", ("madrox.m1",)) == (woken.sender, woken.messages)
@@ -301,7 +301,7 @@ def test_who_gives_up_waiting_finds_the_report_in_its_inbox(tmp_path: Path) -> N
             with pytest.raises(asyncio.CancelledError):
                 await waiting
 
-            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=45)).data["replies"]
             assert "word-1 word-2" in reply["text"]
 
     run(story())
@@ -318,7 +318,7 @@ def test_a_report_that_comes_just_when_the_waiting_is_given_up_is_left_in_the_in
             with pytest.raises(asyncio.CancelledError):
                 await waiting
 
-            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=45)).data["replies"]
             assert ("you.j1", True) == (reply["answers"], "word-1 word-2" in reply["text"])
 
     run(story())
@@ -476,7 +476,7 @@ def test_a_job_goes_on_in_the_kernel_that_goes_on_with_its_run(tmp_path: Path) -
         assert owner.stdout is not None
         name = owner.stdout.readline().strip()
         owner.kill()
-        owner.wait(10)
+        owner.wait(60)
 
     async def story() -> None:
         chosen = {"home": tmp_path, "harnesses": "rehearsal", "on_kernel_death": "keep:60"}

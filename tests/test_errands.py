@@ -179,7 +179,7 @@ def test_a_turn_that_was_interrupted_asks_for_nothing(madrox: Madrox) -> None:
     said = threading.Event()
     stop = madrox.manager.ledger.listen(lambda e: said.set() if isinstance(e.event, TurnSaid) else None)
     pending = madrox["lead"].send(f"{say(block('spawn name=scout harness=rehearsal'))}\n/hang", wait=False)
-    assert said.wait(20)
+    assert said.wait(60)
     stop()
 
     madrox["lead"].interrupt()

@@ -37,7 +37,7 @@ class Reader:
         self._events = events
 
     async def next(self) -> Told:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await anext(self._events)
 
     async def until(self, kind: str) -> list[Told]:
@@ -47,7 +47,7 @@ class Reader:
         return seen
 
     async def to_the_end(self) -> list[Told]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [event async for event in self._events]
 
 
@@ -193,7 +193,7 @@ def test_an_agent_hears_of_those_that_it_may_look_at(tmp_path: Path) -> None:
             for name, parent in (("lead", None), ("kid", "lead"), ("other", None), ("stranger", "other")):
                 await on.execute("spawn_instance", name=name, parent_instance_id=parent)
             await on.execute("send_to_instance", instance_id="kid", message="/say to the person")
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             token = on.manager.tokens.issue("kid")
             async with reading(on, token=token, after="-1") as reader:
                 await say(on, "lead", "bye")

@@ -192,7 +192,7 @@ def test_the_life_turns_over_by_its_size_and_three_older_ones_stay(
 
 
 async def caught_up(come: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not come():
             await asyncio.sleep(0.02)
 

@@ -230,7 +230,7 @@ def test_without_auto_inject_an_answer_waits_until_it_is_asked_for(tmp_path: Pat
         await m.spawn("kid", parent="lead", auto_inject=False)
         ticket = await m.ask("kid", "/say forty-two", sender="lead")
         await m.quiet()
-        taken = await m.take("lead", timeout=5)
+        taken = await m.take("lead", timeout=60)
 
         assert [] == [e for e in events(m, TurnStarted) if e.agent == "lead"]
         assert [ticket.message] == [message.answers for message in taken]
@@ -506,7 +506,7 @@ def test_a_full_disk_at_the_end_of_a_turn_loses_no_answer(
         while m.ledger.trouble is None:
             await asyncio.sleep(0.01)
         full = False
-        [answer] = await m.take("lead", timeout=20)
+        [answer] = await m.take("lead", timeout=60)
         assert "found it" in answer.text
 
     with_run(tmp_path, story)

@@ -39,7 +39,7 @@ def test_agents_outlive_a_kernel_that_was_killed_and_finish_what_they_were_at(tm
         cell.run("lead.send('/slow 30 0.1', wait=False)")
         lead = pid(cell, "lead")
         os.kill(cell.manager.provisioner.pid, signal.SIGKILL)
-        cell.manager.provisioner.process.wait(10)
+        cell.manager.provisioner.process.wait(60)
 
     assert psutil.pid_exists(lead)
     with next_kernel(tmp_path) as cell:

@@ -54,7 +54,7 @@ def test_each_agent_can_be_sent_its_own_text_and_waited_for_or_not(tmp_path: Pat
                 {"instance_id": "ann", "message": "/say three", "wait_for_response": True},
             ]
             done = await on.call(PERSON, SEVERAL, messages=letters)
-            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=45)).data["replies"]
 
             assert [("ann", "completed"), ("bob", "sent"), ("ann", "completed")] == came_of(done.data)
             assert ["one", None, "three"] == [item.get("response") for item in done.data["results"]]
@@ -119,7 +119,7 @@ def test_answers_that_take_longer_than_a_call_are_running_and_come_later_exactly
                 {"instance_id": "bob", "message": "/slow 5 0.1"},
             ]
             done = await on.call(PERSON, SEVERAL, messages=letters, wait_for_responses=True)
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             replies = (await on.call(PERSON, "get_pending_replies")).data["replies"]
 
             assert [("ann", "completed"), ("bob", "running")] == came_of(done.data)
@@ -147,7 +147,7 @@ def test_who_gives_up_waiting_for_several_finds_each_answer_once_in_its_inbox(tm
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
 
             replies = (await on.call(PERSON, "get_pending_replies")).data["replies"]
             assert ["ann", "bob"] == sorted(reply["sender"] for reply in replies)
@@ -225,7 +225,7 @@ def test_several_turns_are_interrupted_and_what_can_not_be_is_told_beside_them(t
             done = await on.call(
                 "lead", "interrupt_multiple_instances", instance_ids=["ann", "bob", "idle", "max", "bop"]
             )
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             after = await on.manager.send("ann", "/recall")
 
             assert [

@@ -92,7 +92,7 @@ def test_the_async_face_does_the_same(tmp_path: Path) -> None:
             assert "stopped" != (await team.stop()).outcome
             assert 4 == len(await team.dismiss())
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 100))
 
 
 def test_the_list_of_teams_says_who_is_in_them(madrox: Madrox) -> None:

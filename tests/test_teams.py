@@ -237,7 +237,7 @@ async def reached(m: Manager, *happened: Callable[[Entry], bool]) -> None:
         stop = m.ledger.listen(lambda entry, each=each, seen=seen: seen.set() if each(entry) else None)
         if any(map(each, m.ledger)):
             seen.set()
-        await asyncio.wait_for(seen.wait(), 20)
+        await asyncio.wait_for(seen.wait(), 60)
         stop()
 
 

@@ -200,7 +200,7 @@ class Throwing:
             writer.write(data)
             writer.write_eof()
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     return await reader.read()
             finally:
                 writer.close()
