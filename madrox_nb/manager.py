@@ -108,8 +108,8 @@ class Manager:
         With `run`, a run goes on whose kernel died and whose agents are kept.
         """
         self.settings, self._clock = settings, clock
-        self._environ = dict(os.environ if environ is None else environ)
-        self._given_environ = environ
+        self._environ_now = os.environ if environ is None else environ
+        self._environ = dict(self._environ_now)
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
         self.budget = Budget()
         self.jobs = Jobs()
@@ -308,7 +308,7 @@ class Manager:
     @property
     def environ(self) -> Mapping[str, str]:
         """The environment as it is now, where references are followed to."""
-        return {**self._environ, **(os.environ if self._given_environ is None else {})}
+        return {**self._environ, **self._environ_now}
 
     @takes_what(Births.spawn)
     async def spawn(self, *args: Any, **given: Any) -> Agent:

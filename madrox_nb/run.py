@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -205,7 +206,7 @@ class Run:
         Raises `BadInput` for a setting that can't be used.
         """
         self.config = config.load(settings)
-        self._environ = {**os.environ, **(environ or {})}
+        self._environ = ChainMap(dict(environ or {}), os.environ)  # what a later cell sets is seen
         chosen = self.config.settings
         self.doing, self.last = Doing(), LastReplies()
         self._pid = os.getpid()

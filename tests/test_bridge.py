@@ -420,7 +420,8 @@ def test_a_restart_breaks_the_call_under_way_and_no_later_one(
             assert "notifications/resources/list_changed" in told
             assert "notifications/resources/updated" in told
 
-    assert {"code": -32000, "message": GONE} == broken["error"]
+    assert broken["result"]["isError"]
+    assert "the server stops" in broken["result"]["content"][0]["text"]
     assert "the kernel that was served here is gone" in while_down["error"]["message"]
     assert "%madrox serve" in while_down["error"]["message"]
     assert "newcomer" in after["result"]["content"][0]["text"]

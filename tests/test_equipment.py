@@ -181,7 +181,7 @@ def test_an_agent_may_name_presets_and_say_nothing_of_what_they_run(tmp_path):
                 with pytest.raises(Forbidden, match="lead can't say what MCP servers run"):
                     await manager.spawn("kid", mcp_servers=servers, parent="lead", by="lead")
             (tmp_path / "bin").mkdir()
-            manager._environ["PATH"] = str(tmp_path / "bin")  # where no npx is: it was allowed
+            manager._environ_now = {"PATH": str(tmp_path / "bin")}  # where no npx is: it was allowed
             with pytest.raises(BadInput, match="no such program"):
                 await manager.spawn("kid", mcp_servers=["memory"], parent="lead", by="lead")
             wider = {"FILESYSTEM_ROOT": "/"}

@@ -89,8 +89,8 @@ def test_a_waiting_cell_shows_that_a_limit_is_near(m: Madrox) -> None:
     m.spawn("lead", limits={"tokens": 1000})
     m.send("lead", "/usage 900 0")
 
-    assert "○ lead · idle" in m._run._line(m.manager.tree["lead"])
-    assert m._run._line(m.manager.tree["lead"]).endswith("90% of a limit: 900 of 1,000 tokens")
+    assert "○ lead · idle" in m._run.line(m.manager.tree["lead"])
+    assert m._run.line(m.manager.tree["lead"]).endswith("90% of a limit: 900 of 1,000 tokens")
 
 
 def test_the_magic_limits_at_a_spawn_and_later(m: Madrox) -> None:

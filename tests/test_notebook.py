@@ -514,7 +514,7 @@ def test_what_an_agent_does_now_is_its_tool_or_its_words() -> None:
         ("mcp__madrox__spawn_instance", '{"name": "api"}', "spawn_instance api"),
         ("Read", '{"limit": 5}', "Read 5"),
         ("Read", "", "Read"),
-        ("Read", "[1]", "Read [1]"),
+        ("Read", "[1]", "Read"),
         ("Read", "{}", "Read"),
     ],
 )

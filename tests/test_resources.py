@@ -322,7 +322,8 @@ def test_every_role_is_a_prompt_that_takes_a_task(tmp_path: Path, era: str) -> N
             listed = (await person.list_prompts()).prompts
             got = await person.get_prompt("role_architect", {"task": "Draw the borders."})
 
-            assert {f"role_{role.name}" for role in library.roles()} == {each.name for each in listed}
+            roles = {each.name for each in listed if each.name.startswith("role_")}
+            assert {f"role_{role.name}" for role in library.roles()} == roles
             assert all(each.description for each in listed)
             [message] = got.messages
             assert "user" == message.role

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from madrox_nb import teamwork
 from madrox_nb.errors import AgentBusy, AgentGone, BadInput, IllegalEvent, NameTaken, UnknownAgent
 from madrox_nb.events import (
     KINDS,
@@ -92,10 +93,11 @@ BUSY = spawned(), ready(), started()
 # the table
 
 
-def test_the_table_speaks_of_every_kind_but_the_runs_own():
-    spoken_of = {kind.kind for row in LEGAL.values() for kind in row}
+def test_the_tables_speak_of_every_kind_but_the_runs_own():
+    of_agents = {kind.kind for row in LEGAL.values() for kind in row}
+    of_teams = {kind.kind for row in teamwork.LEGAL.values() for kind in row}
 
-    assert {name for name in KINDS if not name.startswith("run.")} == spoken_of
+    assert {name for name in KINDS if not name.startswith("run.")} == of_agents | of_teams
 
 
 def test_every_state_that_the_table_leads_to_has_a_row():
