@@ -18,6 +18,8 @@ from madrox_nb.events import PERSON, JobEnded, JobStarted, MessagePosted, TurnEn
 from madrox_nb.manager import Manager
 from madrox_nb.steps import Jobs
 
+pytestmark = pytest.mark.slow
+
 JOB, STATUS = "coordinate_instances", "get_job_status"
 
 
@@ -469,7 +471,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.slow
 def test_a_job_goes_on_in_the_kernel_that_goes_on_with_its_run(tmp_path: Path) -> None:
     code = OWNER.format(tests=str(Path(__file__).parent), home=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:

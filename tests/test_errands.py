@@ -15,6 +15,8 @@ from madrox_nb.harness import Item, Launch
 from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.notebook import Madrox
 
+pytestmark = pytest.mark.slow
+
 
 @library.lend
 class Talker(Rehearsal):

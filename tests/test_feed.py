@@ -17,6 +17,8 @@ from madrox_nb.events import HarnessNoise
 from madrox_nb.ledger import run_files
 from madrox_nb.rest import feed, stream
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def reading(on: Site, token: str = "", last: str = "", **query: Any) -> AsyncIterator[Reader]:

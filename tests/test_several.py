@@ -13,6 +13,8 @@ from madrox_nb.calls import find, in_tools
 from madrox_nb.errors import AgentBusy, BadInput, Forbidden, MadroxError
 from madrox_nb.events import PERSON, AgentSpawned, MessagePosted, TurnStarted
 
+pytestmark = pytest.mark.slow
+
 SEVERAL, CHILDREN = "send_to_multiple_instances", "broadcast_to_children"
 
 

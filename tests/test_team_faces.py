@@ -19,6 +19,8 @@ from madrox_nb.manager import Manager
 from madrox_nb.notebook import AsyncMadrox, Madrox
 from madrox_nb.teamwork import UnknownTeam
 
+pytestmark = pytest.mark.slow
+
 Call_ = Callable[..., Result]
 
 

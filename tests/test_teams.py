@@ -30,6 +30,8 @@ from madrox_nb.manager import Manager
 from madrox_nb.teamwork import TeamRuns, UnknownTeam
 from madrox_nb.tree import Tree
 
+pytestmark = pytest.mark.slow
+
 TRIO = """\
 ---
 description: Three who build a small thing.
