@@ -444,7 +444,7 @@ def test_after_the_grace_nobody_survives(tmp_path: Path) -> None:
 
         assert 14 == len(trees)
         assert [] == survivors(trees, 60)
-        assert 1.0 <= time.monotonic() - died < 6.0
+        assert 1.0 <= time.monotonic() - died < 30.0
         assert [] == survivors(alive([old.guard, old.sentinel]), 60)
         assert not is_kept(tmp_path, "run")
         assert not door(old.place).exists()

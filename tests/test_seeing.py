@@ -81,7 +81,7 @@ def test_the_tool_under_way_is_told_with_its_argument_and_counted(tmp_path: Path
             live = await on.call(PERSON, "get_live_instance_status", instance_id="bob")
 
             assert ("Read", "a.py") == (live.data["current_tool"], live.data["current_tool_argument"])
-            assert 0 <= live.data["current_tool_seconds"] < 10
+            assert 0 <= live.data["current_tool_seconds"] < 60
             assert (3, {"Bash": 2, "Read": 1}) == (
                 live.data["tools_executed"],
                 live.data["tools_breakdown"],

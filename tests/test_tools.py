@@ -311,7 +311,7 @@ def test_what_a_child_replied_stands_before_its_last_words(tmp_path: Path) -> No
                     "alice",
                     "send_to_instance",
                     instance_id="bob",
-                    message="/slow 3 0.1",
+                    message="/slow 3 0.3",
                     wait_for_response=True,
                 )
             )
@@ -491,7 +491,7 @@ def test_a_reply_to_a_question_is_not_followed_by_the_turns_last_words(tmp_path:
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("bob")
-            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/slow 2 0.1")
+            await on.call(PERSON, "send_to_instance", instance_id="bob", message="/slow 2 0.5")
             await on.call("bob", "reply_to_caller", reply_message="42", correlation_id="bob.t1")
             await on.manager.quiet((), 60)
 
