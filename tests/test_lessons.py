@@ -150,7 +150,7 @@ def test_l10_nothing_runs_in_the_background_until_somebody_asks(tmp_path: Path) 
         [sys.executable, "-c", textwrap.dedent(story), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=True,
     )
 

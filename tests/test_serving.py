@@ -169,7 +169,7 @@ def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
             [*MADROX, "serve", "--port", str(port), "--home", str(tmp_path / "home")],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
         )
 
@@ -215,7 +215,7 @@ def test_lab_starts_jupyterlab_in_this_process(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
@@ -225,7 +225,7 @@ def test_lab_starts_jupyterlab_in_this_process(tmp_path: Path) -> None:
 
 def test_the_demo_is_the_tour(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [*MADROX, "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        [*MADROX, "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=150, check=True
     )
 
     assert "no model is thinking" in ran.stdout
