@@ -50,8 +50,8 @@ def state_of_its_own() -> Iterator[None]:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call of a tool waits a third of a second, and reports every twentieth."""
+    """One call of a tool waits a second, and reports every twentieth."""
     from madrox_nb.tools import waiting
 
-    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.3)
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(waiting, "BEAT", 0.05)

@@ -448,7 +448,7 @@ def test_what_can_not_be_forked_is_told_why(tmp_path: Path) -> None:
 def test_a_message_joins_the_turn_under_way(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        await speaking(m, "lead", "/slow 3 0.1")
+        await speaking(m, "lead", "/slow 3 0.3")
         joined = await m.send("lead", "/say and this", steer=True)
 
         assert ("steered", "lead.t1", "word-1 word-2 word-3\nand this") == (
@@ -457,7 +457,7 @@ def test_a_message_joins_the_turn_under_way(tmp_path: Path) -> None:
             joined.text,
         )
         assert (1, 1, 1) == tuple(count(m, k) for k in (TurnStarted, TurnSteered, TurnEnded))
-        assert '["/slow 3 0.1", "/say and this"]' == (await m.send("lead", "/recall")).text
+        assert '["/slow 3 0.3", "/say and this"]' == (await m.send("lead", "/recall")).text
         assert Tree.replay(m.ledger) == m.tree
 
     with_run(tmp_path, story)
@@ -466,7 +466,7 @@ def test_a_message_joins_the_turn_under_way(tmp_path: Path) -> None:
 def test_both_who_asked_and_who_joined_are_answered(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        asked = await m.ask("lead", "/slow 3 0.1")
+        asked = await m.ask("lead", "/slow 3 0.3")
         joined = await m.ask("lead", "/say more", steer=True)
         first, second = await m.answer(asked), await m.answer(joined)
 
@@ -498,7 +498,7 @@ def test_where_the_cli_can_not_the_message_is_queued_and_an_idle_agent_just_star
     async def story(m: Manager) -> None:
         await m.spawn("other", harness="forgetful")
         assert "started" == (await m.send("other", "hi", steer=True)).how
-        await speaking(m, "other", "/slow 3 0.1")
+        await speaking(m, "other", "/slow 3 0.3")
         assert "queued" == (await m.send("other", "/say then", steer=True)).how
 
     with_run(tmp_path, story)
@@ -509,7 +509,7 @@ def test_a_codec_that_can_not_steer_after_all_says_so_and_nothing_is_sent_later(
 ) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        await speaking(m, "lead", "/slow 3 0.1")
+        await speaking(m, "lead", "/slow 3 0.3")
         monkeypatch.setattr(m.processes["lead"].harness, "steer", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await m.ask("lead", "/say twice", steer=True)

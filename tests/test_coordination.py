@@ -235,12 +235,12 @@ def test_a_job_begins_at_once_is_running_meanwhile_and_its_report_comes_once(tmp
         async with stage(tmp_path) as on:
             await on.spawn("ann", "bob")
             started = await on.call(
-                PERSON, JOB, participant_ids=["ann", "bob"], task_description="/slow 4 0.1"
+                PERSON, JOB, participant_ids=["ann", "bob"], task_description="/slow 4 0.5"
             )
             on.told.clear()
             looked = await on.call(PERSON, STATUS, job_id="you.j1", wait_for_completion=False)
             waited = await on.call(PERSON, STATUS, job_id="you.j1")
-            assert await on.manager.quiet(("ann",), 10)
+            assert await on.manager.quiet(("ann",), 60)
             first = (await on.call(PERSON, "get_pending_replies")).data["replies"]
             again = (await on.call(PERSON, "get_pending_replies")).data["replies"]
             late = await on.call(PERSON, STATUS, job_id="you.j1")
@@ -297,7 +297,7 @@ def test_who_gives_up_waiting_finds_the_report_in_its_inbox(tmp_path: Path) -> N
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("ann")
-            waiting = asyncio.create_task(job(on, PERSON, "ann", task="/slow 2 0.1"))
+            waiting = asyncio.create_task(job(on, PERSON, "ann", task="/slow 2 0.5"))
             await on.turn_of("ann")
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -332,7 +332,7 @@ def test_what_is_said_with_reply_to_caller_is_part_of_the_answer_and_of_nobody_e
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("ann")
-            started = await on.call(PERSON, JOB, participant_ids=["ann"], task_description="/slow 3 0.1")
+            started = await on.call(PERSON, JOB, participant_ids=["ann"], task_description="/slow 3 0.3")
             await on.turn_of("ann")
             await on.call("ann", "reply_to_caller", reply_message="42")
             done = await on.call(PERSON, STATUS, job_id=started.data["job_id"])
@@ -408,7 +408,7 @@ def test_the_job_of_one_who_has_ended_asks_nobody_any_more(tmp_path: Path) -> No
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("lead", "ann", "bob")
-            await on.call("lead", JOB, participant_ids=["ann", "bob"], task_description="/slow 3 0.1")
+            await on.call("lead", JOB, participant_ids=["ann", "bob"], task_description="/slow 3 0.3")
             await on.turn_of("ann")
             await on.call(PERSON, "terminate_instance", instance_id="lead")
             done = await on.call(PERSON, STATUS, job_id="lead.j1")
@@ -443,7 +443,7 @@ def test_waiting_until_all_is_quiet_waits_between_the_steps_of_a_job_too(tmp_pat
         async with stage(tmp_path) as on:
             await on.spawn("ann", "bob")
             started = await on.call(PERSON, JOB, participant_ids=["ann", "bob"], task_description="/say hi")
-            assert await on.manager.quiet(("ann",), 10)
+            assert await on.manager.quiet(("ann",), 60)
 
             assert None is not on.manager.jobs[started.data["job_id"]].ended
 

@@ -355,7 +355,7 @@ def test_who_is_in_its_last_turn_is_not_interrupted_when_another_s_ends(tmp_path
     async def story(m: Manager) -> None:
         await m.spawn("lead", limits={"turns": 2})
         await m.spawn("dev", parent="lead")
-        long = await m.ask("lead", "/slow 8 0.05\n/say whole")
+        long = await m.ask("lead", "/slow 8 0.2\n/say whole")
 
         await m.send("dev", "/say short")
         assert "busy" == m.tree["lead"].state

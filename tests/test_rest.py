@@ -380,7 +380,7 @@ def test_who_hangs_up_ends_the_waiting_and_finds_the_answer_in_the_inbox(tmp_pat
     async def story() -> None:
         async with site(tmp_path) as on:
             await on.execute("spawn_instance", name="bob")
-            given = {"instance_id": "bob", "message": "/slow 3 0.1", "wait_for_response": True}
+            given = {"instance_id": "bob", "message": "/slow 3 0.3", "wait_for_response": True}
             asking = asyncio.create_task(
                 on.http.post("/tools/execute", json={"tool": "send_to_instance", "arguments": given})
             )

@@ -167,13 +167,13 @@ def test_hanging_up_ends_the_waiting_and_not_the_agent(tmp_path: Path, era: str)
             asking = asyncio.create_task(
                 person.call_tool(
                     "send_to_instance",
-                    {"instance_id": "bob", "message": "/slow 3 0.1", "wait_for_response": True},
+                    {"instance_id": "bob", "message": "/slow 3 0.3", "wait_for_response": True},
                 )
             )
             while not manager.tree["bob"].turn:
                 await manager.mail.change()
             asking.cancel()
-            got = await person.call_tool("get_pending_replies", {"wait_timeout": 10})
+            got = await person.call_tool("get_pending_replies", {"wait_timeout": 45})
 
             assert "[bob.m1] bob answers [bob.t1]:\nword-1 word-2 word-3" == text(got)
 

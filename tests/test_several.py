@@ -118,7 +118,7 @@ def test_answers_that_take_longer_than_a_call_are_running_and_come_later_exactly
             await on.spawn("ann", "bob")
             letters = [
                 {"instance_id": "ann", "message": "/say quick"},
-                {"instance_id": "bob", "message": "/slow 5 0.1"},
+                {"instance_id": "bob", "message": "/slow 5 0.4"},
             ]
             done = await on.call(PERSON, SEVERAL, messages=letters, wait_for_responses=True)
             assert await on.manager.quiet((), 60)
@@ -141,7 +141,7 @@ def test_who_gives_up_waiting_for_several_finds_each_answer_once_in_its_inbox(tm
                     PERSON,
                     SEVERAL,
                     instance_ids=["ann", "bob"],
-                    message="/slow 2 0.1",
+                    message="/slow 2 0.5",
                     wait_for_responses=True,
                 )
             )

@@ -365,7 +365,7 @@ def test_a_question_that_still_waits_is_taken_back_when_the_team_is_stopped(tmp_
     async def story(m: Manager) -> None:
         team = await m.teams.start("duo", "")
         await m.teams.wait(team)
-        mine = await m.ask("head", "/slow 4 0.1")
+        mine = await m.ask("head", "/slow 4 0.5")
         asked = lambda e: isinstance(e.event, MessagePosted)  # noqa: E731
         await until(m, asked, m.teams.resume(team, task="go"))
         await m.teams.stop(team)
@@ -373,7 +373,7 @@ def test_a_question_that_still_waits_is_taken_back_when_the_team_is_stopped(tmp_
         await m.quiet()
 
         assert answer is not None
-        assert ["/slow 4 0.1"] == [e.text for e in told(m, TurnStarted)]
+        assert ["/slow 4 0.5"] == [e.text for e in told(m, TurnStarted)]
         assert 0 == m.inboxes.queued("head")
 
     with_run(tmp_path, story)

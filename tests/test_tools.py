@@ -392,7 +392,7 @@ def test_a_long_wait_reports_progress_and_ends_as_running_and_the_answer_comes_l
                     caller,
                     "send_to_instance",
                     instance_id="bob",
-                    message="/slow 5 0.1",
+                    message="/slow 5 0.4",
                     wait_for_response=True,
                 )
                 assert "running" == running.data["status"]
@@ -472,7 +472,7 @@ def test_giving_up_a_wait_leaves_the_agent_at_work_and_its_answer_in_the_inbox(t
                     PERSON,
                     "send_to_instance",
                     instance_id="bob",
-                    message="/slow 2 0.1",
+                    message="/slow 2 0.5",
                     wait_for_response=True,
                 )
             )

@@ -90,7 +90,7 @@ def test_w6_a_late_answer_to_one_question_is_never_the_answer_to_the_next(tmp_pa
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("bob")
-            first = await on.call(PERSON, SEND, instance_id="bob", message="/slow 3 0.1")
+            first = await on.call(PERSON, SEND, instance_id="bob", message="/slow 3 0.4")
             await on.call("bob", "reply_to_caller", reply_message="early")
 
             assert "second" == await said(on, PERSON, "bob", "/say second")
@@ -190,7 +190,7 @@ def test_behaviour_4_answers_are_exact_in_order_and_late_ones_are_not_lost(tmp_p
                 PERSON,
                 SEND,
                 instance_id="bob",
-                message="/slow 3 0.1",
+                message="/slow 3 0.4",
                 wait_for_response=True,
                 timeout_seconds=0.1,
             )
