@@ -59,7 +59,7 @@ def test_b4_an_answer_is_waited_for_or_comes_later(door: Door) -> None:
     assert "- one; two" == door.ask(agent, "/say - one; two")
     sent = door.call("send_to_instance", instance_id=agent, message="/say later")
     assert "sent" == sent.data["status"]
-    assert [(agent, "later")] == [(each["sender"], each["text"]) for each in inbox(door, 20)]
+    assert [(agent, "later")] == [(each["sender"], each["text"]) for each in inbox(door, 45)]
 
 
 def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
@@ -74,7 +74,7 @@ def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
     )
 
     assert "running" == told.data["status"]
-    [answer] = inbox(door, 20)
+    [answer] = inbox(door, 45)
     assert answer["text"].endswith("done")
     assert [] == inbox(door)
 
