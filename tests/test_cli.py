@@ -298,6 +298,28 @@ def test_one_that_just_ended_is_named(madrox: Type, tmp_path: Path) -> None:
     assert (3, True) == (status, "can't be reached" in error)
 
 
+def test_a_client_is_let_in_with_a_token_of_its_own_until_it_is_revoked(run: Run, madrox: Type) -> None:
+    home = run.config.settings.home
+    status, said, _ = madrox("token", "create", "eyes", "--json")  # found as every command finds its madrox
+    made = json.loads(said)
+    assert (0, "eyes", "read") == (status, made["name"], made["scope"])
+    assert "eyes" == getattr(run.manager.clients.find(made["token"]), "name", None)
+
+    assert (2, True) == (
+        (again := madrox("token", "create", "eyes"))[0],
+        "revoke it first: madrox token revoke eyes" in again[2],
+    )
+    status, said, _ = madrox("token", "create", "hands", "--scope", "operate", "--home", str(home))
+    assert (0, True, True) == (status, said.startswith("mdx_"), "for running agents" in said)
+    listed = madrox("token", "list")[1]
+    assert ["eyes (read)", "hands (operate)"] == [line.partition(",")[0] for line in listed.splitlines()]
+
+    assert (0, "the token eyes (read) speaks for nobody any more\n", "") == madrox("token", "revoke", "eyes")
+    assert None is run.manager.clients.find(made["token"])
+    assert (2, "madrox: madrox token revoke needs the token's NAME\n") == madrox("token", "revoke")[::2]
+    assert (2, True) == ((gone := madrox("token", "revoke", "eyes"))[0], "Known: hands" in gone[2])
+
+
 # what is written
 
 
@@ -354,6 +376,7 @@ def test_help_lists_every_command_and_what_the_status_means(capsys: pytest.Captu
         "wait",
         "stop",
         "doctor",
+        "token",
     ):
         assert re.search(rf"^    {command}\s", said, re.MULTILINE), command
     assert "3    no madrox runs that could be meant" in said
