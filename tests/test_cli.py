@@ -158,7 +158,7 @@ def test_a_first_task_is_begun_and_options_reach_the_cli(run: Run, madrox: Type)
     status, said, _ = madrox("spawn", "lead", "--prompt", "/say begun", "--no-wait")
     assert (0, True) == (status, "madrox inbox brings the answer" in said)
     assert "begun" in madrox("inbox", "--wait", "10")[1]
-    assert (2, "madrox: --option fast: write it as --option KEY=VALUE\n") == madrox(
+    assert (2, "madrox: --option fast: write it as --option NAME=VALUE\n") == madrox(
         "spawn", "--option", "fast"
     )[::2]
     status, _, error = madrox("spawn", "kid", "--option", "fast=yes")
