@@ -268,7 +268,8 @@ def _team(call: Use) -> Any:
         handle.stop()
         return handle
     if call.retry is not None:
-        name, *phases = [*filter(None, [call.name]), *call.retry]  # `--retry NAME` means that team
+        names: list[str] = [call.name] if call.name else []
+        name, *phases = names + call.retry  # `--retry NAME` means that team
         return call.madrox.team_run(name).retry(*phases, wait=not call.no_wait)
     task = call.task if call.task is not None else call.text.strip()
     if call.resume:
