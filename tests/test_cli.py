@@ -191,6 +191,9 @@ def test_the_home_or_the_process_chooses_among_those_that_run(run: Run, madrox: 
         assert (2, "") == (status, said)
         assert "2 servers are equally near. Say which with --home or --pid, or work in its directory" in error
         assert str(tmp_path / "other") in error
+
+        status, _, error = madrox("tree", "--home", str(tmp_path))
+        assert (3, True) == (status, f"no madrox with the home {tmp_path} is running. Running are" in error)
     finally:
         other.close()
     status, _, error = madrox("tree", "--home", str(tmp_path / "other"))
@@ -223,9 +226,10 @@ def test_with_nothing_running_it_says_how_to_start_one(madrox: Type) -> None:
 
     assert (3, "") == (status, said)
     assert error == (
-        "madrox: no madrox is running. To start one in a terminal:  madrox serve\n"
-        "or in a notebook:         %load_ext madrox_nb\n"
-        "                          %madrox serve\n"
+        "madrox: no madrox is running. Start one\n"
+        "  in a terminal:  madrox serve\n"
+        "  in a notebook:  %load_ext madrox_nb\n"
+        "                  %madrox serve\n"
     )
     assert "NotRunning" == json.loads(madrox("tree", "--json")[1])["error"]["type"]
 
