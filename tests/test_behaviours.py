@@ -59,7 +59,7 @@ def test_b4_an_answer_is_waited_for_or_comes_later(door: Door) -> None:
     assert "- one; two" == door.ask(agent, "/say - one; two")
     sent = door.call("send_to_instance", instance_id=agent, message="/say later")
     assert "sent" == sent.data["status"]
-    assert [(agent, "later")] == [(each["sender"], each["text"]) for each in inbox(door, 20)]
+    assert [(agent, "later")] == [(each["sender"], each["text"]) for each in inbox(door, 45)]
 
 
 def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
@@ -68,13 +68,13 @@ def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
     told = door.call(
         "send_to_instance",
         instance_id=agent,
-        message="/slow 40 0.01\n/say done",
+        message="/slow 40 0.02\n/say done",
         wait_for_response=True,
         timeout_seconds=0.05,
     )
 
     assert "running" == told.data["status"]
-    [answer] = inbox(door, 20)
+    [answer] = inbox(door, 45)
     assert answer["text"].endswith("done")
     assert [] == inbox(door)
 
@@ -82,7 +82,7 @@ def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
 def test_b4_messages_to_a_busy_agent_are_queued_and_answered_in_their_order(door: Door) -> None:
     agent = door.spawn()
     inbox(door)
-    door.begin(agent, "/slow 30 0.01")
+    door.begin(agent, "/slow 30 0.1")
     sent = [door.call("send_to_instance", instance_id=agent, message=f"/say {n}") for n in range(3)]
     answers: list[str] = []
     door.until(lambda: answers.extend(each["text"] for each in inbox(door, 5)) or len(answers) == 4)

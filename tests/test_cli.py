@@ -240,7 +240,7 @@ def stranger(tmp_path: Path) -> Iterator[Callable[[bytes], None]]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
     published = runtime.publish(runtime.described(url, "token", home=tmp_path / "home"))
-    listener.settimeout(10)
+    listener.settimeout(60)
     threads = []
 
     def answer(with_: bytes) -> None:

@@ -52,7 +52,7 @@ def killed_kernel(home: Path, *how: str) -> Iterator[dict[str, Any]]:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         process.kill()
-        process.wait(10)
+        process.wait(60)
     try:
         yield told
     finally:
@@ -75,7 +75,7 @@ def alive(pids: Iterable[int]) -> list[psutil.Process]:
 
 
 async def become(manager: Manager, come: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not come():
             await manager.mail.change(1)
 

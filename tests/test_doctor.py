@@ -291,7 +291,7 @@ def test_a_terminal_that_knows_only_ascii_is_no_reason_to_crash(monkeypatch: pyt
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
@@ -329,7 +329,7 @@ def test_the_command_is_installed_under_its_name() -> None:
     where = Path(sys.executable).with_name("madrox")
     assert where.exists(), "install again: pip install --no-deps -e ."
 
-    ran = subprocess.run([where, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run([where, "--version"], capture_output=True, text=True, timeout=150, check=True)
     assert f"madrox_nb {__version__}\n" == ran.stdout
 
 
@@ -360,7 +360,7 @@ def test_a_package_with_an_entry_point_is_in_the_table(tmp_path: Path) -> None:
         [sys.executable, "-m", "madrox_nb.cli", "doctor", "--json"],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 

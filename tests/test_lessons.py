@@ -93,14 +93,14 @@ def test_l4_usage_is_counted_once_though_a_session_goes_on_in_another_process(do
     agent = door.spawn()
     door.ask(agent, "/usage 100 10")
     for again in range(2):
-        door.run.start(door.run.manager.suspend, agent).result(20)
+        door.run.start(door.run.manager.suspend, agent).result(60)
         door.ask(agent, f"/usage {again + 1} 0")
 
     assert 113 == door.call("get_instance_status", instance_id=agent).data["tokens"]
 
 
 def test_l6_two_requests_at_once_both_stand_and_running_out_of_time_is_nobody_s_no(tmp_path: Path) -> None:
-    with opened(tmp_path, "http", permissions="ask", attended="yes", approval_timeout=1.0) as doors:
+    with opened(tmp_path, "http", permissions="ask", attended="yes", approval_timeout=3.0) as doors:
         door, manager = doors["http"], doors["http"].run.manager
         agents = [door.spawn() for _ in range(2)]
         for agent in agents:
@@ -108,7 +108,7 @@ def test_l6_two_requests_at_once_both_stand_and_running_out_of_time_is_nobody_s_
             door.call("send_to_instance", instance_id=agent, message=ask)
         door.until(lambda: len(list(manager.approvals)) == 2)
         first, second = manager.approvals
-        door.run.start(manager.approve, first.id).result(5)
+        door.run.start(manager.approve, first.id).result(60)
         door.until(lambda: not manager.approvals.open())
         first, second = manager.approvals
 
@@ -120,7 +120,7 @@ def test_l6_two_requests_at_once_both_stand_and_running_out_of_time_is_nobody_s_
 def test_l8_an_agent_finds_its_tools_again_in_its_next_process(door: Door) -> None:
     agent = door.spawn()
     door.ask(agent, "/tree")
-    door.run.start(door.run.manager.suspend, agent).result(20)
+    door.run.start(door.run.manager.suspend, agent).result(60)
 
     assert agent in door.ask(agent, "/tree")
 
@@ -150,7 +150,7 @@ def test_l10_nothing_runs_in_the_background_until_somebody_asks(tmp_path: Path) 
         [sys.executable, "-c", textwrap.dedent(story), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=True,
     )
 

@@ -19,6 +19,8 @@ from madrox_nb.manager import Manager
 from madrox_nb.notebook import AsyncMadrox, Madrox
 from madrox_nb.teamwork import UnknownTeam
 
+pytestmark = pytest.mark.slow
+
 Call_ = Callable[..., Result]
 
 
@@ -92,7 +94,7 @@ def test_the_async_face_does_the_same(tmp_path: Path) -> None:
             assert "stopped" != (await team.stop()).outcome
             assert 4 == len(await team.dismiss())
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 100))
 
 
 def test_the_list_of_teams_says_who_is_in_them(madrox: Madrox) -> None:

@@ -160,7 +160,7 @@ def test_w10_a_program_that_is_missing_is_an_error(door: Door) -> None:
 
 def test_w11_who_waits_for_a_busy_agent_gets_the_answer_to_his_question(door: Door) -> None:
     agent = door.spawn()
-    door.begin(agent, "/slow 30 0.01")
+    door.begin(agent, "/slow 30 0.1")
     waiting = door.start(
         "send_to_instance", instance_id=agent, message="/say to the second", wait_for_response=True
     )
