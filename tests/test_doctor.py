@@ -66,7 +66,10 @@ def test_without_any_agent_cli_the_status_is_1_and_says_what_a_spawn_would_start
     status, said = examined(capsys)
 
     assert 1 == status
-    assert "%madrox spawn starts rehearsal: none of MADROX_HARNESSES (claude, codex) is installed" in said
+    assert (
+        "A spawn without --harness starts rehearsal: none of MADROX_HARNESSES (claude, codex) is installed"
+        in said
+    )
 
 
 def test_a_cli_that_is_here_and_not_in_the_order_of_choice_is_named(
@@ -89,7 +92,7 @@ def test_with_the_cli_that_a_spawn_would_choose_the_status_is_0(
     status, said = examined(capsys)
 
     assert 0 == status
-    assert said.endswith("%madrox spawn starts stranger.\n")
+    assert said.endswith("A spawn without --harness starts stranger.\n")
 
 
 def test_rehearsals_that_were_asked_for_are_no_shortcoming(

@@ -58,6 +58,16 @@ def cell(shell: InteractiveShell, text: str, body: str) -> Any:
     return shell.run_cell_magic("madrox", text, body)
 
 
+def test_a_frame_of_limits_that_is_empty_says_how_to_set_one(
+    crew: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == len(line(crew, "limit"))
+    assert "no limits are set; %madrox limit lead --usd 5 sets one" in capsys.readouterr().out
+
+    assert 1 == len(line(crew, "limit lead --usd 5"))
+    assert "" == capsys.readouterr().out
+
+
 # what is returned
 
 
@@ -303,6 +313,7 @@ def test_options_at_both_ends_of_a_text_count() -> None:
     ("written", "body", "said"),
     [
         ("sned lead hello", None, "no such command. Did you mean 'send'?"),
+        ("doctor", None, "%madrox doctor: that is a command of a terminal: madrox doctor"),
         ("spawn lead --rol architect", None, "Did you mean '--role'?"),
         ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
         ("spawn lead --permissions some", None, "invalid choice"),

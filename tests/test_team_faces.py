@@ -118,6 +118,7 @@ def test_a_line_starts_a_team_and_another_one_steers_it(madrox: Madrox) -> None:
     assert ("ok", "a small clock") == (team.state, team.task)
     assert team == use("team trio --status")
     assert "ok" == use("team trio.1 --retry close").state
+    assert "ok" == use("team --retry trio.1 close").state
     assert "a sundial\n" == use("team duo --no-wait --prefix b-", "a sundial\n").task + "\n"
     assert "stopped" == use("team duo --stop").state
     assert "running" == use("team duo --resume --no-wait").state
@@ -131,6 +132,7 @@ def test_a_line_starts_a_team_and_another_one_steers_it(madrox: Madrox) -> None:
     [
         ("team trio --input language", "--input language: write it as NAME=VALUE, such as language=Rust"),
         ("team trio --stop --resume", "one of --stop, --retry, --resume and --status at a time"),
+        ("team --status", "say which; %madrox teams lists them, with --started those that run"),
         ("team trio --tsk x", "unrecognized arguments: --tsk.* Did you mean '--task'"),
     ],
 )

@@ -104,6 +104,22 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: calls.Tool) -> 
     assert False is schema["additionalProperties"]
 
 
+def test_what_all_tools_cost_a_model_that_reads_them_stays_small() -> None:
+    listed = [(tool.name, tool.description, tool.schema()) for tool in TOOLS.values()]
+    nulls = [name for name, _, schema in listed if '"null"' in json.dumps(schema)]
+
+    assert [] == nulls  # an argument is left out; null is taken as well, and not worth its words
+    assert 46_000 > len(json.dumps(listed, ensure_ascii=False))  # some 11,000 tokens
+
+
+def test_another_name_of_a_tool_says_which_and_repeats_nothing() -> None:
+    codex, other = TOOLS["spawn_codex"], TOOLS["spawn_codex_instance"]
+
+    assert "Another name of spawn_codex" in other.description
+    assert {"As in spawn_codex."} == {each["description"] for each in other.schema()["properties"].values()}
+    assert codex.arguments({"name": "x", "role": None}) == other.arguments({"name": "x", "role": None})
+
+
 @pytest.mark.parametrize(
     ("tool", "given", "said"),
     [
