@@ -6,9 +6,13 @@ import gc
 import os
 import tempfile
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import groups  # noqa: F401 — reads MADROX_REQUIRE before it is cleaned away
 import pytest
+
+if TYPE_CHECKING:
+    from doors import Door
 
 OURS = ("MADROX_", "ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE", "CODEX_", "OPENAI_", "GEMINI_", "OPENCODE_")
 SEED = (
@@ -55,3 +59,18 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(waiting, "BEAT", 0.05)
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
+    """One run of rehearsal agents for a module, with an MCP client at each of its doors."""
+    from doors import opened
+
+    with opened(tmp_path_factory.mktemp("home")) as doors:
+        yield doors
+
+
+@pytest.fixture(params=("http", "stdio"))
+def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
+    """Each of them in turn: what a test sees must be the same."""
+    return doors[request.param]

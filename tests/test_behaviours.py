@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import crew  # noqa: F401 — lends the harness that misbehaves
@@ -21,17 +20,6 @@ from repositories import branches, committed, git, repository_at
 from madrox_nb.events import AgentReady
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("behaviours")]
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home")) as doors:
-        yield doors
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
-    return doors[request.param]
 
 
 def inbox(door: Door, wait: float = 0) -> list[dict[str, str]]:

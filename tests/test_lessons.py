@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,17 +36,6 @@ class Unpriced(Rehearsal):
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lessons")]
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home")) as doors:
-        yield doors
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
-    return doors[request.param]
 
 
 def process_of(door: Door, agent: str) -> psutil.Process:

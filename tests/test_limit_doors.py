@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import spenders  # noqa: F401 — lends the harnesses that cost something
-from doors import DOORS, Door, opened
+from doors import Door
 
 from madrox_nb import config
 from madrox_nb.budget import Budget
@@ -17,17 +16,6 @@ from madrox_nb.events import BudgetReached, TurnEnded
 from madrox_nb.manager import Manager
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("limits")]
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home")) as doors:
-        yield doors
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
-    return doors[request.param]
 
 
 def tool(name: str, /, **arguments: object) -> str:
