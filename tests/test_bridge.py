@@ -165,7 +165,7 @@ def until(happened: Callable[[], object]) -> None:
 
 
 @BOTH_ERAS
-def test_behaviour_1_all_tools_are_there_over_http_and_stdio_with_equal_results(
+def test_b1_all_tools_are_there_over_http_and_stdio_with_equal_results(
     madrox: Madrox, tmp_path: Path, era: str
 ) -> None:
     served = madrox.serve()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from crew import with_run
+from repositories import branches, git, repository_at
 
 from madrox_nb.config import Settings
 from madrox_nb.errors import BadInput, Forbidden, HarnessNotReady
@@ -120,26 +120,9 @@ def test_an_agent_comes_back_to_its_directory_or_says_that_it_is_gone(tmp_path):
 # worktrees
 
 
-def git(directory: Path, *arguments: str) -> str:
-    more = ("-c", "user.name=t", "-c", "user.email=t@example", "-C", str(directory))
-    return subprocess.run(
-        ["git", *more, *arguments], check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    place = tmp_path / "repository"
-    place.mkdir()
-    git(place, "init", "-q", "-b", "main")
-    (place / "a.txt").write_text("a\n")
-    git(place, "add", ".")
-    git(place, "commit", "-q", "-m", "first")
-    return place
-
-
-def branches(repository: Path) -> list[str]:
-    return git(repository, "for-each-ref", "--format=%(refname:short)", "refs/heads").splitlines()
+    return repository_at(tmp_path / "repository")
 
 
 def test_a_worktree_has_the_repositorys_files_on_a_branch_of_its_own(tmp_path, repository):

@@ -1,6 +1,7 @@
 """Faults that users of other orchestrators reported, L1 to L12, shown not to be ours.
 
-Through MCP calls, with rehearsal agents and programs that misbehave.
+Through MCP calls, with rehearsal agents and programs that misbehave. L5 is told in
+test_limit_doors, through both doors too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import crew  # noqa: F401 — lends the harness that misbehaves
 import psutil
 import pytest
 from doors import DOORS, Door, opened
+from repositories import branches, committed, git, repository_at
 
 from madrox_nb import library
 from madrox_nb.events import NAN, UsageReported
@@ -46,6 +48,11 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]
 @pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
     return doors[request.param]
+
+
+def process_of(door: Door, agent: str) -> psutil.Process:
+    """What an agent runs as now."""
+    return psutil.Process(door.run.manager.processes[agent].pid)
 
 
 def test_l1_a_program_that_dies_or_says_nothing_has_not_completed_anything(door: Door) -> None:
@@ -99,9 +106,12 @@ def test_l4_usage_is_counted_once_though_a_session_goes_on_in_another_process(do
     assert 113 == door.call("get_instance_status", instance_id=agent).data["tokens"]
 
 
-def test_l6_two_requests_at_once_both_stand_and_running_out_of_time_is_nobody_s_no(tmp_path: Path) -> None:
-    with opened(tmp_path, "http", permissions="ask", attended="yes", approval_timeout=3.0) as doors:
-        door, manager = doors["http"], doors["http"].run.manager
+@pytest.mark.parametrize("kind", DOORS)
+def test_l6_two_requests_at_once_both_stand_and_running_out_of_time_is_nobody_s_no(
+    tmp_path: Path, kind: str
+) -> None:
+    with opened(tmp_path, kind, permissions="ask", attended="yes", approval_timeout=3.0) as doors:
+        door, manager = doors[kind], doors[kind].run.manager
         agents = [door.spawn() for _ in range(2)]
         for agent in agents:
             ask = f'/approve-needed Bash {{"command": "make {agent}"}}'
@@ -115,6 +125,32 @@ def test_l6_two_requests_at_once_both_stand_and_running_out_of_time_is_nobody_s_
     assert ({*agents}, "allow", "you") == ({first.agent, second.agent}, first.state, first.by)
     assert ("deny", "timeout") == (second.state, second.by)
     assert "timeout" in second.ending
+
+
+def test_l7_a_worktree_is_of_the_named_repository_and_is_left_and_found_as_it_was(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = (repository_at(tmp_path / name) for name in ("ours", "theirs"))
+    monkeypatch.chdir(ours)
+    git(theirs, "checkout", "-q", "-b", "feature")
+    (theirs / "b.txt").write_text("b\n")
+    tip = committed(theirs, "second")
+    agent = door.spawn(use_worktree=True, git_repo=str(theirs))
+    place = process_of(door, agent).cwd()
+    door.ask(agent, "/write only.txt not committed")
+    door.call("suspend_instance", instance_id=agent)
+    door.ask(agent, "/say awake")
+    woken = process_of(door, agent).cwd()
+    idle = door.spawn(use_worktree=True, git_repo=str(theirs))
+    unused = process_of(door, idle).cwd()
+    door.call("terminate_multiple_instances", instance_ids=[agent, idle])
+
+    assert place == woken
+    assert tip == git(Path(place), "rev-parse", "HEAD"), "begun at what was checked out"
+    assert "not committed" in Path(place, "only.txt").read_text(), "what is in no branch is kept"
+    assert not Path(unused).exists(), "what holds nothing is not left behind"
+    assert {"main", "feature", f"madrox/{agent}"} == {*branches(theirs)}
+    assert (["main"], "") == (branches(ours), git(ours, "status", "--porcelain"))
 
 
 def test_l8_an_agent_finds_its_tools_again_in_its_next_process(door: Door) -> None:

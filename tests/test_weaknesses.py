@@ -1,7 +1,9 @@
 """What the system before this one did wrong, one test each, through MCP calls.
 
 Each is called by the number that it has in the study of that system, W1 to W26. The
-agents are rehearsals, real processes that do what their prompts say.
+agents are rehearsals, real processes that do what their prompts say. Told elsewhere,
+through both doors too: W14 in test_parity, W15 in test_limit_doors, W23 in test_bridge,
+W20, W25 and the tokens of W18 in test_looking.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import crew  # noqa: F401 — lends the harness that misbehaves
+import httpx2
 import psutil
 import pytest
 from doors import DOORS, Door, opened
+
+from madrox_nb import library
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("weaknesses")]
 
@@ -36,6 +41,11 @@ def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
 def tool(name: str, /, **arguments: object) -> str:
     """The directive that has an agent call a tool."""
     return f"/tool {name} {json.dumps(arguments)}"
+
+
+def process_of(door: Door, agent: str) -> psutil.Process:
+    """What an agent runs as now."""
+    return psutil.Process(door.run.manager.processes[agent].pid)
 
 
 def parents(door: Door, *names: str) -> list[str | None]:
@@ -160,10 +170,12 @@ def test_w10_a_program_that_is_missing_is_an_error(door: Door) -> None:
 
 def test_w11_who_waits_for_a_busy_agent_gets_the_answer_to_his_question(door: Door) -> None:
     agent = door.spawn()
-    door.begin(agent, "/slow 30 0.1")
+    door.begin(agent, "/hang")
     waiting = door.start(
         "send_to_instance", instance_id=agent, message="/say to the second", wait_for_response=True
     )
+    door.until(lambda: door.call("get_instance_status", instance_id=agent).data["unread"])
+    door.call("interrupt_instance", instance_id=agent)
 
     assert "to the second" == waiting().data["response"]
     assert "to the second" not in door.call("get_pending_replies").text
@@ -184,9 +196,10 @@ def test_w17_a_long_brief_and_many_senders_at_once_are_no_matter(door: Door) -> 
     assert {f"{brief}\nby {who}" for who in range(5)} == set(heard(door, agent))
 
 
-def test_w12_an_agent_that_works_is_not_ended_for_being_long_at_it(tmp_path: Path) -> None:
-    with opened(tmp_path, "http", idle_timeout=0.2) as doors:
-        door = doors["http"]
+@pytest.mark.parametrize("kind", DOORS)
+def test_w12_an_agent_that_works_is_not_ended_for_being_long_at_it(tmp_path: Path, kind: str) -> None:
+    with opened(tmp_path, kind, idle_timeout=0.2) as doors:
+        door = doors[kind]
         agent = door.spawn()
         long = door.ask(agent, "/slow 80 0.01")
         door.until(lambda: door.state(agent) == "suspended")
@@ -194,6 +207,24 @@ def test_w12_an_agent_that_works_is_not_ended_for_being_long_at_it(tmp_path: Pat
 
     assert 80 == len(long.split())
     assert "/slow 80 0.01" in after
+
+
+@pytest.mark.parametrize("way", ["sequential", "parallel", "consensus"])
+def test_w13_who_is_coordinated_is_asked_and_completed_means_answered(door: Door, way: str) -> None:
+    chair, ann, bob = (door.spawn(name) for name in ("chair", "ann", "bob"))
+    started = door.call(
+        "coordinate_instances",
+        coordinator_id=chair,
+        participant_ids=[ann, bob],
+        task_description="/slow 1 0.1\n/vote yes",
+        coordination_type=way,
+    )
+    done = door.call("get_job_status", job_id=started.data["job_id"])
+
+    assert ("running", "completed") == (started.data["status"], done.data["status"])
+    assert [ann, bob] == [part["instance_id"] for part in done.data["participants"]]
+    assert all("VOTE: yes" in part["response"] for part in done.data["participants"])
+    assert all("/vote yes" in heard(door, agent)[0] for agent in (ann, bob))
 
 
 def test_w16_looking_does_not_wait_for_what_others_started(door: Door) -> None:
@@ -207,6 +238,25 @@ def test_w16_looking_does_not_wait_for_what_others_started(door: Door) -> None:
 
     assert [10] * 20 == looks
     assert all(spawn().failed for spawn in spawns)
+
+
+def test_w18_who_has_no_token_or_is_a_page_of_another_site_is_not_let_in(door: Door) -> None:
+    url, token = door.run.server.url, door.run.server.token
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    mine = {"Authorization": f"Bearer {token}"}
+
+    def status(**headers: str) -> int:
+        return httpx2.post(url, json=ask, headers=headers).status_code
+
+    assert [401, 401, 403] == [
+        status(),
+        status(Authorization="Bearer mdx_guessed"),
+        status(**mine, Origin="http://localhost:3000"),
+    ]
+    agent = door.spawn()
+    argv = process_of(door, agent).cmdline()
+    environ = process_of(door, agent).environ().values()
+    assert [] == [each for each in (*argv, *environ) if token in each or "mdx_" in each]
 
 
 def test_w19_what_is_installed_is_what_was_tested() -> None:
@@ -230,9 +280,10 @@ def test_w21_two_servers_of_one_user_leave_each_other_s_agents_alone(door: Door,
     assert "well" == door.ask(mine, "/say well")
 
 
-def test_w22_a_server_that_is_closed_in_the_middle_of_calls_leaves_nobody(tmp_path: Path) -> None:
-    with opened(tmp_path, "http") as doors:
-        door = doors["http"]
+@pytest.mark.parametrize("kind", DOORS)
+def test_w22_a_server_that_is_closed_in_the_middle_of_calls_leaves_nobody(tmp_path: Path, kind: str) -> None:
+    with opened(tmp_path, kind) as doors:
+        door = doors[kind]
         agents = [door.spawn() for _ in range(3)]
         calls = [
             door.start("send_to_instance", instance_id=agent, message="/hang hard", wait_for_response=True)
@@ -246,3 +297,46 @@ def test_w22_a_server_that_is_closed_in_the_middle_of_calls_leaves_nobody(tmp_pa
 
     assert [True] * 3 == [each.failed for each in told]
     assert [True] * 3 == gone
+
+
+def test_w24_a_team_is_told_its_whole_plan_and_its_whole_task(door: Door) -> None:
+    task = "\n".join(f"- requirement {n}; whole" for n in range(500))
+    told = door.call(
+        "spawn_team_from_template",
+        template_name="security_audit_team",
+        task_description=task,
+        mode="lead",
+    )
+    lead = told.data["supervisor_id"]
+    door.until(lambda: given(door, lead))
+    plan = given(door, lead)[0]
+    phases = library.team("security_audit_team").phases
+    door.call("terminate_instance", instance_id=lead, force=True)
+
+    assert task in plan
+    assert [] == [phase.name for phase in phases if last_line(phase.what) not in plan]
+
+
+def given(door: Door, agent: str) -> list[str]:
+    """The prompts of its turns, by its log."""
+    logged = door.call("get_instance_logs", instance_id=agent, log_type="communication", tail=0)
+    return [row["content"] for row in logged.data["logs"] if row["event_type"] == "message_sent"]
+
+
+def last_line(text: str) -> str:
+    return text.rstrip().splitlines()[-1]
+
+
+def test_w26_what_is_said_of_an_agent_is_carried_out_or_refused(door: Door, tmp_path: Path) -> None:
+    agent = door.spawn(environment_vars={"LEVEL": 2}, workspace_dir=str(tmp_path / "place"))
+    process = process_of(door, agent)
+    refused = [
+        door.refused("spawn_instance", name="ghost", **{argument: 1})
+        for argument in ("temperature", "max_tokens", "use_pty", "priority")
+    ]
+    mistyped = door.refused("spawn_instance", name="ghost", workspace="place")
+
+    assert ("2", str(tmp_path / "place")) == (process.environ()["LEVEL"], process.cwd())
+    assert [] == [why for why in refused if "is not taken here. " not in why], "and why it is not"
+    assert "has no argument 'workspace'. Did you mean 'workspace_dir'?" in mistyped
+    assert "ghost" not in door.call("get_instance_tree").text

@@ -1,6 +1,6 @@
 """What the system before this one lost, mixed up or made up, each as a test that shows it right here.
 
-W… are its measured weaknesses, behaviours are what its users could see and rely on. All
+W… are its measured weaknesses, B… what its users could see and rely on. All
 through tool calls, with real rehearsal agents.
 """
 
@@ -181,7 +181,7 @@ def test_w17_a_long_brief_is_sent_at_once_and_many_at_once_do_not_mix(tmp_path: 
 
 
 @pytest.mark.usefixtures("short")
-def test_behaviour_4_answers_are_exact_in_order_and_late_ones_are_not_lost(tmp_path: Path) -> None:
+def test_b4_answers_are_exact_in_order_and_late_ones_are_not_lost(tmp_path: Path) -> None:
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("bob")
@@ -205,7 +205,7 @@ def test_behaviour_4_answers_are_exact_in_order_and_late_ones_are_not_lost(tmp_p
     run(story())
 
 
-def test_behaviour_5_a_reply_reaches_who_asked_exactly_once_with_its_id_and_wakes_who_waits(
+def test_b5_a_reply_reaches_who_asked_exactly_once_with_its_id_and_wakes_who_waits(
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
@@ -228,7 +228,7 @@ def test_behaviour_5_a_reply_reaches_who_asked_exactly_once_with_its_id_and_wake
     run(story())
 
 
-def test_behaviour_6_a_broadcast_reaches_all_direct_children_and_only_those(tmp_path: Path) -> None:
+def test_b6_a_broadcast_reaches_all_direct_children_and_only_those(tmp_path: Path) -> None:
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("lead", "aunt")
@@ -243,7 +243,7 @@ def test_behaviour_6_a_broadcast_reaches_all_direct_children_and_only_those(tmp_
     run(story())
 
 
-def test_behaviour_7_a_mixed_tree_of_three_levels_is_seen_whole_and_ends_from_the_leaves(
+def test_b7_a_mixed_tree_of_three_levels_is_seen_whole_and_ends_from_the_leaves(
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
@@ -270,7 +270,7 @@ def test_behaviour_7_a_mixed_tree_of_three_levels_is_seen_whole_and_ends_from_th
     run(story())
 
 
-def test_behaviour_8_an_interrupted_agent_keeps_its_context_and_can_be_asked_again(tmp_path: Path) -> None:
+def test_b8_an_interrupted_agent_keeps_its_context_and_can_be_asked_again(tmp_path: Path) -> None:
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("bob")
@@ -287,7 +287,7 @@ def test_behaviour_8_an_interrupted_agent_keeps_its_context_and_can_be_asked_aga
     run(story())
 
 
-def test_behaviour_9_who_works_is_ended_by_force_alone_and_ending_twice_is_ending_once(
+def test_b9_who_works_is_ended_by_force_alone_and_ending_twice_is_ending_once(
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
@@ -307,7 +307,7 @@ def test_behaviour_9_who_works_is_ended_by_force_alone_and_ending_twice_is_endin
     run(story())
 
 
-def test_behaviour_10_a_message_wakes_who_sleeps_once_in_its_own_place(tmp_path: Path) -> None:
+def test_b10_a_message_wakes_who_sleeps_once_in_its_own_place(tmp_path: Path) -> None:
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("bob")
@@ -325,7 +325,7 @@ def test_behaviour_10_a_message_wakes_who_sleeps_once_in_its_own_place(tmp_path:
     run(story())
 
 
-def test_behaviour_10_after_a_restart_who_slept_or_lived_comes_back_and_who_ended_does_not(
+def test_b10_after_a_restart_who_slept_or_lived_comes_back_and_who_ended_does_not(
     tmp_path: Path,
 ) -> None:
     async def before() -> None:
