@@ -207,6 +207,8 @@ class Tool:
 
     @property
     def description(self) -> str:
+        if self.called:
+            return f"Another name of {self.function.__name__}, for prompts that use it: both do the same."
         return inspect.getdoc(self.function) or ""
 
     @cached_property
@@ -224,16 +226,23 @@ class Tool:
         fields: dict[str, Any] = {}
         for name, each in self.parameters.items():
             kind, described = get_args(each.annotation)
+            if self.called:  # every agent pays for what it reads
+                described = f"As in {self.function.__name__}."
             default = ... if each.default is each.empty else each.default
             fields[name] = (kind, Field(default, description=described))
         return create_model(self.name, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
     def schema(self, refs: str = "#/$defs/{model}") -> dict[str, Any]:
-        """JSON Schema of the arguments. Others are refused. `refs`: where its parts are found."""
-        schema = self.model.model_json_schema(ref_template=refs)
-        for described in (schema, *schema.get("properties", {}).values()):
-            described.pop("title", None)
-        return {"properties": {}, **schema}
+        """JSON Schema of the arguments. Others are refused. `refs`: where its parts are found.
+
+        Short, because every agent pays for it with each session: an argument that may be
+        left out is described without the null that it takes as well (`arguments`).
+        """
+        schema = {"properties": {}, **self.model.model_json_schema(ref_template=refs)}
+        for part in (schema, *schema.get("$defs", {}).values()):
+            part.pop("title", None)
+            part["properties"] = {name: _short(each) for name, each in part["properties"].items()}
+        return schema
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`given`, checked and converted. Raises `BadInput` naming what is wrong and what is known.
@@ -275,6 +284,14 @@ class Tool:
             return "It takes no arguments"
         needed = (n if p.default is p.empty else f"{n}?" for n, p in self.parameters.items())
         return f"It takes: {', '.join(needed)}"
+
+
+def _short(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of an argument as it is given: without a title, and without null where nothing is said."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    passed_over = ("title", "anyOf", *(["default"] if schema.get("default", 0) is None else []))
+    bare = {key: value for key, value in schema.items() if key not in passed_over}
+    return {**bare, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})}
 
 
 TOOLS: dict[str, Tool] = {}

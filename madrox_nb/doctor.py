@@ -283,8 +283,8 @@ def _verdict(health: Health) -> str:
     if not health.home.writable:
         return "Madrox can't work here: see home."
     if health.default_note:
-        return f"%madrox spawn starts {health.default or 'nothing'}: {health.default_note}"
-    return f"%madrox spawn starts {health.default}."
+        return f"A spawn without --harness starts {health.default or 'nothing'}: {health.default_note}"
+    return f"A spawn without --harness starts {health.default}."
 
 
 def _sign(good: bool) -> str:

@@ -141,7 +141,12 @@ def _spawn(call: Use) -> Any:
 
 def _limit(call: Use) -> Any:
     if not (asked := _limits(call)):
-        return call.madrox.limits(*([call.agent] if call.agent else []))
+        found = call.madrox.limits(*([call.agent] if call.agent else []))
+        if found.empty:
+            _notice(
+                "no limits are set; %madrox limit lead --usd 5 sets one, without a name for the whole run"
+            )
+        return found
     return call.madrox.limit(call.agent or "", more=call.more, **asked)
 
 
@@ -254,6 +259,8 @@ def _said_if(value: T, otherwise: str) -> T:
 def _team(call: Use) -> Any:
     if sum(map(bool, (call.stop, call.retry is not None, call.resume, call.status))) > 1:
         raise UsageError("%madrox team: one of --stop, --retry, --resume and --status at a time")
+    if call.name is None and not call.retry:
+        raise UsageError("%madrox team: say which; %madrox teams lists them, with --started those that run")
     if call.status:
         return call.madrox.team_run(call.name)
     if call.stop:
@@ -261,7 +268,9 @@ def _team(call: Use) -> Any:
         handle.stop()
         return handle
     if call.retry is not None:
-        return call.madrox.team_run(call.name).retry(*call.retry, wait=not call.no_wait)
+        names: list[str] = [call.name] if call.name else []
+        name, *phases = names + call.retry  # `--retry NAME` means that team
+        return call.madrox.team_run(name).retry(*phases, wait=not call.no_wait)
     task = call.task if call.task is not None else call.text.strip()
     if call.resume:
         return _resumed_team(call, task)
@@ -447,7 +456,12 @@ def _grammar() -> dict[str, _Command]:
         )
 
     c = new("team", "start the whole team of a file, and have its phases carried out", _team, says=True)
-    c.add("name", completes="team", help="one of %madrox teams; with --stop, --retry, … a team that runs")
+    c.add(
+        "name",
+        nargs="?",
+        completes="team",
+        help="one of %madrox teams; with --stop, --retry, … a team that runs",
+    )
     c.add("--task", help="what the team is to do; or the words of the line, or the cell. Without: stand by")
     c.add("--input", action="append", default=[], metavar="NAME=VALUE", help="what its file wants to be told")
     c.add("--lead", action="store_true", help="spawn the lead alone, with the whole plan to carry out")
@@ -518,6 +532,8 @@ def _grammar() -> dict[str, _Command]:
 
 
 COMMANDS: Final = _grammar()
+IN_A_TERMINAL: Final = ("mcp", "lab", "demo", "doctor", "logs")
+"""Commands of `madrox` that have no magic of their own."""
 
 
 def command(name: str) -> _Command:
@@ -525,6 +541,8 @@ def command(name: str) -> _Command:
     try:
         return COMMANDS[name]
     except KeyError:
+        if name in IN_A_TERMINAL:
+            raise UsageError(f"%madrox {name}: that is a command of a terminal: madrox {name}") from None
         known = ", ".join(COMMANDS)
         raise UsageError(
             f"%madrox {name}: no such command.{nearest(name, COMMANDS)} Known: {known}"

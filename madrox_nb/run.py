@@ -249,11 +249,11 @@ class Run:
         self.went_on = tuple(agent.name for agent in manager.tree.alive())
         for entry in manager.ledger if self.went_on else ():
             self._apply(entry)
+        manager.ledger.listen(self._apply)  # before anything is awaited: agents that went on speak already
+        manager.ledger.listen(Errands(manager).heard)
+        manager.watch(self._hear)
         if known.port:
             await self._meet_again(known.geturl())
-        manager.ledger.listen(self._apply)
-        self.manager.ledger.listen(Errands(self.manager).heard)
-        self.manager.watch(self._hear)
         self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
 
     async def _meet_again(self, address: str) -> None:

@@ -178,7 +178,7 @@ class Teams:
         run = self._at_rest(team)
         names = again(run, what)
         if not names and not run.failed:
-            raise BadInput(f"nothing of {run.id} has failed. Name the phase that is to be done again")
+            raise BadInput(f"nothing of {run.id} has failed. A retry that names a phase does it again")
         return await self._resume(run, names)
 
     async def resume(self, team: str = "", *, task: str = "", run: str = "") -> str:
@@ -193,7 +193,7 @@ class Teams:
             if found.state == "standby" and not task.strip():
                 raise BadInput(f"{here} stands by: say what it is to do")
             if found.state == "ok":
-                raise BadInput(f"{here} is done. Name the phase that is to be done again: retry")
+                raise BadInput(f"{here} is done. A retry that names a phase does it again")
             return await self._resume(found, (), task)
         return await self._from_earlier(team, run)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-SECONDS = 30.0
+SECONDS = 100.0
 Message = dict[str, Any]
 
 

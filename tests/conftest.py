@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import groups  # noqa: F401 — reads MADROX_REQUIRE before it is cleaned away
 import pytest
+
+if TYPE_CHECKING:
+    from doors import Door
 
 OURS = ("MADROX_", "ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE", "CODEX_", "OPENAI_", "GEMINI_", "OPENCODE_")
 SEED = (
@@ -19,6 +24,17 @@ SEED = (
     "LOG_DIR",
     "LOG_LEVEL",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected is no garbage: nobody looks for any, now and in each test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +54,23 @@ def state_of_its_own() -> Iterator[None]:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call of a tool waits a third of a second, and reports every twentieth."""
+    """One call of a tool waits a second, and reports every twentieth."""
     from madrox_nb.tools import waiting
 
-    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.3)
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(waiting, "BEAT", 0.05)
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
+    """One run of rehearsal agents for a module, with an MCP client at each of its doors."""
+    from doors import opened
+
+    with opened(tmp_path_factory.mktemp("home")) as doors:
+        yield doors
+
+
+@pytest.fixture(params=("http", "stdio"))
+def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
+    """Each of them in turn: what a test sees must be the same."""
+    return doors[request.param]

@@ -81,7 +81,7 @@ def with_run(home: Path, story: Callable[[Manager], Awaitable[T]], **settings: A
 
     async def main() -> T:
         async with run_of(home, **settings) as manager:
-            return await asyncio.wait_for(story(manager), 60)
+            return await asyncio.wait_for(story(manager), 100)
 
     return asyncio.run(main())
 
@@ -113,7 +113,7 @@ async def until(manager: Manager, happened: Callable[[Entry], bool], verb: Corou
     stop = manager.ledger.listen(lambda entry: seen.set() if happened(entry) else None)
     try:
         result = await verb
-        await asyncio.wait_for(seen.wait(), 30)
+        await asyncio.wait_for(seen.wait(), 60)
     finally:
         stop()
     return result

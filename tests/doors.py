@@ -98,7 +98,7 @@ class Door:
     def state(self, agent: str) -> str:
         return str(self.call("get_instance_status", instance_id=agent).data["state"])
 
-    def until(self, come: Callable[[], object], seconds: float = 20) -> None:
+    def until(self, come: Callable[[], object], seconds: float = 60) -> None:
         """Wait until something has come about; the world outside has no event for it."""
         end = time.monotonic() + seconds
         while not come():

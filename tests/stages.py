@@ -40,7 +40,7 @@ class Stage:
 
     async def turn_of(self, name: str) -> None:
         """Wait until a turn of `name` is under way."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.manager.tree[name].turn:
                 await self.manager.mail.change()
 
@@ -61,4 +61,4 @@ async def stage(
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 30))
+    asyncio.run(asyncio.wait_for(story, 100))

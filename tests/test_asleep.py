@@ -43,7 +43,7 @@ async def speaking(m: Manager, name: str, text: str) -> None:
     said = asyncio.Event()
     stop = m.watch(lambda s: said.set() if isinstance(s, TextDelta) and s.agent == name else None)
     await m.ask(name, text)
-    await asyncio.wait_for(said.wait(), 20)
+    await asyncio.wait_for(said.wait(), 60)
     stop()
 
 
@@ -126,7 +126,7 @@ def test_who_is_ended_while_it_is_being_suspended_is_not_woken_by_what_waits(tmp
         ticket = await m.ask("lead", "hello")
         await m.terminate("lead")
         await suspending
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
 
         with pytest.raises(AgentGone, match="terminated by you"):
             await m.answer(ticket)
@@ -216,7 +216,7 @@ def test_who_is_woken_and_whose_harness_is_gone_tells_who_asked(tmp_path: Path) 
         with pytest.raises(AgentGone, match="no harness named 'lent'"):
             await m.send("lead", "hi")
         assert "failed" == m.tree["lead"].state
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
 
     with_run(tmp_path, story)
 
@@ -310,7 +310,7 @@ def test_each_turn_begins_the_idleness_anew(tmp_path: Path) -> None:
         finally:
             await m.close()
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(story(), 100))
 
 
 def test_a_timeout_of_nothing_suspends_nobody(tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_what_can_not_be_forked_is_told_why(tmp_path: Path) -> None:
 def test_a_message_joins_the_turn_under_way(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        await speaking(m, "lead", "/slow 3 0.1")
+        await speaking(m, "lead", "/slow 3 0.3")
         joined = await m.send("lead", "/say and this", steer=True)
 
         assert ("steered", "lead.t1", "word-1 word-2 word-3\nand this") == (
@@ -457,7 +457,7 @@ def test_a_message_joins_the_turn_under_way(tmp_path: Path) -> None:
             joined.text,
         )
         assert (1, 1, 1) == tuple(count(m, k) for k in (TurnStarted, TurnSteered, TurnEnded))
-        assert '["/slow 3 0.1", "/say and this"]' == (await m.send("lead", "/recall")).text
+        assert '["/slow 3 0.3", "/say and this"]' == (await m.send("lead", "/recall")).text
         assert Tree.replay(m.ledger) == m.tree
 
     with_run(tmp_path, story)
@@ -466,7 +466,7 @@ def test_a_message_joins_the_turn_under_way(tmp_path: Path) -> None:
 def test_both_who_asked_and_who_joined_are_answered(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        asked = await m.ask("lead", "/slow 3 0.1")
+        asked = await m.ask("lead", "/slow 3 0.3")
         joined = await m.ask("lead", "/say more", steer=True)
         first, second = await m.answer(asked), await m.answer(joined)
 
@@ -498,7 +498,7 @@ def test_where_the_cli_can_not_the_message_is_queued_and_an_idle_agent_just_star
     async def story(m: Manager) -> None:
         await m.spawn("other", harness="forgetful")
         assert "started" == (await m.send("other", "hi", steer=True)).how
-        await speaking(m, "other", "/slow 3 0.1")
+        await speaking(m, "other", "/slow 3 0.3")
         assert "queued" == (await m.send("other", "/say then", steer=True)).how
 
     with_run(tmp_path, story)
@@ -509,7 +509,7 @@ def test_a_codec_that_can_not_steer_after_all_says_so_and_nothing_is_sent_later(
 ) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        await speaking(m, "lead", "/slow 3 0.1")
+        await speaking(m, "lead", "/slow 3 0.3")
         monkeypatch.setattr(m.processes["lead"].harness, "steer", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await m.ask("lead", "/say twice", steer=True)
@@ -548,7 +548,7 @@ def test_a_message_that_came_too_late_waits_for_a_full_disk(
         await disk.noticed()
         disk.full = False
 
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
         assert ["late"] == [message.text for message in m.inboxes.received("boss")]
 
     with_run(tmp_path, story)
@@ -562,7 +562,7 @@ def test_who_steered_an_agent_that_was_killed_finds_that_in_its_inbox(tmp_path: 
         ticket = await m.ask("lead", "/say late", sender="boss", steer=True)
         steered_into = ticket.turn
         os.kill(m.processes["lead"].pid or 0, signal.SIGKILL)
-        assert await m.quiet(timeout=20)
+        assert await m.quiet(timeout=60)
 
         [told] = m.inboxes.received("boss")
         assert (steered_into, "failed") == (told.answers, told.outcome)

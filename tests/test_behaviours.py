@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import crew  # noqa: F401 — lends the harness that misbehaves
@@ -21,17 +20,6 @@ from repositories import branches, committed, git, repository_at
 from madrox_nb.events import AgentReady
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("behaviours")]
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home")) as doors:
-        yield doors
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
-    return doors[request.param]
 
 
 def inbox(door: Door, wait: float = 0) -> list[dict[str, str]]:
@@ -109,7 +97,7 @@ def test_b4_an_answer_is_waited_for_or_comes_later(door: Door) -> None:
     assert "- one; two" == door.ask(agent, "/say - one; two")
     sent = door.call("send_to_instance", instance_id=agent, message="/say later")
     assert "sent" == sent.data["status"]
-    assert [(agent, "later")] == [(each["sender"], each["text"]) for each in inbox(door, 20)]
+    assert [(agent, "later")] == [(each["sender"], each["text"]) for each in inbox(door, 45)]
 
 
 def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
@@ -118,13 +106,13 @@ def test_b4_who_waits_too_short_is_told_and_loses_nothing(door: Door) -> None:
     told = door.call(
         "send_to_instance",
         instance_id=agent,
-        message="/slow 40 0.01\n/say done",
+        message="/slow 40 0.02\n/say done",
         wait_for_response=True,
         timeout_seconds=0.05,
     )
 
     assert "running" == told.data["status"]
-    [answer] = inbox(door, 20)
+    [answer] = inbox(door, 45)
     assert answer["text"].endswith("done")
     assert [] == inbox(door)
 

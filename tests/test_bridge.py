@@ -31,6 +31,8 @@ from madrox_nb.bridge import GONE
 from madrox_nb.exchange import events, one_line
 from madrox_nb.notebook import Madrox
 
+pytestmark = pytest.mark.slow
+
 BOTH_ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 COMMAND = (sys.executable, "-m", "madrox_nb.cli", "mcp")
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
@@ -394,7 +396,6 @@ def test_many_calls_at_once_each_get_their_own_answer(madrox: Madrox, tmp_path: 
 # a kernel that goes and comes back
 
 
-@pytest.mark.slow
 @BOTH_ERAS
 def test_a_restart_breaks_the_call_under_way_and_no_later_one(
     tmp_path: Path, era: str, hang: Hang, our_kernel: Callable[[], Madrox]
@@ -453,7 +454,6 @@ time.sleep(600)
 """
 
 
-@pytest.mark.slow
 def test_a_killed_kernel_is_not_waited_for_and_its_successor_is_found(tmp_path: Path) -> None:
     def kernel(name: str) -> subprocess.Popen[bytes]:
         home = str(tmp_path / ".madrox")
@@ -516,7 +516,6 @@ def test_a_server_that_moved_is_found_again(madrox: Madrox, tmp_path: Path) -> N
 # without a kernel
 
 
-@pytest.mark.slow
 def test_without_a_kernel_it_has_agents_of_its_own_which_end_with_it(tmp_path: Path) -> None:
     with Stdio(tmp_path, MADROX_HOME=str(tmp_path / "own")) as stdio:
         spawned = stdio.hello().call("spawn_instance", name="mine")
@@ -538,7 +537,6 @@ def test_without_a_kernel_it_has_agents_of_its_own_which_end_with_it(tmp_path: P
     assert [] == [each for each in runtime.servers() if each.pid == stdio.process.pid]
 
 
-@pytest.mark.slow
 def test_a_home_that_is_named_is_never_another_ones(madrox: Madrox, tmp_path: Path) -> None:
     with Stdio(tmp_path, MADROX_HOME=str(tmp_path / "other")) as stdio:
         tree = stdio.hello().call("get_instance_tree")
@@ -546,7 +544,6 @@ def test_a_home_that_is_named_is_never_another_ones(madrox: Madrox, tmp_path: Pa
     assert "no agents yet" in tree["result"]["content"][0]["text"]
 
 
-@pytest.mark.slow
 def test_where_nothing_can_be_written_its_home_is_the_users(tmp_path: Path) -> None:
     """Claude Desktop starts it in `/`; and a working directory can be removed."""
     (tmp_path / "gone").mkdir()

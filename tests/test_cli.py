@@ -158,7 +158,7 @@ def test_a_first_task_is_begun_and_options_reach_the_cli(run: Run, madrox: Type)
     status, said, _ = madrox("spawn", "lead", "--prompt", "/say begun", "--no-wait")
     assert (0, True) == (status, "madrox inbox brings the answer" in said)
     assert "begun" in madrox("inbox", "--wait", "10")[1]
-    assert (2, "madrox: --option fast: write it as --option KEY=VALUE\n") == madrox(
+    assert (2, "madrox: --option fast: write it as --option NAME=VALUE\n") == madrox(
         "spawn", "--option", "fast"
     )[::2]
     status, _, error = madrox("spawn", "kid", "--option", "fast=yes")
@@ -191,6 +191,9 @@ def test_the_home_or_the_process_chooses_among_those_that_run(run: Run, madrox: 
         assert (2, "") == (status, said)
         assert "2 servers are equally near. Say which with --home or --pid, or work in its directory" in error
         assert str(tmp_path / "other") in error
+
+        status, _, error = madrox("tree", "--home", str(tmp_path))
+        assert (3, True) == (status, f"no madrox with the home {tmp_path} is running. Running are" in error)
     finally:
         other.close()
     status, _, error = madrox("tree", "--home", str(tmp_path / "other"))
@@ -223,9 +226,10 @@ def test_with_nothing_running_it_says_how_to_start_one(madrox: Type) -> None:
 
     assert (3, "") == (status, said)
     assert error == (
-        "madrox: no madrox is running. To start one in a terminal:  madrox serve\n"
-        "or in a notebook:         %load_ext madrox_nb\n"
-        "                          %madrox serve\n"
+        "madrox: no madrox is running. Start one\n"
+        "  in a terminal:  madrox serve\n"
+        "  in a notebook:  %load_ext madrox_nb\n"
+        "                  %madrox serve\n"
     )
     assert "NotRunning" == json.loads(madrox("tree", "--json")[1])["error"]["type"]
 
@@ -236,7 +240,7 @@ def stranger(tmp_path: Path) -> Iterator[Callable[[bytes], None]]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
     published = runtime.publish(runtime.described(url, "token", home=tmp_path / "home"))
-    listener.settimeout(10)
+    listener.settimeout(60)
     threads = []
 
     def answer(with_: bytes) -> None:
@@ -298,6 +302,28 @@ def test_one_that_just_ended_is_named(madrox: Type, tmp_path: Path) -> None:
     assert (3, True) == (status, "can't be reached" in error)
 
 
+def test_a_client_is_let_in_with_a_token_of_its_own_until_it_is_revoked(run: Run, madrox: Type) -> None:
+    home = run.config.settings.home
+    status, said, _ = madrox("token", "create", "eyes", "--json")  # found as every command finds its madrox
+    made = json.loads(said)
+    assert (0, "eyes", "read") == (status, made["name"], made["scope"])
+    assert "eyes" == getattr(run.manager.clients.find(made["token"]), "name", None)
+
+    assert (2, True) == (
+        (again := madrox("token", "create", "eyes"))[0],
+        "revoke it first: madrox token revoke eyes" in again[2],
+    )
+    status, said, _ = madrox("token", "create", "hands", "--scope", "operate", "--home", str(home))
+    assert (0, True, True) == (status, said.startswith("mdx_"), "for running agents" in said)
+    listed = madrox("token", "list")[1]
+    assert ["eyes (read)", "hands (operate)"] == [line.partition(",")[0] for line in listed.splitlines()]
+
+    assert (0, "the token eyes (read) speaks for nobody any more\n", "") == madrox("token", "revoke", "eyes")
+    assert None is run.manager.clients.find(made["token"])
+    assert (2, "madrox: madrox token revoke needs the token's NAME\n") == madrox("token", "revoke")[::2]
+    assert (2, True) == ((gone := madrox("token", "revoke", "eyes"))[0], "Known: hands" in gone[2])
+
+
 # what is written
 
 
@@ -354,6 +380,7 @@ def test_help_lists_every_command_and_what_the_status_means(capsys: pytest.Captu
         "wait",
         "stop",
         "doctor",
+        "token",
     ):
         assert re.search(rf"^    {command}\s", said, re.MULTILINE), command
     assert "3    no madrox runs that could be meant" in said

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ from madrox_nb.events import (
 )
 from madrox_nb.folds import Inboxes
 from madrox_nb.manager import Manager
+from madrox_nb.run import LastReplies, Run
 from madrox_nb.server import Server
 from madrox_nb.tree import Tree
 
@@ -52,7 +54,7 @@ def killed_kernel(home: Path, *how: str) -> Iterator[dict[str, Any]]:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         process.kill()
-        process.wait(10)
+        process.wait(60)
     try:
         yield told
     finally:
@@ -75,7 +77,7 @@ def alive(pids: Iterable[int]) -> list[psutil.Process]:
 
 
 async def become(manager: Manager, come: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not come():
             await manager.mail.change(1)
 
@@ -143,7 +145,32 @@ async def test_agents_find_their_tools_at_the_same_address_with_the_same_token(t
     assert "lead" in seen.text
     assert "ann" in seen.text
     assert "ann" not in refused.text
-    assert "401" in refused.text
+    assert "this token speaks for nobody here" in refused.text
+
+
+class LateToMeet(Run):
+    """A run whose agents end both their turns before it is at their address again."""
+
+    async def _meet_again(self, address: str) -> None:
+        ended = partial(events, self.manager, TurnEnded)
+        await become(self.manager, lambda: 2 == len([event for event in ended() if event.agent == "lead"]))
+        await super()._meet_again(address)
+
+
+def test_what_agents_say_while_a_run_comes_back_is_heard_too(tmp_path: Path) -> None:
+    with killed_kernel(tmp_path, "mcp") as told:
+        run = LateToMeet(home=tmp_path, harnesses="rehearsal", stop_grace=1.0, on_kernel_death="keep:60")
+        try:
+            assert told["run"] == run.manager.run
+            folded = LastReplies()
+            for entry in run.manager.ledger:
+                folded.apply(entry)
+            heard = dict(run.last.replies)
+        finally:
+            run.close()
+
+    assert folded.replies == heard
+    assert "and the next one" in heard["lead"].text
 
 
 @on_loop

@@ -18,6 +18,8 @@ from madrox_nb.events import PERSON, JobEnded, JobStarted, MessagePosted, TurnEn
 from madrox_nb.manager import Manager
 from madrox_nb.steps import Jobs
 
+pytestmark = pytest.mark.slow
+
 JOB, STATUS = "coordinate_instances", "get_job_status"
 
 
@@ -233,12 +235,12 @@ def test_a_job_begins_at_once_is_running_meanwhile_and_its_report_comes_once(tmp
         async with stage(tmp_path) as on:
             await on.spawn("ann", "bob")
             started = await on.call(
-                PERSON, JOB, participant_ids=["ann", "bob"], task_description="/slow 4 0.1"
+                PERSON, JOB, participant_ids=["ann", "bob"], task_description="/slow 4 0.5"
             )
             on.told.clear()
             looked = await on.call(PERSON, STATUS, job_id="you.j1", wait_for_completion=False)
             waited = await on.call(PERSON, STATUS, job_id="you.j1")
-            assert await on.manager.quiet(("ann",), 10)
+            assert await on.manager.quiet(("ann",), 60)
             first = (await on.call(PERSON, "get_pending_replies")).data["replies"]
             again = (await on.call(PERSON, "get_pending_replies")).data["replies"]
             late = await on.call(PERSON, STATUS, job_id="you.j1")
@@ -263,7 +265,7 @@ def test_who_has_waited_for_a_report_does_not_find_it_in_its_inbox_again(tmp_pat
             await job(on, PERSON, "ann", task="/say hi")
 
             assert ([], []) == (on.manager.inboxes.unread("lead"), on.manager.inboxes.unread(PERSON))
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             assert [] == told(on, "lead")
 
     run(story())
@@ -277,7 +279,7 @@ def test_an_idle_agent_is_woken_by_the_report_of_its_job_and_a_coordinator_is_le
             await on.call(
                 "lead", JOB, participant_ids=["ann"], task_description="/say hi", coordinator_id="chair"
             )
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
 
             [woken] = on.entries(TurnStarted, "lead")
             assert ("madrox", ("madrox.m1",)) == (woken.sender, woken.messages)
@@ -295,13 +297,13 @@ def test_who_gives_up_waiting_finds_the_report_in_its_inbox(tmp_path: Path) -> N
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("ann")
-            waiting = asyncio.create_task(job(on, PERSON, "ann", task="/slow 2 0.1"))
+            waiting = asyncio.create_task(job(on, PERSON, "ann", task="/slow 2 0.5"))
             await on.turn_of("ann")
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
 
-            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=45)).data["replies"]
             assert "word-1 word-2" in reply["text"]
 
     run(story())
@@ -318,7 +320,7 @@ def test_a_report_that_comes_just_when_the_waiting_is_given_up_is_left_in_the_in
             with pytest.raises(asyncio.CancelledError):
                 await waiting
 
-            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=45)).data["replies"]
             assert ("you.j1", True) == (reply["answers"], "word-1 word-2" in reply["text"])
 
     run(story())
@@ -330,7 +332,7 @@ def test_what_is_said_with_reply_to_caller_is_part_of_the_answer_and_of_nobody_e
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("ann")
-            started = await on.call(PERSON, JOB, participant_ids=["ann"], task_description="/slow 3 0.1")
+            started = await on.call(PERSON, JOB, participant_ids=["ann"], task_description="/slow 3 0.3")
             await on.turn_of("ann")
             await on.call("ann", "reply_to_caller", reply_message="42")
             done = await on.call(PERSON, STATUS, job_id=started.data["job_id"])
@@ -406,7 +408,7 @@ def test_the_job_of_one_who_has_ended_asks_nobody_any_more(tmp_path: Path) -> No
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("lead", "ann", "bob")
-            await on.call("lead", JOB, participant_ids=["ann", "bob"], task_description="/slow 3 0.1")
+            await on.call("lead", JOB, participant_ids=["ann", "bob"], task_description="/slow 3 0.3")
             await on.turn_of("ann")
             await on.call(PERSON, "terminate_instance", instance_id="lead")
             done = await on.call(PERSON, STATUS, job_id="lead.j1")
@@ -441,7 +443,7 @@ def test_waiting_until_all_is_quiet_waits_between_the_steps_of_a_job_too(tmp_pat
         async with stage(tmp_path) as on:
             await on.spawn("ann", "bob")
             started = await on.call(PERSON, JOB, participant_ids=["ann", "bob"], task_description="/say hi")
-            assert await on.manager.quiet(("ann",), 10)
+            assert await on.manager.quiet(("ann",), 60)
 
             assert None is not on.manager.jobs[started.data["job_id"]].ended
 
@@ -469,14 +471,13 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.slow
 def test_a_job_goes_on_in_the_kernel_that_goes_on_with_its_run(tmp_path: Path) -> None:
     code = OWNER.format(tests=str(Path(__file__).parent), home=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         name = owner.stdout.readline().strip()
         owner.kill()
-        owner.wait(10)
+        owner.wait(60)
 
     async def story() -> None:
         chosen = {"home": tmp_path, "harnesses": "rehearsal", "on_kernel_death": "keep:60"}

@@ -16,6 +16,8 @@ from madrox_nb.events import PERSON, MessagePosted
 from madrox_nb.manager import Manager
 from madrox_nb.revival import bring_back
 
+pytestmark = pytest.mark.slow
+
 
 def opened(home: Path, environ: dict[str, str] | None = None, **settings: Any) -> Manager:
     chosen = Settings(home=home, harnesses=("rehearsal",), stop_grace=1.0, **settings)

@@ -15,6 +15,8 @@ from madrox_nb.harness import Item, Launch
 from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.notebook import Madrox
 
+pytestmark = pytest.mark.slow
+
 
 @library.lend
 class Talker(Rehearsal):
@@ -179,7 +181,7 @@ def test_a_turn_that_was_interrupted_asks_for_nothing(madrox: Madrox) -> None:
     said = threading.Event()
     stop = madrox.manager.ledger.listen(lambda e: said.set() if isinstance(e.event, TurnSaid) else None)
     pending = madrox["lead"].send(f"{say(block('spawn name=scout harness=rehearsal'))}\n/hang", wait=False)
-    assert said.wait(20)
+    assert said.wait(60)
     stop()
 
     madrox["lead"].interrupt()

@@ -43,7 +43,7 @@ class Owner:
     def __init__(self, *, nofile: int | None = None, elsewhere: bool = False) -> None:
         program = ["-c", AS_ELSEWHERE] if elsewhere else [guard.__file__]
         self.sock, theirs = socket.socketpair()
-        self.sock.settimeout(20)
+        self.sock.settimeout(60)
         with theirs:
             self.process = subprocess.Popen(
                 [*rogue("")[:4], *program, str(theirs.fileno()), *([str(nofile)] if nofile else [])],
@@ -92,7 +92,7 @@ class Owner:
     def close(self) -> None:
         self._lines.close()
         self.sock.close()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 def read(fd: int) -> str:
@@ -336,7 +336,7 @@ def sleepers(pid: int, mark: str) -> dict[int, dict[str, str]]:
     return {p.pid: p.environ() for p in family(mark) if p.ppid() == pid and p.name() == "sleep"}
 
 
-def becomes(process: psutil.Process, status: str, timeout: float = 5) -> bool:
+def becomes(process: psutil.Process, status: str, timeout: float = 60) -> bool:
     until = time.monotonic() + timeout
     while process.status() != status and time.monotonic() < until:
         with contextlib.suppress(psutil.TimeoutExpired):

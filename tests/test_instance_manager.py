@@ -37,7 +37,7 @@ def told(tmp_path: Path, story: Callable[[InstanceManager], Awaitable[Any]]) -> 
 
     async def main() -> Any:
         async with managing(tmp_path) as manager:
-            return await asyncio.wait_for(story(manager), 30)
+            return await asyncio.wait_for(story(manager), 100)
 
     return asyncio.run(main())
 
@@ -62,7 +62,7 @@ def test_who_does_not_wait_is_told_what_became_of_the_message(tmp_path: Path) ->
         await manager.spawn_instance("lead")
         sent = await manager.send_to_instance("lead", "/say later", wait_for_response=False)
 
-        [reply] = await manager.get_pending_replies(wait_timeout=10)
+        [reply] = await manager.get_pending_replies(wait_timeout=45)
         assert ("sent", "later") == (sent["status"], reply["text"])
 
     told(tmp_path, story)
@@ -141,7 +141,7 @@ def test_time_that_was_set_and_is_over_is_an_error_and_the_answer_comes_later(tm
         ):
             await manager.send_to_instance("lead", "/slow 3 0.2", timeout_seconds=0.1)
 
-        [reply] = await manager.get_pending_replies(wait_timeout=10)
+        [reply] = await manager.get_pending_replies(wait_timeout=45)
         assert "word-1 word-2 word-3" == reply["text"]
 
     told(tmp_path, story)
@@ -157,7 +157,7 @@ def test_an_answer_that_nobody_awaits_any_more_is_left_in_the_inbox(tmp_path: Pa
         with pytest.raises(asyncio.CancelledError):
             await asking
 
-        [reply] = await manager.get_pending_replies(wait_timeout=10)
+        [reply] = await manager.get_pending_replies(wait_timeout=45)
         assert "word-1 word-2 word-3" == reply["text"]
 
     told(tmp_path, story)

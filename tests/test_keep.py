@@ -46,7 +46,7 @@ class Owner:
 
     def die(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @contextlib.contextmanager
@@ -349,7 +349,7 @@ def test_looking_whether_a_run_is_kept_claims_nothing(tmp_path: Path) -> None:
         old.die()
         assert [True] * 3 == [is_kept(tmp_path, "run") for _ in range(3)]
         with knock(door(old.place)) as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             here = json.loads(sock.recv(1000))
         assert (False, True) == (here["owned"], LONG - 10 < here["left"] <= LONG)
         assert not is_kept(tmp_path, "another")
@@ -443,9 +443,9 @@ def test_after_the_grace_nobody_survives(tmp_path: Path) -> None:
         died = time.monotonic()
 
         assert 14 == len(trees)
-        assert [] == survivors(trees, 10)
-        assert 1.0 <= time.monotonic() - died < 6.0
-        assert [] == survivors(alive([old.guard, old.sentinel]), 5)
+        assert [] == survivors(trees, 60)
+        assert 1.0 <= time.monotonic() - died < 30.0
+        assert [] == survivors(alive([old.guard, old.sentinel]), 60)
         assert not is_kept(tmp_path, "run")
         assert not door(old.place).exists()
 
@@ -453,13 +453,13 @@ def test_after_the_grace_nobody_survives(tmp_path: Path) -> None:
 def test_whoever_only_looks_does_not_lengthen_the_grace(tmp_path: Path) -> None:
     with owner(tmp_path, "echo", seconds=1.0) as old:
         old.die()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         with contextlib.suppress(NotRunning, OSError):  # it may end between the knock and the answer
             while time.monotonic() < until:
                 with knock(door(old.place)) as sock:
-                    sock.settimeout(5)
+                    sock.settimeout(60)
                     sock.recv(100)
-        assert [] == survivors(alive([*old.agents, old.guard]), 5)
+        assert [] == survivors(alive([*old.agents, old.guard]), 60)
         assert time.monotonic() < until
 
 

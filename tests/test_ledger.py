@@ -117,7 +117,7 @@ def test_everything_else_is_synced_by_a_thread_soon(ledger, monkeypatch):
     monkeypatch.setattr(module, "_datasync", sync)
     write(ledger, said())
 
-    assert synced.wait(5)
+    assert synced.wait(60)
     assert ["madrox-ledger"] == by[:1]
 
 

@@ -95,7 +95,7 @@ def test_a_prompt_and_its_answer_have_one_message_id_tokens_cost_and_time(tmp_pa
         received[key] for key in ("tokens", "input_tokens", "output_tokens", "cost")
     )
     assert received["content"].startswith("four")
-    assert 0 < received["response_time"] < 5
+    assert 0 < received["response_time"] < 60
     assert [
         "timestamp",
         "event_type",
@@ -192,7 +192,7 @@ def test_the_life_turns_over_by_its_size_and_three_older_ones_stay(
 
 
 async def caught_up(come: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not come():
             await asyncio.sleep(0.02)
 
@@ -311,7 +311,7 @@ def test_the_trail_tells_lives_and_exchanges_in_the_seed_s_words(tmp_path: Path)
         "details"
     ].keys()
     assert (3, 0) == (end["details"]["total_requests"], end["details"]["total_tokens"])
-    assert 0 < end["details"]["uptime_seconds"] < 30
+    assert 0 < end["details"]["uptime_seconds"] < 100
     json.dumps(found, allow_nan=False)
 
 

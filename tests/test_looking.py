@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from doors import DOORS, Door, opened
+from doors import Door, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("looking")]
 
@@ -33,11 +33,6 @@ def doors(home: Path) -> Iterator[dict[str, Door]]:
         patch.setenv("TEST_API_KEY", CANARY)
         with opened(home) as doors:
             yield doors
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
-    return doors[request.param]
 
 
 def workspace(door: Door, agent: str) -> Path:

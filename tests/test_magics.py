@@ -33,10 +33,13 @@ def ip() -> Iterator[InteractiveShell]:
 
 @pytest.fixture
 def shell(ip: InteractiveShell) -> Iterator[InteractiveShell]:
+    """It forgets afterwards what a test named; its own reset looks for garbage, which takes long."""
+    names = dict(ip.user_ns)
     madrox_nb.load_ipython_extension(ip)
     yield ip
     madrox_nb.unload_ipython_extension(ip)
-    ip.reset(new_session=False)
+    ip.user_ns.clear()
+    ip.user_ns.update(names)
 
 
 @pytest.fixture
@@ -53,6 +56,16 @@ def line(shell: InteractiveShell, text: str) -> Any:
 
 def cell(shell: InteractiveShell, text: str, body: str) -> Any:
     return shell.run_cell_magic("madrox", text, body)
+
+
+def test_a_frame_of_limits_that_is_empty_says_how_to_set_one(
+    crew: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == len(line(crew, "limit"))
+    assert "no limits are set; %madrox limit lead --usd 5 sets one" in capsys.readouterr().out
+
+    assert 1 == len(line(crew, "limit lead --usd 5"))
+    assert "" == capsys.readouterr().out
 
 
 # what is returned
@@ -300,6 +313,7 @@ def test_options_at_both_ends_of_a_text_count() -> None:
     ("written", "body", "said"),
     [
         ("sned lead hello", None, "no such command. Did you mean 'send'?"),
+        ("doctor", None, "%madrox doctor: that is a command of a terminal: madrox doctor"),
         ("spawn lead --rol architect", None, "Did you mean '--role'?"),
         ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
         ("spawn lead --permissions some", None, "invalid choice"),

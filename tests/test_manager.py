@@ -103,7 +103,7 @@ def test_sends_to_a_busy_agent_queue_in_order_and_each_caller_gets_its_answer(tm
 def test_a_cancelled_wait_leaves_the_agent_working(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        ticket = await m.ask("lead", "/slow 3 0.05")
+        ticket = await m.ask("lead", "/slow 3 0.2")
         waiting = asyncio.ensure_future(m.answer(ticket))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -230,7 +230,7 @@ def test_without_auto_inject_an_answer_waits_until_it_is_asked_for(tmp_path: Pat
         await m.spawn("kid", parent="lead", auto_inject=False)
         ticket = await m.ask("kid", "/say forty-two", sender="lead")
         await m.quiet()
-        taken = await m.take("lead", timeout=5)
+        taken = await m.take("lead", timeout=60)
 
         assert [] == [e for e in events(m, TurnStarted) if e.agent == "lead"]
         assert [ticket.message] == [message.answers for message in taken]
@@ -277,7 +277,7 @@ def test_a_waiting_caller_gets_the_reply_with_the_answer_and_only_there(tmp_path
         await m.spawn("lead")
         await m.spawn("kid", parent="lead")
         await m.ask("lead", "/hang")  # as an agent is while its tool call waits
-        ticket = await m.ask("kid", "/slow 3 0.05\n/say the end", sender="lead")
+        ticket = await m.ask("kid", "/slow 3 0.2\n/say the end", sender="lead")
         await m.reply("kid", "early word", to=ticket.message)
         answer = await m.answer(ticket)
         await m.interrupt("lead")
@@ -500,13 +500,13 @@ def test_a_full_disk_at_the_end_of_a_turn_loses_no_answer(
         await until(
             m,
             lambda e: isinstance(e.event, TurnStarted),
-            m.ask("kid", "/slow 3 0.05\n/say found it", sender="lead"),
+            m.ask("kid", "/slow 3 0.2\n/say found it", sender="lead"),
         )
         full = True
         while m.ledger.trouble is None:
             await asyncio.sleep(0.01)
         full = False
-        [answer] = await m.take("lead", timeout=20)
+        [answer] = await m.take("lead", timeout=60)
         assert "found it" in answer.text
 
     with_run(tmp_path, story)
@@ -685,7 +685,7 @@ def test_a_tool_outside_the_permissions_is_refused_with_the_way_to_allow_it(tmp_
 def test_a_full_disk_stops_the_agents_and_they_go_on_when_there_is_room(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        ticket = await m.ask("lead", "/slow 5 0.05\n/say through")
+        ticket = await m.ask("lead", "/slow 5 0.2\n/say through")
         room = os.dup(m.ledger._fd)
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, m.ledger._fd)

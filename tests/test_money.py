@@ -57,7 +57,7 @@ def test_w15_every_limit_of_a_spawn_is_kept_and_not_swallowed(tmp_path: Path) ->
         for name, limit in (
             ("tokens", {"max_total_tokens": 100}),
             ("usd", {"max_cost": 0.1}),
-            ("minutes", {"timeout_minutes": 0.005}),
+            ("minutes", {"timeout_minutes": 0.03}),
         ):
             with pytest.raises(TurnFailed, match=f"{name} has used"):
                 await call(

@@ -356,6 +356,7 @@ def test_the_log_is_a_private_file_and_no_word_reaches_the_notebook(
     assert ("", "") == capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_a_script_prints_nothing_needs_no_ipython_and_ends_its_agents(tmp_path: Path) -> None:
     script = """
         import sys

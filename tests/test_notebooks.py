@@ -32,7 +32,7 @@ def notebook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         "IPYTHONDIR": str(directory / "ipython"),
         "PATH": os.defpath,
     }
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute(cwd=str(directory), env=env)
+    NotebookClient(notebook, timeout=150, kernel_name="python3").execute(cwd=str(directory), env=env)
     notebook.ran = request.param.stem, directory
     return notebook
 

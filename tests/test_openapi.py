@@ -61,7 +61,7 @@ def test_requests_of_all_kinds_are_answered_as_the_document_says(path: str, base
     )
     @given(operation.as_strategy())
     def each(case: Any) -> None:
-        answer = case.call(base_url=base_url, headers={"Authorization": f"Bearer {PERSONS}"}, timeout=10)
+        answer = case.call(base_url=base_url, headers={"Authorization": f"Bearer {PERSONS}"}, timeout=60)
 
         assert 500 != answer.status_code, "others above 500 tell of what is not ours to mend"
         case.validate_response(

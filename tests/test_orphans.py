@@ -23,7 +23,7 @@ def test_only_the_processes_of_the_named_runs_are_ended() -> None:
     mine, other = sleeper(f"gone-{os.getpid()}"), sleeper(f"alive-{os.getpid()}")
     try:
         assert [mine.pid] == end_orphans([f"gone-{os.getpid()}"])
-        assert -9 == mine.wait(10)
+        assert -9 == mine.wait(60)
         assert other.poll() is None
         assert [] == end_orphans([])
     finally:
@@ -43,7 +43,7 @@ def test_opening_a_run_ends_what_a_crashed_one_left_behind(tmp_path: Path) -> No
             assert [run] == manager.recovered
 
     asyncio.run(story())
-    assert -9 == left.wait(10)
+    assert -9 == left.wait(60)
     assert not psutil.pid_exists(left.pid)
 
 

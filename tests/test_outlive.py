@@ -36,10 +36,10 @@ def pid(cell: Kernel, name: str) -> int:
 def test_agents_outlive_a_kernel_that_was_killed_and_finish_what_they_were_at(tmp_path: Path) -> None:
     with next_kernel(tmp_path) as cell:
         cell.run(SPAWN)
-        cell.run("lead.send('/slow 30 0.1', wait=False)")
+        cell.run("lead.send('/slow 30 0.3', wait=False)")
         lead = pid(cell, "lead")
         os.kill(cell.manager.provisioner.pid, signal.SIGKILL)
-        cell.manager.provisioner.process.wait(10)
+        cell.manager.provisioner.process.wait(60)
 
     assert psutil.pid_exists(lead)
     with next_kernel(tmp_path) as cell:
@@ -49,7 +49,7 @@ def test_agents_outlive_a_kernel_that_was_killed_and_finish_what_they_were_at(tm
         assert said.startswith("'word-1 word-2")
         assert said.endswith("word-30'")
         assert "tree:" in cell.value("m.send('lead', '/tree').text")  # its tools are where they were
-        assert '["one", "/slow 30 0.1", "/tree"]' in cell.value("m.send('lead', '/recall').text")
+        assert '["one", "/slow 30 0.3", "/tree"]' in cell.value("m.send('lead', '/recall').text")
         assert "kid" in cell.value("m['lead'].children")
         assert "True" == cell.value(
             "from madrox_nb.tree import Tree; Tree.replay(m.manager.ledger) == m.manager.tree"
@@ -63,7 +63,7 @@ def test_agents_outlive_the_restart_of_a_kernel_but_not_a_close(tmp_path: Path) 
         cell.run(SPAWN)
         lead = pid(cell, "lead")
         cell.manager.restart_kernel(now=False)
-        cell.client.wait_for_ready(timeout=30)
+        cell.client.wait_for_ready(timeout=90)
 
         cell.run(OPEN)
         assert lead == pid(cell, "lead")

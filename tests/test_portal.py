@@ -67,10 +67,10 @@ def test_start_does_not_wait(portal):
     slow = Slow()
     future = portal.start(slow)
 
-    assert slow.began.wait(5)
+    assert slow.began.wait(60)
     assert not future.done()
     portal.soon(slow.go.set)
-    assert "done" == future.result(5)
+    assert "done" == future.result(60)
 
 
 def test_calls_of_many_threads_meet_on_one_loop(portal):
@@ -101,17 +101,17 @@ def test_an_interrupt_ends_the_waiting_at_once_and_the_verb_goes_on(portal):
     finally:
         signal.signal(signal.SIGINT, before)
 
-    assert slow.began.wait(5)
+    assert slow.began.wait(60)
     assert not slow.ended.is_set()
     portal.soon(slow.go.set)
-    assert slow.ended.wait(5)
+    assert slow.ended.wait(60)
     assert not slow.cancelled
 
 
 def test_stopping_cancels_what_runs_ends_the_thread_and_may_be_repeated(portal):
     slow, there = Slow(), portal.call(thread)
     future = portal.start(slow)
-    assert slow.began.wait(5)
+    assert slow.began.wait(60)
 
     portal.stop()
     portal.stop()
@@ -119,7 +119,7 @@ def test_stopping_cancels_what_runs_ends_the_thread_and_may_be_repeated(portal):
     assert slow.cancelled
     assert not there.is_alive()
     with pytest.raises(cf.CancelledError):
-        future.result(5)
+        future.result(60)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'give' was never awaited")
@@ -148,7 +148,7 @@ def test_another_loop_that_stops_waiting_cancels_the_waiting_only(portal):
 
     async def impatient():
         waiting = asyncio.ensure_future(patiently(future))
-        await asyncio.to_thread(slow.began.wait, 5)
+        await asyncio.to_thread(slow.began.wait, 60)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -157,7 +157,7 @@ def test_another_loop_that_stops_waiting_cancels_the_waiting_only(portal):
 
     assert not slow.ended.is_set()
     portal.soon(slow.go.set)
-    assert "done" == future.result(5)
+    assert "done" == future.result(60)
     assert not slow.cancelled
 
 

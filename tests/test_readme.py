@@ -35,7 +35,7 @@ def test_the_cells_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
         "IPYTHONDIR": str(tmp_path / "ipython"),
     }
 
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute(cwd=str(tmp_path), env=env)
+    NotebookClient(notebook, timeout=150, kernel_name="python3").execute(cwd=str(tmp_path), env=env)
 
     said = str([cell.outputs for cell in notebook.cells])
     assert "no model is thinking" in said

@@ -380,14 +380,14 @@ def test_who_hangs_up_ends_the_waiting_and_finds_the_answer_in_the_inbox(tmp_pat
     async def story() -> None:
         async with site(tmp_path) as on:
             await on.execute("spawn_instance", name="bob")
-            given = {"instance_id": "bob", "message": "/slow 3 0.1", "wait_for_response": True}
+            given = {"instance_id": "bob", "message": "/slow 3 0.3", "wait_for_response": True}
             asking = asyncio.create_task(
                 on.http.post("/tools/execute", json={"tool": "send_to_instance", "arguments": given})
             )
             while not on.manager.tree["bob"].turn:
                 await on.manager.mail.change()
             asking.cancel()
-            got = await on.execute("get_pending_replies", wait_timeout=10)
+            got = await on.execute("get_pending_replies", wait_timeout=45)
             read = [e for e in on.manager.ledger if isinstance(e.event, MessageRead)]
 
             assert ["word-1 word-2 word-3"] == [each["text"] for each in got["data"]["replies"]]

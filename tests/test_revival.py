@@ -113,7 +113,7 @@ def test_a_question_that_waited_is_still_answered(tmp_path: Path) -> None:
 
     async def story(m: Manager) -> None:
         returned = await bring_back(m)
-        [letter] = await m.take(timeout=20)
+        [letter] = await m.take(timeout=60)
 
         assert {"lead": ("fresh", "turn lead.t1 was cut off: send it again")} == told(returned)
         assert "still wanted" == letter.text

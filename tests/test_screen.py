@@ -59,7 +59,7 @@ class Facts:
         raise error
 
     async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.told:
                 self._news.clear()
                 await self._news.wait()
@@ -95,7 +95,7 @@ class Terminal:
         return b"".join(self.node.written)
 
     async def until_typed(self, data: bytes) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.typed != data:
                 await asyncio.sleep(0)
 
@@ -206,7 +206,7 @@ async def test_a_prompt_after_a_long_wait_is_seen_in_its_own_time() -> None:
     terminal = Terminal()
     terminal.expect(quiet=100.0, prompt=staying("^> ", 0.01))
     terminal.prints(b"thinking\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not terminal.pty._looked:
             await asyncio.sleep(0.01)
     terminal.prints(b"> ")

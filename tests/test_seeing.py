@@ -23,7 +23,7 @@ KEY = "sk-canary/0123456789+abcdef"
 async def begun(on: Stage, name: str, *lines: str, tool: str = "") -> None:
     """Have an agent at work, and at that tool if one is named."""
     await on.manager.ask(name, "\n".join(lines))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (on.manager.tree[name].turn and (not tool or on.manager.tree[name].tools)):
             await on.manager.mail.change(0.05)
 
@@ -38,7 +38,7 @@ def test_what_an_agent_does_now_is_told_with_its_tools_its_turn_and_its_words(tm
             idle = await on.call(PERSON, "get_live_instance_status", instance_id="bob")
             await on.manager.send("bob", "/say earlier")
             await begun(on, "bob", "find it", "/say looking", "/hang")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while on.manager.activity["bob"].said != "hanging":
                     await asyncio.sleep(0.01)
             await on.manager.post("bob", "a note")
@@ -81,7 +81,7 @@ def test_the_tool_under_way_is_told_with_its_argument_and_counted(tmp_path: Path
             live = await on.call(PERSON, "get_live_instance_status", instance_id="bob")
 
             assert ("Read", "a.py") == (live.data["current_tool"], live.data["current_tool_argument"])
-            assert 0 <= live.data["current_tool_seconds"] < 10
+            assert 0 <= live.data["current_tool_seconds"] < 60
             assert (3, {"Bash": 2, "Read": 1}) == (
                 live.data["tools_executed"],
                 live.data["tools_breakdown"],
@@ -101,7 +101,7 @@ def test_what_an_agent_waits_for_is_told_with_its_question_and_its_request(tmp_p
             asking = asyncio.ensure_future(
                 on.manager.send("lead", '/approve-needed Bash {"command": "rm -r x"}')
             )
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while on.manager.tree["lead"].state != "waiting":
                     await on.manager.mail.change(0.05)
             live = (await on.call(PERSON, "get_live_instance_status", instance_id="lead")).data
@@ -557,7 +557,7 @@ def test_the_logs_of_an_agent_that_works_elsewhere_lie_beside_its_wire(tmp_path:
 
             assert str(place) == told.data["logs"][0]["log_directory"]
             assert 'text="here"' in seen.text
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (place / "communication.jsonl").exists():
                     await asyncio.sleep(0.02)
             assert (place / "wire.log").read_bytes() == (place / "tmux_output.log").read_bytes()

@@ -13,6 +13,8 @@ from madrox_nb.calls import find, in_tools
 from madrox_nb.errors import AgentBusy, BadInput, Forbidden, MadroxError
 from madrox_nb.events import PERSON, AgentSpawned, MessagePosted, TurnStarted
 
+pytestmark = pytest.mark.slow
+
 SEVERAL, CHILDREN = "send_to_multiple_instances", "broadcast_to_children"
 
 
@@ -54,7 +56,7 @@ def test_each_agent_can_be_sent_its_own_text_and_waited_for_or_not(tmp_path: Pat
                 {"instance_id": "ann", "message": "/say three", "wait_for_response": True},
             ]
             done = await on.call(PERSON, SEVERAL, messages=letters)
-            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=10)).data["replies"]
+            [reply] = (await on.call(PERSON, "get_pending_replies", wait_timeout=45)).data["replies"]
 
             assert [("ann", "completed"), ("bob", "sent"), ("ann", "completed")] == came_of(done.data)
             assert ["one", None, "three"] == [item.get("response") for item in done.data["results"]]
@@ -116,10 +118,10 @@ def test_answers_that_take_longer_than_a_call_are_running_and_come_later_exactly
             await on.spawn("ann", "bob")
             letters = [
                 {"instance_id": "ann", "message": "/say quick"},
-                {"instance_id": "bob", "message": "/slow 5 0.1"},
+                {"instance_id": "bob", "message": "/slow 5 0.4"},
             ]
             done = await on.call(PERSON, SEVERAL, messages=letters, wait_for_responses=True)
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             replies = (await on.call(PERSON, "get_pending_replies")).data["replies"]
 
             assert [("ann", "completed"), ("bob", "running")] == came_of(done.data)
@@ -139,7 +141,7 @@ def test_who_gives_up_waiting_for_several_finds_each_answer_once_in_its_inbox(tm
                     PERSON,
                     SEVERAL,
                     instance_ids=["ann", "bob"],
-                    message="/slow 2 0.1",
+                    message="/slow 2 0.5",
                     wait_for_responses=True,
                 )
             )
@@ -147,7 +149,7 @@ def test_who_gives_up_waiting_for_several_finds_each_answer_once_in_its_inbox(tm
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
 
             replies = (await on.call(PERSON, "get_pending_replies")).data["replies"]
             assert ["ann", "bob"] == sorted(reply["sender"] for reply in replies)
@@ -225,7 +227,7 @@ def test_several_turns_are_interrupted_and_what_can_not_be_is_told_beside_them(t
             done = await on.call(
                 "lead", "interrupt_multiple_instances", instance_ids=["ann", "bob", "idle", "max", "bop"]
             )
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
             after = await on.manager.send("ann", "/recall")
 
             assert [

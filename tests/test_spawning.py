@@ -27,7 +27,7 @@ def test_a_codex_agent_has_two_names_for_its_tool_and_settings_of_its_own() -> N
     assert {"sandbox_mode", "profile"} == {*codex.parameters} - {*claude.parameters}
     assert {"instance_type"} == {*TOOLS["spawn_instance"].parameters} - {*claude.parameters}
     allowed = ["read-only", "workspace-write", "danger-full-access"]
-    assert allowed == codex.schema()["properties"]["sandbox_mode"]["anyOf"][0]["enum"]
+    assert allowed == codex.schema()["properties"]["sandbox_mode"]["enum"]
 
 
 def test_what_is_set_of_codex_reaches_it(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Storm:
     async def blow(self) -> None:
         answering = asyncio.ensure_future(self._answer_all())
         await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
-        assert await self.m.quiet(timeout=20), [(a.name, a.state) for a in self.m.unquiet()]
+        assert await self.m.quiet(timeout=60), [(a.name, a.state) for a in self.m.unquiet()]
         answering.cancel()
 
     async def _answer_all(self) -> None:

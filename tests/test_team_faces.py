@@ -19,6 +19,8 @@ from madrox_nb.manager import Manager
 from madrox_nb.notebook import AsyncMadrox, Madrox
 from madrox_nb.teamwork import UnknownTeam
 
+pytestmark = pytest.mark.slow
+
 Call_ = Callable[..., Result]
 
 
@@ -92,7 +94,7 @@ def test_the_async_face_does_the_same(tmp_path: Path) -> None:
             assert "stopped" != (await team.stop()).outcome
             assert 4 == len(await team.dismiss())
 
-    asyncio.run(asyncio.wait_for(story(), 40))
+    asyncio.run(asyncio.wait_for(story(), 100))
 
 
 def test_the_list_of_teams_says_who_is_in_them(madrox: Madrox) -> None:
@@ -116,6 +118,7 @@ def test_a_line_starts_a_team_and_another_one_steers_it(madrox: Madrox) -> None:
     assert ("ok", "a small clock") == (team.state, team.task)
     assert team == use("team trio --status")
     assert "ok" == use("team trio.1 --retry close").state
+    assert "ok" == use("team --retry trio.1 close").state
     assert "a sundial\n" == use("team duo --no-wait --prefix b-", "a sundial\n").task + "\n"
     assert "stopped" == use("team duo --stop").state
     assert "running" == use("team duo --resume --no-wait").state
@@ -129,6 +132,7 @@ def test_a_line_starts_a_team_and_another_one_steers_it(madrox: Madrox) -> None:
     [
         ("team trio --input language", "--input language: write it as NAME=VALUE, such as language=Rust"),
         ("team trio --stop --resume", "one of --stop, --retry, --resume and --status at a time"),
+        ("team --status", "say which; %madrox teams lists them, with --started those that run"),
         ("team trio --tsk x", "unrecognized arguments: --tsk.* Did you mean '--task'"),
     ],
 )

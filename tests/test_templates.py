@@ -152,6 +152,7 @@ def check_prompt(run: TeamRun, phase: Phase, prompt: str) -> None:
         assert f"- {file}" in prompt
 
 
+@pytest.mark.slow
 @each_team
 def test_a_team_goes_through_all_its_phases_when_all_is_well(name: str, tmp_path: Path) -> None:
     team = library.team(name)
@@ -160,6 +161,7 @@ def test_a_team_goes_through_all_its_phases_when_all_is_well(name: str, tmp_path
     check(*carried_out(tmp_path, name), skipped=bad)
 
 
+@pytest.mark.slow
 @each_team
 def test_a_team_goes_the_other_way_when_its_conditions_hold(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -107,7 +107,7 @@ class Callers(RuleBasedStateMachine):
         self._home.cleanup()
 
     def _run(self, doing: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run_until_complete(asyncio.wait_for(doing, 20))
+        return self._loop.run_until_complete(asyncio.wait_for(doing, 60))
 
     def call(self, who: str, tool: str, **given: Any) -> Result:
         """Carry it out, and wait until nobody has anything left to do."""
@@ -116,7 +116,7 @@ class Callers(RuleBasedStateMachine):
             try:
                 return await self.on.call(who, tool, **given)
             finally:
-                assert await self.on.manager.quiet((), 10)
+                assert await self.on.manager.quiet((), 60)
 
         return self._run(quietly())
 

@@ -52,13 +52,13 @@ class Notes:
         self._news.set()
 
     async def until_read(self, text: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while text not in self.texts:
                 self._news.clear()
                 await self._news.wait()
 
     async def end(self) -> tuple[int | None, str]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.ends:
                 self._news.clear()
                 await self._news.wait()

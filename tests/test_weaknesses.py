@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import crew  # noqa: F401 — lends the harness that misbehaves
@@ -25,17 +24,6 @@ from doors import DOORS, Door, opened
 from madrox_nb import library
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("weaknesses")]
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    with opened(tmp_path_factory.mktemp("home")) as doors:
-        yield doors
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, doors: dict[str, Door]) -> Door:
-    return doors[request.param]
 
 
 def tool(name: str, /, **arguments: object) -> str:

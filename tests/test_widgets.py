@@ -41,7 +41,7 @@ class Wire(BaseComm):
             return next(filter(seen, self.messages(kind)), None)
 
         with self.news:
-            assert self.news.wait_for(found, timeout=10), f"no {kind} among {self.messages()}"
+            assert self.news.wait_for(found, timeout=60), f"no {kind} among {self.messages()}"
             return found()
 
 
@@ -133,7 +133,7 @@ def test_a_touch_that_changed_nothing_is_not_told(shown):
     run.now(row("lead", usd=float("nan")))
     run.looked.clear()
     widget.touch(None)
-    assert run.looked.wait(timeout=10)
+    assert run.looked.wait(timeout=60)
     run.now(row("lead", usd=2.0))
     widget.touch(None)
 
@@ -295,7 +295,7 @@ def test_one_thread_pumps_for_all_widgets_and_ends_with_the_last(shown):
     first.close()
     second.touch(None)
     second.close()
-    pumps[0].join(timeout=10)
+    pumps[0].join(timeout=60)
     assert not pumps[0].is_alive()
 
     third = shown(Run(row("c")))

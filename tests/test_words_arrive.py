@@ -64,7 +64,7 @@ def test_w4_no_reply_is_ever_one_too_many(tmp_path: Path) -> None:
             seconds = time.monotonic() - began
             answer = await said(on, PERSON, "bob", "/say still there")
 
-            assert seconds < 5, "a reply does not wait for anybody to read it"
+            assert seconds < 30, "a reply does not wait for anybody to read it"
             assert "still there" == answer
             assert [("bob", f"reply {number}") for number in range(250)] == await inbox(on, PERSON)
             assert [] == await inbox(on, PERSON)
@@ -90,7 +90,7 @@ def test_w6_a_late_answer_to_one_question_is_never_the_answer_to_the_next(tmp_pa
     async def story() -> None:
         async with stage(tmp_path) as on:
             await on.spawn("bob")
-            first = await on.call(PERSON, SEND, instance_id="bob", message="/slow 3 0.1")
+            first = await on.call(PERSON, SEND, instance_id="bob", message="/slow 3 0.4")
             await on.call("bob", "reply_to_caller", reply_message="early")
 
             assert "second" == await said(on, PERSON, "bob", "/say second")
@@ -110,7 +110,7 @@ def test_w9_a_state_is_what_an_agent_does_and_a_dead_one_is_not_idle(tmp_path: P
             await on.turn_of("bob")
             busy = (await on.call(PERSON, "get_instance_status", instance_id="bob")).data
             os.kill(on.manager.processes["bob"].pid, signal.SIGKILL)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while on.manager.tree["bob"].alive:
                     await on.manager.mail.change()
             dead = (await on.call(PERSON, "get_instance_status", instance_id="bob")).data
@@ -169,9 +169,9 @@ def test_w17_a_long_brief_is_sent_at_once_and_many_at_once_do_not_mix(tmp_path: 
                 *(on.call(PERSON, SEND, instance_id="bob", message=brief) for brief in briefs)
             )
             seconds = time.monotonic() - began
-            assert await on.manager.quiet((), 20)
+            assert await on.manager.quiet((), 60)
 
-            assert seconds < 2
+            assert seconds < 20, "typing four thousand lines one by one would take longer"
             assert briefs == [event.text for event in on.entries(TurnStarted, "bob")]
 
     run(story())
@@ -190,13 +190,13 @@ def test_b4_answers_are_exact_in_order_and_late_ones_are_not_lost(tmp_path: Path
                 PERSON,
                 SEND,
                 instance_id="bob",
-                message="/slow 3 0.1",
+                message="/slow 3 0.4",
                 wait_for_response=True,
                 timeout_seconds=0.1,
             )
             queued = await on.call(PERSON, SEND, instance_id="bob", message="/say two")
             await on.call(PERSON, SEND, instance_id="bob", message="/say three")
-            assert await on.manager.quiet((), 10)
+            assert await on.manager.quiet((), 60)
 
             assert "spaces, “quotes” and\n- dashes;" == exact
             assert ("running", "queued") == (late.data["status"], queued.data["status"])
@@ -219,7 +219,7 @@ def test_b5_a_reply_reaches_who_asked_exactly_once_with_its_id_and_wakes_who_wai
             await on.call(
                 "kid", "reply_to_caller", reply_message="42", correlation_id=asked.data["message_id"]
             )
-            [reply] = (await asyncio.wait_for(waiting, 5)).data["replies"]
+            [reply] = (await asyncio.wait_for(waiting, 60)).data["replies"]
 
             assert ("kid", "42", "lead.m1") == (reply["sender"], reply["text"], reply["answers"])
             assert [] == await inbox(on, "lead")

@@ -43,7 +43,7 @@ class Site:
     def bearing(self, token: str) -> httpx2.AsyncClient:
         """A client with another token, or with none."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx2.AsyncClient(base_url=self.http.base_url, headers=headers, timeout=30)
+        return httpx2.AsyncClient(base_url=self.http.base_url, headers=headers, timeout=90)
 
 
 @asynccontextmanager
@@ -57,14 +57,14 @@ async def site(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
     base = (await box[0].start()).removesuffix("/mcp")
     try:
         headers = {"Authorization": f"Bearer {PERSONS}"}
-        async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=90) as http:
             yield Site(box[0], http)
     finally:
         await manager.close()
         await box[0].stop()
 
 
-def run(story: Coroutine[Any, Any, None], seconds: float = 30) -> None:
+def run(story: Coroutine[Any, Any, None], seconds: float = 100) -> None:
     asyncio.run(asyncio.wait_for(story, seconds))
 
 

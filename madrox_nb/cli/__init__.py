@@ -2,7 +2,8 @@
 
 Each command is a function that adds its grammar to the parser and names what carries it
 out; `COMMANDS` lists them, and the modules of this package hold them by kind: `places`
-(where agents run: serve, mcp, lab, demo, doctor) and `verbs` (what is done with those that run).
+(where agents run: serve, mcp, lab, demo; what is installed: doctor; who gets in: token) and
+`verbs` (what is done with those that run).
 Nothing heavy is loaded before a command needs it: `madrox tree` is there in a tenth of a second.
 """
 

@@ -26,9 +26,10 @@ PATIENCE: Final = 30.0
 """Seconds that a call may take which need not wait for an agent."""
 
 HOW_TO_START: Final = """\
-start one in a terminal:  madrox serve
-or in a notebook:         %load_ext madrox_nb
-                          %madrox serve"""
+Start one
+  in a terminal:  madrox serve
+  in a notebook:  %load_ext madrox_nb
+                  %madrox serve"""
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,18 @@ def reach(home: Path | None = None, pid: int | None = None) -> Client:
             raise NotRunning(f"no madrox of yours listens in process {pid}. {_listed()}")
         return Client(named[0])
     home = home or (Path(given) if (given := os.environ.get("MADROX_HOME")) else None)
+    if home is not None:
+        named = [each for each in servers() if each.home == str(home.resolve())]
+        if not named:
+            raise NotRunning(f"no madrox with the home {home.resolve()} is running. {_listed()}")
+        if len(named) == 1:
+            return Client(named[0])
     try:
         running = find(home, strict=True)
     except BadInput as exc:
         raise BadInput(str(exc).replace("by its home, in MADROX_HOME,", "with --home or --pid,")) from None
     if running is None:
-        raise NotRunning(f"no madrox is running. To {HOW_TO_START}")
-    if home is not None and running.home != str(home.resolve()):
-        raise NotRunning(f"no madrox with the home {home.resolve()} is running. {_listed()}")
+        raise NotRunning(f"no madrox is running. {HOW_TO_START}")
     return Client(running)
 
 
@@ -139,4 +144,4 @@ def _which(running: Running) -> str:
 
 def _listed() -> str:
     found = "".join(f"\n  {each.home}  (process {each.pid}, {each.url})" for each in servers())
-    return f"Running are:{found}" if found else f"None is running at all; {HOW_TO_START}"
+    return f"Running are:{found}" if found else f"None is running at all. {HOW_TO_START}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .speech import described, say
+from ..errors import BadInput
+from .speech import described, say, say_json
 
 if TYPE_CHECKING:
     from .speech import Commands
@@ -129,4 +131,54 @@ def _carry_doctor(asked: argparse.Namespace) -> int:
     return health.status
 
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_serve, _mcp, _lab, _demo, _doctor)
+# token
+
+
+LETTING_IN: Final = """\
+Let an outside client in with a token of its own, shown once: read looks, operate runs agents
+within what is allowed, admin does everything that you may. It holds for every madrox of
+that home, at once, until it is revoked.
+"""
+
+
+def _token(commands: Commands) -> None:
+    parser = described(commands, "token", "let an outside client in with a token of its own", LETTING_IN)
+    parser.add_argument("what", choices=("create", "list", "revoke"))
+    parser.add_argument("name", nargs="?", help="what the client is called")
+    parser.add_argument(
+        "--scope", choices=("read", "operate", "admin"), default="read", help="what it is good for (read)"
+    )
+    parser.add_argument("--home", type=Path, metavar="DIR", help="of which madrox (MADROX_HOME)")
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+    parser.set_defaults(carry_out=_carry_token)
+
+
+def _carry_token(asked: argparse.Namespace) -> None:
+    from ..clients import Clients
+
+    clients = Clients(_home_meant(asked.home))
+    if asked.what == "list":
+        known = [vars(each) for each in clients]
+        lines = (f"{each['name']} ({each['scope']}), made {each['created']}" for each in known)
+        return say_json({"tokens": known}) if asked.json else say("\n".join(lines) or "no tokens")
+    if asked.name is None:
+        raise BadInput(f"madrox token {asked.what} needs the token's NAME")
+    if asked.what == "revoke":
+        gone = clients.revoke(asked.name)
+        text = f"the token {gone.name} ({gone.scope}) speaks for nobody any more"
+        return say_json({"text": text, **vars(gone)}) if asked.json else say(text)
+    issued = clients.create(asked.name, asked.scope)
+    return say_json({"token": issued.token, **vars(issued.client)}) if asked.json else say(str(issued))
+
+
+def _home_meant(given: Path | None) -> Path:
+    """The one that is named, else that of the madrox which the other commands reach, else the settings'."""
+    from .. import config
+    from ..runtime import find
+
+    named = given or os.environ.get("MADROX_HOME")
+    running = None if named else find(strict=True, lasting=True)
+    return Path(running.home) if running else config.load({"home": given}).settings.home
+
+
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (_serve, _mcp, _lab, _demo, _doctor, _token)

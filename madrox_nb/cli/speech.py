@@ -49,9 +49,10 @@ def say_json(value: Mapping[str, Any]) -> None:
 
 def complain(error: Exception, *, as_json: bool = False) -> None:
     """Say on stderr what went wrong; to a program also on stdout, as it reads everything else."""
+    message = str(error).replace("%madrox token", "madrox token")  # the same line, here and in a cell
     if as_json:
-        say_json({"error": {"type": type_of(error), "message": str(error)}})
-    sys.stderr.write(f"madrox: {_CONTROLS.sub('�', str(error))}\n")
+        say_json({"error": {"type": type_of(error), "message": message}})
+    sys.stderr.write(f"madrox: {_CONTROLS.sub('�', message)}\n")
 
 
 def type_of(error: Exception) -> str:

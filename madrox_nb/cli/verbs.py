@@ -38,7 +38,7 @@ def _spawn(commands: Commands) -> None:
     )
     parser.add_argument("--system-prompt", metavar="TEXT", help="replaces the role's instructions")
     parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of that CLI alone"
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="a setting of that CLI alone"
     )
     parser.add_argument(
         "--mcp", action="append", metavar="PRESET", help="an MCP server for it: playwright, github, …"
@@ -83,7 +83,7 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str] | None:
     pairs = [each.partition("=") for each in given]
     if wrong := next((key for key, equals, _ in pairs if not equals), None):
-        raise BadInput(f"{option} {wrong}: write it as {option} KEY=VALUE")
+        raise BadInput(f"{option} {wrong}: write it as {option} NAME=VALUE")
     return {key: value for key, _, value in pairs} or None
 
 

@@ -75,7 +75,7 @@ class Endpoint:
 
 def _is_plain(schema: Mapping[str, Any]) -> bool:
     kinds = schema.get("anyOf", (schema,))
-    return all(kind.get("type") in ("string", "integer", "number", "boolean", "null") for kind in kinds)
+    return all(kind.get("type") in ("string", "integer", "number", "boolean") for kind in kinds)
 
 
 # what is no tool

@@ -96,8 +96,8 @@ def unauthorized(why: str, known_wrong: bool) -> Response:
         401,
         "Unauthorized",
         why,
-        then="%madrox serve says where the person's token is kept; %madrox token create NAME makes one "
-        "for a client",
+        then="%madrox serve says where the person's token is kept; madrox token create NAME, in a terminal "
+        "or after % in a notebook, makes one for a client",
         headers={"WWW-Authenticate": challenge if known_wrong else 'Bearer realm="madrox"'},
     )
 

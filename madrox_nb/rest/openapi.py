@@ -130,7 +130,7 @@ def _in_query(endpoint: Endpoint) -> list[dict[str, Any]]:
         return [_parameter(name, about, schemas[name]) for name, about in stream.QUERY.items()]
     known = TOOLS[endpoint.tool].schema()["properties"] if endpoint.tool in TOOLS else {}
     return [
-        _parameter(name, known[name].get("description", ""), _scalar(known[name]))
+        _parameter(name, known[name].get("description", ""), _undescribed(known[name]))
         for name in endpoint.in_query
     ]
 
@@ -139,13 +139,8 @@ def _parameter(name: str, about: str, schema: Mapping[str, Any]) -> dict[str, An
     return {"name": name, "in": "query", "required": False, "description": about, "schema": schema}
 
 
-def _scalar(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """As a query can say it: null is left out by leaving the parameter out."""
-    bare = {key: value for key, value in schema.items() if key not in ("description", "anyOf")}
-    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
-    if bare.get("default", 0) is None:
-        del bare["default"]
-    return {**bare, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})}
+def _undescribed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "description"}
 
 
 # the tools

@@ -54,15 +54,15 @@ def test_the_tree_changes_while_a_cell_blocks_and_its_button_interrupts(notebook
     assert "idle" in page.locator(ROW).first.inner_text()
 
     notebook.run(1)
-    page.wait_for_function("document.querySelector('.mx-row').innerText.includes('busy')", timeout=10_000)
+    page.wait_for_function("document.querySelector('.mx-row').innerText.includes('busy')", timeout=60_000)
     pictures(page, "busy")
     page.locator(ROW).first.get_by_role("button", name="Interrupt").click()
-    page.wait_for_function("document.querySelector('.mx-row').innerText.includes('idle')", timeout=10_000)
+    page.wait_for_function("document.querySelector('.mx-row').innerText.includes('idle')", timeout=60_000)
 
     notebook.run(2)
     page.wait_for_function(
         "window.jupyterapp.shell.currentWidget.content.widgets[2].outputArea.node.innerText.includes('interrupted')",
-        timeout=10_000,
+        timeout=60_000,
     )
 
 
@@ -101,8 +101,8 @@ def test_a_family_at_work_is_seen_as_a_tree(notebook: Any, page: Any) -> None:
     notebook.run(0)
     page.wait_for_selector(f"{ROW} >> text=lead", timeout=60_000)
     notebook.run(1)
-    page.wait_for_selector(f"{ROW} >> text=checks", timeout=30_000)
-    page.wait_for_function("document.querySelectorAll('.mx-row .s-busy').length >= 2", timeout=30_000)
+    page.wait_for_selector(f"{ROW} >> text=checks", timeout=60_000)
+    page.wait_for_function("document.querySelectorAll('.mx-row .s-busy').length >= 2", timeout=60_000)
 
     tree = page.locator(".madrox").first
     assert ["1", "2", "3", "2"] == [

@@ -384,7 +384,7 @@ async def test_opencode_ends_with_its_input(opencode, start, mcp_server):
     async with start(opencode, mcp_server) as lead:
         await lead.turn("one")
         lead.process.stdin.close()
-        assert 0 == await asyncio.wait_for(lead.process.wait(), 5)
+        assert 0 == await asyncio.wait_for(lead.process.wait(), 60)
 
 
 async def test_gemini_does_not_end_with_its_input_while_it_has_our_tools(gemini, start, mcp_server):

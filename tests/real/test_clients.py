@@ -46,7 +46,7 @@ def run(node: str, *argv: str, script: Path | None = None) -> subprocess.Complet
         env={**env, **state()},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 
@@ -186,7 +186,7 @@ def outside(
         input=typed,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
         check=False,
     )
 
@@ -238,7 +238,13 @@ def test_the_line_for_claude_code_connects_it_as_it_stands(
     env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
     added, listed = (
         subprocess.run(
-            ["sh", "-c", said], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+            ["sh", "-c", said],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
         )
         for said in (line, "claude mcp list")
     )

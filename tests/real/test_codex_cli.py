@@ -65,7 +65,7 @@ def runs(pid):
 
 async def pid_in(path):
     """The process id that a command writes there, as soon as it has."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not path.exists() or not path.read_text().endswith("\n"):
             await asyncio.sleep(0.01)
     return int(path.read_text())
@@ -734,4 +734,4 @@ async def test_it_ends_when_its_input_does(codex_agent):
         with contextlib.suppress(EOFError):
             await lead.until(TurnEnded)
 
-        assert 0 == await asyncio.wait_for(lead.process.wait(), 10)
+        assert 0 == await asyncio.wait_for(lead.process.wait(), 60)

@@ -92,7 +92,7 @@ async def served(
 async def run(node: str, suite: str, url: str, *more: str) -> tuple[int, str]:
     argv = (node, suite, "server", "--url", url, *more)
     done = await asyncio.to_thread(
-        subprocess.run, argv, capture_output=True, text=True, timeout=100, check=False
+        subprocess.run, argv, capture_output=True, text=True, timeout=200, check=False
     )
     return done.returncode, done.stdout + done.stderr
 

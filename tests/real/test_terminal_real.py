@@ -18,7 +18,7 @@ from madrox_nb import config
 from madrox_nb.events import AgentStopped
 from madrox_nb.manager import Manager
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 LONG = "".join(f"{n} line of a long prompt\n" for n in range(4000)) + "the end"
 """Over 100 kB."""
