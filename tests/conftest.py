@@ -44,12 +44,26 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def state_of_its_own() -> Iterator[None]:
-    """Servers of tests are not found by the person's programs, nor theirs by tests."""
+def _own_state() -> Iterator[None]:
+    before = os.environ.get("XDG_STATE_HOME")
     with tempfile.TemporaryDirectory(prefix="madrox-state-") as place:
         os.environ["XDG_STATE_HOME"] = place
         yield
+    os.environ.pop("XDG_STATE_HOME")
+    if before is not None:
+        os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_of_its_own() -> Iterator[None]:
+    """Servers of tests are not found by the person's programs, nor theirs by tests."""
+    yield from _own_state()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def state_of_the_module(state_of_its_own: None) -> Iterator[None]:
+    """Nor those of one module's tests, or of a browser's kernels, by another's."""
+    yield from _own_state()
 
 
 @pytest.fixture

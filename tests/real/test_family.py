@@ -143,7 +143,7 @@ def test_what_a_model_reads_of_a_tool_is_its_text(madrox: Madrox, model: Model) 
     [result] = model.requests[-1].conversation.results
     text = result if isinstance(result, str) else "".join(block["text"] for block in result)
 
-    assert "lead [busy] (claude) general ← you" == text
+    assert "lead (lead) [busy] (claude) general ← you" == text
 
 
 def test_a_childs_answer_starts_its_parents_next_turn_once(madrox: Madrox) -> None:
