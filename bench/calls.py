@@ -10,11 +10,13 @@ from __future__ import annotations
 import concurrent.futures as cf
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from madrox_nb.calls import Call, Result, tool
 from madrox_nb.run import Run
 
 HERE = Path(__file__).parent
+Door = tuple[subprocess.Popen[bytes], Callable[[], None]]
+"""A process, and what waits until its door is open."""
 CALLS = 1500
 MANY = 100
 LOOKING = {
@@ -119,30 +123,73 @@ def waiting_agents(run: Run, served: object) -> None:
     )
 
 
-def opening(what: str, begin: Callable[[Path], tuple[subprocess.Popen[bytes], Callable[[], object]]]) -> None:
-    """How long a door takes to open, and what it weighs then."""
+def opening(what: str, door: Callable[[Path], Door]) -> None:
+    """How long a door takes to open, and what it weighs then. Medians of five."""
     took, weighs = [], []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as home:
             began = time.perf_counter()
-            process, is_open = begin(Path(home))
-            while not is_open():
-                time.sleep(0.002)
+            process, wait = door(Path(home))
+            wait()
             took.append(time.perf_counter() - began)
             family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
             weighs.append(sum(each.memory_info().rss for each in family) / 2**20)
             process.terminate()
-            process.wait(10)
-    row(what, f"{statistics.median(took):.2f} s, {statistics.median(weighs):.0f} MB")
+            process.communicate()
+    row(what, f"{statistics.median(took):.2f} s, {statistics.median(weighs):.0f} MB with all its processes")
 
 
-def environment(home: Path) -> dict[str, str]:
-    known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**known, "MADROX_HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
+def serving(home: Path) -> Door:
+    """`madrox serve`, open when /health answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = started(home, "serve", "--port", str(port))
+
+    def wait() -> None:
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
+                    return
+            except OSError:
+                time.sleep(0.002)
+
+    return process, wait
+
+
+def bridging(home: Path) -> Door:
+    """`madrox mcp` beside a running server, open when it has answered `initialize`."""
+    process = started(home, "mcp")
+    client = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "b", "version": "1"},
+    }
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+
+    def wait() -> None:
+        process.stdin.write(json.dumps(hello).encode() + b"\n")
+        process.stdin.flush()
+        assert b'"result"' in process.stdout.readline()
+
+    return process, wait
+
+
+def started(home: Path, *command: str) -> subprocess.Popen[bytes]:
+    known = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_STATE_HOME") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "madrox_nb.cli", *command],
+        env={**known, "MADROX_HOME": str(home / "home")},
+        cwd=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
+        os.environ["XDG_STATE_HOME"] = f"{home}/state"  # where servers are found
         run = Run(home=Path(home), port=0, harnesses="rehearsal", max_instances=500)
         try:
             served = run.start(run.serve).result()
@@ -150,8 +197,10 @@ def main() -> None:
             idle(served)
             crowded(served)
             waiting_agents(run, served)
+            opening("madrox mcp, until it answers initialize", bridging)
         finally:
             run.close()
+    opening("madrox serve, until /health answers", serving)
 
 
 if __name__ == "__main__":
