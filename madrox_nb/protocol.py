@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import (
@@ -99,6 +99,7 @@ def _protocol(manager: Manager, ending: Ending) -> Protocol[Any]:
         lifespan=following.alive,
         on_list_tools=calls.list_tools,
         on_call_tool=calls.call_tool,
+        get_tool_input_schema=calls.schema,  # else each call lists all tools, to look at one
         on_list_resources=reading.list_resources,
         on_list_resource_templates=reading.list_templates,
         on_read_resource=reading.read,
@@ -125,6 +126,10 @@ class Calls:
         from mcp import types
 
         return types.ListToolsResult(tools=[self._listed[tool.name] for tool in usable(caller().scope)])
+
+    def schema(self, name: str) -> Mapping[str, Any] | None:
+        """What that tool takes; None for one that nobody knows."""
+        return self._listed[name].input_schema if name in self._listed else None
 
     async def call_tool(
         self, ctx: ServerRequestContext, params: types.CallToolRequestParams

@@ -22,7 +22,7 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 
-from madrox_nb import calls
+from madrox_nb import calls, protocol
 from madrox_nb.config import Settings
 from madrox_nb.errors import ServerError
 from madrox_nb.events import MessagePosted, ToolReturned, TurnStarted
@@ -520,3 +520,21 @@ def test_the_libraries_log_into_ours_and_not_into_the_notebook(tmp_path: Path, o
     run(story())
     assert not logging.getLogger("uvicorn").propagate
     assert "a library's warning\n" == our_log.getvalue()
+
+
+def test_a_call_does_not_have_all_tools_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[object] = []
+
+    async def listing(*_: object) -> None:
+        listed.append(1)
+
+    monkeypatch.setattr(protocol.Calls, "list_tools", listing)
+
+    async def story() -> None:
+        async with serving(tmp_path) as server:
+            answer = await raw_call(server, "get_children", {"parent_id": "you"})
+            assert 200 == answer.status_code
+            assert "you has no children" in answer.text
+            assert [] == listed
+
+    run(story())
