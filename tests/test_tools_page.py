@@ -30,7 +30,7 @@ def table() -> str:
     lines = []
     for kind, title in KINDS.items():
         lines += [f"## {title}", "", "| tool | what it does | needs |", "|---|---|---|"]
-        for name, tool in TOOLS.items():
+        for name, tool in sorted(TOOLS.items()):
             if tool.function.__module__.endswith(f".{kind}"):
                 first = re.split(r"(?<=[.:]) ", " ".join(tool.description.split()))[0].rstrip(".:")
                 lines.append(f"| `{name}` | {first} | {tool.needs} |")
