@@ -23,7 +23,7 @@ demo: $(READY)  ## the same without a browser: a family of rehearsal agents, the
 test: $(READY)  ## all tests; groups that lack something are skipped and say what provides it
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
-test-fast: $(READY)  ## only the tests that need neither kernels nor real CLIs nor a browser
+test-fast: $(READY)  ## only the tests that need neither kernels, servers, real CLIs nor a browser
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow and not real and not browser"
 
 check: $(READY)  ## format, lint and types

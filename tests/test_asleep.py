@@ -29,6 +29,8 @@ from madrox_nb.harness.rehearsal import Rehearsal
 from madrox_nb.manager import Manager
 from madrox_nb.tree import Tree
 
+pytestmark = pytest.mark.slow
+
 
 def kind(*kinds: type, agent: str = "lead") -> Callable[[Entry], bool]:
     return lambda entry: isinstance(entry.event, kinds) and entry.event.agent == agent

@@ -15,6 +15,8 @@ from madrox_nb.errors import ServerError
 from madrox_nb.listening import check_certificate, check_safe, listen, reached_at
 from madrox_nb.server import Server
 
+pytestmark = pytest.mark.slow
+
 ANYWHERE = "0.0.0.0"
 
 

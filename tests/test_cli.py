@@ -22,6 +22,8 @@ from madrox_nb.cli.lab import notebooks
 from madrox_nb.cli.wording import in_commands
 from madrox_nb.run import Run
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[1]
 
 

@@ -22,6 +22,8 @@ from madrox_nb.errors import BadInput, Forbidden, UnknownToken
 from madrox_nb.events import PERSON
 from madrox_nb.tokens import Holder, Tokens
 
+pytestmark = pytest.mark.slow
+
 # what is kept
 
 

@@ -23,6 +23,8 @@ from madrox_nb.errors import BadInput, SomeFailed, TurnFailed, UnknownAgent
 from madrox_nb.instance_manager import A_DAY, DEFAULTS, SHAPES, _spawned_all, _status
 from madrox_nb.tools import waiting
 
+pytestmark = pytest.mark.slow
+
 REHEARSE: dict[str, Any] = {"port": 0, "harnesses": ("rehearsal",), "stop_grace": 1.0}
 
 

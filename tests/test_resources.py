@@ -25,7 +25,10 @@ from madrox_nb.ready_prompts import Argument, ReadyPrompt
 from madrox_nb.server import Server
 
 WHEN_LEGACY = "legacy"
-pytestmark = pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed"),
+]
 
 
 async def read(caller: Client, uri: str) -> str:

@@ -27,6 +27,8 @@ from madrox_nb.rest.faults import STATUS, status_of
 from madrox_nb.rest.openapi import document
 from madrox_nb.tools import waiting
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def mcp_client(on: Site, token: str = PERSONS) -> AsyncIterator[Client]:

@@ -15,6 +15,8 @@ from madrox_nb import hand, printed, screen
 from madrox_nb.screen import Pty
 from madrox_nb.transport import Line
 
+pytestmark = pytest.mark.slow
+
 
 class Node:
     """A node without processes: remembers what is written, and reads as far as a test lets it."""

@@ -31,6 +31,8 @@ from madrox_nb.manager import Manager
 from madrox_nb.server import Server
 from madrox_nb.tools import waiting
 
+pytestmark = pytest.mark.slow
+
 PERSONS = "mdx_" + "p" * 43
 LOOPBACK = "127.0.0.1"
 BOTH_ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])

@@ -20,6 +20,8 @@ from stages import Stage, run, stage
 from madrox_nb.errors import AgentBusy, AgentGone, UnknownAgent
 from madrox_nb.events import PERSON, AgentReady, AgentSpawned, MessagePosted, TurnStarted
 
+pytestmark = pytest.mark.slow
+
 SEND, INBOX, TREE = "send_to_instance", "get_pending_replies", "get_instance_tree"
 
 
