@@ -46,7 +46,9 @@ def _spawn(commands: Commands) -> None:
     parser.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of its environment"
     )
-    parser.add_argument("--workspace", metavar="DIR", help="let it work there instead of a place of its own")
+    parser.add_argument(
+        "--workspace-dir", metavar="DIR", help="let it work there instead of a place of its own"
+    )
     parser.add_argument("--worktree", action="store_true", help="in a git worktree and branch of its own")
     parser.add_argument("--usd", type=float, help="dollars that it and all below it may cost")
     parser.add_argument("--tokens", type=int, help="tokens that they may use")
@@ -68,7 +70,7 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
         "options": _pairs("--option", asked.option),
         "mcp_servers": asked.mcp,
         "environment_vars": _pairs("--env", asked.env),
-        "workspace_dir": asked.workspace and str(Path(asked.workspace).absolute()),
+        "workspace_dir": asked.workspace_dir and str(Path(asked.workspace_dir).absolute()),
         "use_worktree": asked.worktree or None,
         "max_cost": asked.usd,
         "max_total_tokens": asked.tokens,
