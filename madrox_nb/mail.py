@@ -40,19 +40,6 @@ ROOM_SECONDS = 0.5
 LONGEST_PROMPT = 32 * 2**20
 """Bytes; what the wire assembles at most."""
 
-_OF_MAIL = frozenset(
-    {
-        TurnStarted,
-        TurnEnded,
-        UsageReported,
-        AgentStopped,
-        AgentReady,
-        AgentSuspended,
-        MessagePosted,
-        MessageRead,
-    }
-)
-
 HOUSE: Final = "madrox"
 """Who writes what no agent has said: what came of blocks, and of jobs. No agent can be called that."""
 
@@ -182,6 +169,19 @@ class Desk(Protocol):
 
 class Mail:
     """The verbs that carry words: ask and answer, post, reply, take."""
+
+    HEARS: Final = frozenset(
+        {
+            TurnStarted,
+            TurnEnded,
+            UsageReported,
+            AgentStopped,
+            AgentReady,
+            AgentSuspended,
+            MessagePosted,
+            MessageRead,
+        }
+    )
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -364,11 +364,8 @@ class Mail:
     # what the ledger's entries mean for those who wait
 
     def heard(self, entry: Entry) -> None:
-        """Called with every entry, once it is folded."""
-        event = entry.event
-        if type(event) not in _OF_MAIL:
-            return
-        match event:
+        """Called with every entry of a kind that it `HEARS`, once it is folded."""
+        match event := entry.event:
             case TurnEnded():
                 self._ended(entry, event)
             case UsageReported():

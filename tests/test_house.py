@@ -20,7 +20,7 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions environment fences folds greeting harness headed logbook "
+    1: "activity briefs budget conditions environment fences fold folds greeting harness headed logbook "
     "mcp_servers plans prices redact roles rules signatures steps teamwork tree views wording",
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
     "library listening local logs nodes offspring orphans painted pane parcels portal presets printed "
