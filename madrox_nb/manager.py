@@ -60,17 +60,19 @@ from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .limits import Spending
 from .logs import Logs
-from .mail import Answer, Mail, Ticket, starts_a_turn
+from .mail import Mail
 from .nodes import Kept
 from .orphans import end_orphans
 from .prices import Price, priced
 from .processes import Processes
+from .queueing import starts_a_turn
 from .redact import Redactor
 from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
 from .steps import Jobs
 from .teams import Teams
+from .tickets import Answer, Ticket
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree

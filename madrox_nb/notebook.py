@@ -23,12 +23,12 @@ from .display import Waiting, kernel, notice
 from .errors import BadInput
 from .events import PERSON, Always, TeamMode
 from .handles import AsyncTeamHandle, TeamHandle
-from .mail import Ticket
 from .manager import Manager
 from .portal import patiently
 from .revival import Return
 from .run import Run
 from .signatures import takes_what
+from .tickets import Ticket
 from .tree import Agent
 from .values import ClientTokens, Letters, Replies, Serving, Snapshot
 from .values import Reply as Reply
