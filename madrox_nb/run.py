@@ -35,12 +35,12 @@ from .events import (
 from .keeping import kept_runs, place
 from .ledger import utc_now
 from .logfile import LogFile
-from .mail import Ticket
 from .manager import Manager
 from .offspring import Offspring, offspring
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
+from .tickets import Ticket
 from .tokens import kept
 from .tree import WORKING, Agent
 from .values import Replies, Reply, Serving

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..mail import Ticket
 from ..run import Run
+from ..tickets import Ticket
 from ..values import Reply
 
 
