@@ -137,6 +137,7 @@ class Births:
         self._unborn[name] = spawned.parent
         try:
             async with self._dwellings.moving_in(spawned, dwelling, workspace) as spawned:
+                await self._manager.teams.furnish(spawned)
                 await self._manager.act(spawned)
         except BaseException:
             self._processes.forget(name)
@@ -174,6 +175,10 @@ class Births:
     async def left(self, name: str) -> None:
         """Wait until what `ended` has begun is done."""
         await self._dwellings.left(name)
+
+    def repository(self, wanted: str | Path | None, by: str) -> Path:
+        """See `Dwellings.repository`."""
+        return self._dwellings.repository(wanted, by)
 
     def _check_room(self, spawned: AgentSpawned) -> None:
         """Raises when no agent of that name can be born now."""

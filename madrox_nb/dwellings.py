@@ -66,7 +66,7 @@ class Dwellings:
             return Dwelling(directory=self._directory(directory, parent, permissions, by))
         if git_repo and not use_worktree:
             raise BadInput("git_repo names the repository of a worktree: give use_worktree too")
-        return Dwelling(worktree_of=self._repository(git_repo, by)) if use_worktree else Dwelling()
+        return Dwelling(worktree_of=self.repository(git_repo, by)) if use_worktree else Dwelling()
 
     def _directory(self, wanted: str | Path, parent: str | None, permissions: str, by: str) -> Path:
         own = None if by == PERSON else self._manager.tree[by]
@@ -112,8 +112,8 @@ class Dwellings:
                     f"{agent.name}. Choose another directory, or give each a worktree: use_worktree"
                 )
 
-    def _repository(self, wanted: str | Path | None, by: str) -> Path:
-        """The directory whose repository a worktree is made of."""
+    def repository(self, wanted: str | Path | None, by: str) -> Path:
+        """The directory whose repository a worktree is made of. Raises `Forbidden` where `by` gives none."""
         own = None if by == PERSON else self._manager.tree[by]
         if own and own.permissions != "all" and (wanted or not own.branch):
             raise Forbidden(
@@ -154,7 +154,8 @@ class Dwellings:
             yield spawned
         elif dwelling.worktree_of is not None:
             make = worktrees.make if dwelling.copy_of is None else worktrees.fork
-            made = await _whole(make, dwelling.worktree_of, workspace, spawned.agent)
+            called = self._manager.teams.branch(spawned.agent)
+            made = await _whole(make, dwelling.worktree_of, workspace, called)
             try:
                 yield replace(spawned, repository=made.repository, branch=made.branch, base=made.base)
             except BaseException:

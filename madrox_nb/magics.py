@@ -285,6 +285,8 @@ def _team(call: Use) -> Any:
         parent=call.parent,
         prefix=call.prefix,
         files=call.file,
+        use_worktree=call.worktree or call.git_repo is not None or None,
+        git_repo=call.git_repo,
         wait=not call.no_wait,
     )
 
@@ -473,6 +475,8 @@ def _grammar() -> dict[str, _Command]:
     c.add("--parent", completes=AGENT, help="whose child the lead becomes")
     c.add("--prefix", help="before every name; without it one is found where a name is taken")
     c.add("--file", action="append", default=[], metavar="PATH", help="copied to every member")
+    c.add("--worktree", action="store_true", help="each in a git worktree, on a branch of its own")
+    c.add("--git-repo", metavar="DIR", help="of that repository, instead of the one around the notebook")
     c.add("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
     c.add("--status", action="store_true", help="how far it is")
     c.add("--stop", action="store_true", help="end what is under way; the agents stay")

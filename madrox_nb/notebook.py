@@ -353,6 +353,8 @@ class Madrox(_Face):
         parent: str | None = None,
         prefix: str | None = None,
         files: Sequence[str] = (),
+        use_worktree: bool | None = None,
+        git_repo: str | Path | None = None,
         wait: bool = True,
     ) -> TeamHandle:
         """Start the whole team of a file and have its phases carried out; see `Teams.start`.
@@ -374,6 +376,8 @@ class Madrox(_Face):
             parent=parent,
             prefix=prefix,
             files=files,
+            use_worktree=use_worktree,
+            git_repo=git_repo,
         )
         handle = TeamHandle(self._run, Waiting(()).block(start))
         if wait:
