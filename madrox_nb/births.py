@@ -167,10 +167,17 @@ class Births:
             agent, cls, command, _body(agent), session=session, fork_of=fork_of, equipment=equipment
         )
 
-    def ended(self, name: str) -> None:
-        """An agent is gone for good: tidy up where it lived, in the background."""
+    def ended(self, name: str, *, unasked: bool = False) -> None:
+        """An agent is gone for good: tidy up where it lived, in the background.
+
+        `unasked`, with its kernel, it may have left something in files that git is told to ignore.
+        """
         self._outfitter.forget(name)
-        self._dwellings.leave(self._tree[name])
+        self._dwellings.leave(self._tree[name], ignored_too=unasked)
+
+    def clear_up(self, runs: Sequence[str]) -> None:
+        """See `Dwellings.clear_up`."""
+        self._dwellings.clear_up(runs)
 
     async def left(self, name: str) -> None:
         """Wait until what `ended` has begun is done."""
@@ -210,6 +217,7 @@ class Births:
         self._outfitter.check(spawned.harness, given, _options(spawned))
         if not suspended:
             return await self._born(spawned, given, dwelling)
+        await self._dwellings.left(spawned.agent)
         self._check_room(spawned)
         workspace = self._dwellings.claim(spawned, dwelling)
         try:
