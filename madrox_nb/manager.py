@@ -186,6 +186,7 @@ class Manager:
         else:
             self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.spending.open()
+        self.births.clear_up(self.recovered)
         return self
 
     def _go_on(self, kept: list[Kept]) -> None:

@@ -127,8 +127,12 @@ class TeamRun:
     @property
     def agents(self) -> tuple[str, ...]:
         """Those that madrox spawns: all, or the lead alone."""
-        everyone = tuple(name for names in self.members.values() for name in names)
-        return everyone if self.mode == "phases" else (self.lead,)
+        return self.everyone if self.mode == "phases" else (self.lead,)
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The agents of all members, whoever spawns them."""
+        return tuple(name for names in self.members.values() for name in names)
 
     def who(self, phase: Phase) -> tuple[str, ...]:
         """The agents that work in a phase."""
@@ -312,6 +316,11 @@ class TeamRuns(Fold):
 
     def __contains__(self, team: object) -> bool:
         return team in self.runs
+
+    def under_way_with(self, agent: str) -> TeamRun | None:
+        """The newest run under way that has an agent of that name, born or to be born."""
+        running = (run for run in reversed(self.runs.values()) if run.state == "running")
+        return next((run for run in running if agent in run.everyone), None)
 
     def next_id(self, template: str) -> str:
         return f"{template}.{sum(run.id.rpartition('.')[0] == template for run in self) + 1}"

@@ -39,6 +39,8 @@ def _team(call: Use) -> Any:
         parent=call.parent,
         prefix=call.prefix,
         files=call.file,
+        use_worktree=call.worktree or call.git_repo is not None or None,
+        git_repo=call.git_repo,
         wait=not call.no_wait,
     )
 
@@ -84,6 +86,10 @@ COMMANDS: Final = (
         Argument("--parent", completes=AGENT, help="whose child the lead becomes"),
         Argument("--prefix", help="before every name; without it one is found where a name is taken"),
         Argument("--file", action="append", default=[], metavar="PATH", help="copied to every member"),
+        Argument("--worktree", action="store_true", help="each in a git worktree, on a branch of its own"),
+        Argument(
+            "--git-repo", metavar="DIR", help="of that repository, instead of the one around the notebook"
+        ),
         NO_WAIT,
         Argument("--status", action="store_true", help="how far it is"),
         Argument("--stop", action="store_true", help="end what is under way; the agents stay"),

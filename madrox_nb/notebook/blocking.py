@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from .. import asking
@@ -173,6 +174,8 @@ class Madrox(Face):
         parent: str | None = None,
         prefix: str | None = None,
         files: Sequence[str] = (),
+        use_worktree: bool | None = None,
+        git_repo: str | Path | None = None,
         wait: bool = True,
     ) -> TeamHandle:
         """Start the whole team of a file and have its phases carried out; see `Teams.start`.
@@ -194,6 +197,8 @@ class Madrox(Face):
             parent=parent,
             prefix=prefix,
             files=files,
+            use_worktree=use_worktree,
+            git_repo=git_repo,
         )
         handle = TeamHandle(self._run, Waiting(()).block(start))
         if wait:
