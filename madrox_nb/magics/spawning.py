@@ -60,7 +60,7 @@ COMMANDS: Final = (
         Argument("name", nargs="?", help="what it is called; without one it is numbered"),
         Argument("--role", default="general", completes="role", help="a file in prompts/ (general)"),
         Argument("--harness", completes="harness", help="which CLI; without it the first that is installed"),
-        Argument("--model", help="passed on to the CLI"),
+        Argument("--model", completes="model", help="passed on to the CLI"),
         Argument("--parent", completes=AGENT, help="the agent whose child it becomes"),
         Argument(
             "--permissions",
@@ -95,6 +95,7 @@ COMMANDS: Final = (
         Argument("--no-auto-inject", action="store_true", help="its words wait until they are asked for"),
         *limits(),
         Argument("--no-wait", action="store_true", help="return while it starts"),
+        example="%madrox spawn lead --role architect --usd 5",
     ),
     Command(
         "fork",
@@ -107,5 +108,6 @@ COMMANDS: Final = (
             choices=PERMISSIONS,
             help="what it may do unasked; the original's, but never all",
         ),
+        example="%madrox fork lead --as other-lead",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..grammar import Argument, limits
-from .commands import AGENT, Command, Use, notice, said_if
+from .commands import AGENT, Command, Use, notice, said_if, told
 from .spawning import limits_said
 
 
@@ -22,6 +22,8 @@ def _suspend(call: Use) -> Any:
 
 
 def _resume(call: Use) -> Any:
+    if call.list:
+        return told(call, "list_persisted_instances")
     return call.madrox.resume(*call.agents, run=call.run)
 
 
@@ -46,14 +48,28 @@ def _limit(call: Use) -> Any:
 _AGENTS: Final = Argument("agents", nargs="+", completes=AGENT)
 
 COMMANDS: Final = (
-    Command("interrupt", "end the turn under way, keeping its context", _interrupt, _AGENTS),
-    Command("suspend", "end the processes of idle agents; a message starts them again", _suspend, _AGENTS),
+    Command(
+        "interrupt",
+        "end the turn under way, keeping its context",
+        _interrupt,
+        _AGENTS,
+        example="%madrox interrupt lead",
+    ),
+    Command(
+        "suspend",
+        "end the processes of idle agents; a message starts them again",
+        _suspend,
+        _AGENTS,
+        example="%madrox suspend lead dev",
+    ),
     Command(
         "resume",
         "bring agents back: suspended ones, or all that an earlier kernel had",
         _resume,
         Argument("agents", nargs="*", completes=AGENT),
         Argument("--run", default="", help="of an earlier kernel; without one the newest"),
+        Argument("--list", action="store_true", help="only say who could come back, and why others can't"),
+        example="%madrox resume",
     ),
     Command(
         "stop",
@@ -62,6 +78,7 @@ COMMANDS: Final = (
         _AGENTS,
         Argument("--tree", action="store_true", help="and everyone below them"),
         Argument("--force", action="store_true", help="in the middle of a turn, too"),
+        example="%madrox stop lead --tree",
     ),
     Command(
         "limit",
@@ -70,5 +87,6 @@ COMMANDS: Final = (
         Argument("agent", nargs="?", completes=AGENT, help="the whole run when none is named"),
         *limits(),
         Argument("--more", action="store_true", help="on top of what has been used; else in all"),
+        example="%madrox limit lead --usd 5 --tokens 200000",
     ),
 )

@@ -77,7 +77,7 @@ COMMANDS: Final = (
             "--lead", action="store_true", help="spawn the lead alone, with the whole plan to carry out"
         ),
         Argument("--harness", completes="harness", help="for all its agents"),
-        Argument("--model", help="for all its agents"),
+        Argument("--model", completes="model", help="for all its agents"),
         Argument(
             "--permissions",
             choices=PERMISSIONS,
@@ -107,11 +107,13 @@ COMMANDS: Final = (
         Argument("--run", default="", help="of an earlier kernel; without one the newest"),
         RAW,
         says=True,
+        example='%madrox team security_audit --task "look at the login"',
     ),
     Command(
         "teams",
         "the team files that there are",
         _teams,
         Argument("--started", action="store_true", help="the teams that were started here instead"),
+        example="%madrox teams --started",
     ),
 )

@@ -23,11 +23,11 @@ def _processes(call: Use) -> Any:
 
 
 COMMANDS: Final = (
-    Command("tree", "the live tree", _tree),
-    Command("agents", "one row an agent", lambda call: call.madrox.agents()),
-    Command("turns", "one row a turn", lambda call: call.madrox.turns()),
-    Command("messages", "one row a message", lambda call: call.madrox.messages()),
-    Command("costs", "tokens and money by agent", lambda call: call.madrox.costs()),
+    Command("tree", "the live tree", _tree, example="%madrox tree"),
+    Command("agents", "one row an agent", lambda call: call.madrox.agents(), example="%madrox agents"),
+    Command("turns", "one row a turn", lambda call: call.madrox.turns(), example="%madrox turns"),
+    Command("messages", "one row a message", lambda call: call.madrox.messages(), example="%madrox messages"),
+    Command("costs", "tokens and money by agent", lambda call: call.madrox.costs(), example="%madrox costs"),
     Command(
         "audit",
         "one row an event",
@@ -35,11 +35,13 @@ COMMANDS: Final = (
         Argument("--since", help="a time (UTC), or a span back from now: 10min"),
         Argument("--agent", completes=AGENT),
         Argument("--kind", help="turn.ended, or a family: turn"),
+        example="%madrox audit --since 10min --kind turn",
     ),
     Command(
         "processes",
         "one row a process of the system that belongs to a living agent",
         _processes,
         Argument("agent", nargs="?", completes=AGENT, help="of this one alone"),
+        example="%madrox processes lead",
     ),
 )

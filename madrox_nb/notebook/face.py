@@ -11,7 +11,7 @@ from ..errors import BadInput
 from ..manager import Manager
 from ..tree import Agent
 from ..values import ClientTokens, Snapshot
-from .listings import roles, teams
+from .listings import roles, settings, teams
 from .shared import run_for
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class Face:
 
     def config(self) -> pd.DataFrame:
         """The settings in force, and where each comes from."""
-        from ..frames import texts
-
-        return texts(self._run.config.rows(), "setting", "value", "source", "environment", "meaning")
+        return settings(self._run.config)
 
     def roles(self) -> pd.DataFrame:
         """The roles that `spawn` knows."""
