@@ -178,7 +178,7 @@ def _wait(call: Use) -> Any:
 def _tree(call: Use) -> Any:
     from .display import kernel
 
-    return call.madrox.tree if kernel() is None else call.madrox.widget()
+    return call.madrox.tree if kernel() is None else call.madrox.widget("tree")
 
 
 def _interrupt(call: Use) -> Any:

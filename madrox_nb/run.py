@@ -49,6 +49,9 @@ from .ledger import utc_now
 from .mail import Ticket
 from .manager import Manager
 from .offspring import Offspring, offspring
+from .parts import rows
+from .parts.moment import Moment
+from .parts.reading import Conversations
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
@@ -59,7 +62,7 @@ from .views import Picture, Row
 
 if TYPE_CHECKING:
     from .frames import Frames
-    from .widgets import TreeWidget
+    from .widgets import LiveView
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,8 @@ T = TypeVar("T")
 TITLE: Final = "Madrox"
 TAIL: Final = 4000
 """Characters of what an agent is saying that a waiting cell shows."""
+SPOKEN: Final = 16_000
+"""Characters of an unfinished message that a page shows."""
 MANY: Final = 10
 """Agents that a waiting cell lists."""
 
@@ -84,16 +89,17 @@ class Doing:
         """The end of what it said in this turn."""
         self.above: dict[str, int] = {}
         """How many characters came before that."""
+        self.speaking: dict[str, str] = {}
+        """The end of what it is saying and has not finished."""
         self._calls: dict[str, str] = {}
         self._asks: dict[str, str] = {}
-        self._speaking: set[str] = set()
 
     def hear(self, signal: Signal) -> bool:
         """Fold a signal in; says whether the tree looks different now."""
         if not isinstance(signal, TextDelta):
             return False
-        new = signal.agent not in self._speaking
-        self._speaking.add(signal.agent)
+        new = signal.agent not in self.speaking
+        self.speaking[signal.agent] = (self.speaking.get(signal.agent, "") + signal.text)[-SPOKEN:]
         self._say(signal.agent, signal.text)
         return new
 
@@ -103,7 +109,7 @@ class Doing:
             case TurnStarted():
                 self.said[event.agent], self.above[event.agent] = "", 0
             case TurnSaid():
-                spoken = event.agent in self._speaking
+                spoken = event.agent in self.speaking
                 self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
             case ToolCalled():
                 self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {argument(event.input)}".strip()
@@ -113,7 +119,7 @@ class Doing:
                 self._asks[event.approval] = f"{event.tool} {argument(event.input)}".strip()
             case ApprovalAnswered():
                 self._asks.pop(event.approval, None)
-        self._speaking.discard(event.agent)
+        self.speaking.pop(event.agent, None)
 
     def now(self, agent: Agent) -> str:
         """`Bash npm test`, `writes a reply`, or nothing."""
@@ -124,7 +130,7 @@ class Doing:
         if agent.tools:
             call, tool = agent.tools[-1]
             return self._calls.get(call, tool)
-        return "writes a reply" if agent.name in self._speaking else ""
+        return "writes a reply" if agent.name in self.speaking else ""
 
     def _say(self, name: str, text: str) -> None:
         said = self.said.get(name, "") + text
@@ -159,46 +165,13 @@ class LastReplies:
                 )
 
 
-def picture(manager: Manager, doing: Doing | None = None) -> Picture:
-    """One look at a run. `doing` knows what the agents do now. Callable from any thread."""
-    sums = manager.costs.subtrees(manager.tree)
-    doing = doing or Doing()
-    rows = (
-        _row(manager, doing, agent, depth, sums.get(agent.name, Usage()))
-        for depth, agent in manager.tree.walk()
-    )
-    return Picture(TITLE, tuple(rows))
-
-
-def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage) -> Row:
-    own = manager.costs.of(agent.name)
-    return Row(
-        name=agent.name,
-        parent=agent.parent,
-        depth=depth,
-        state=agent.state,
-        stalled=False,
-        role=agent.role,
-        harness=agent.harness,
-        model=agent.model,
-        permissions=agent.permissions,
-        now=doing.now(agent) or (manager.spending.remark(agent.name) if agent.alive else ""),
-        queued=manager.inboxes.queued(agent.name),
-        unread=len(manager.inboxes.unread(agent.name)),
-        own_usd=own.known_usd,
-        subtree_usd=below.cost_usd,
-        subtree_exact=below.exact,
-        tokens=own.tokens,
-        reason=agent.reason,
-        held=agent.alive and agent.state not in WORKING and manager.held(agent.name) is not None,
-    )
-
-
 # the run
 
 
 class Run:
-    """One open manager, and what stands around it: its loop, server, widget, frames and log."""
+    """One open manager, and what stands around it: its loop, server, widgets, frames and log."""
+
+    manager: Manager
 
     def __init__(self, *, environ: Mapping[str, str] | None = None, **settings: Any) -> None:
         """`environ` goes to the agents, on top of this process's own environment.
@@ -211,7 +184,7 @@ class Run:
         self.doing, self.last = Doing(), LastReplies()
         self._pid = os.getpid()
         self._closed = False
-        self._widget: TreeWidget | None = None
+        self._views: dict[tuple[str, str], LiveView] = {}
         self._log = _LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
@@ -366,21 +339,44 @@ class Run:
 
     # what is shown
 
+    def moment(self) -> Moment:
+        """The folds as they are now. Callable from any thread."""
+        manager = self.manager
+        return Moment(
+            title=TITLE,
+            now=utc_now(),
+            tree=manager.tree,
+            inboxes=manager.inboxes,
+            costs=manager.costs,
+            approvals=manager.approvals,
+            budget=manager.budget,
+            activity=manager.activity,
+            doing=self.doing,
+            conversations=self._conversations,
+        )
+
     def picture(self) -> Picture:
-        return picture(self.manager, self.doing)
+        return rows.picture(self.moment())
 
     def row(self, name: str) -> Row:
         agent, sums = self.manager.tree[name], self.manager.costs.subtrees(self.manager.tree)
-        return _row(self.manager, self.doing, agent, len(self.manager.tree.above(name)), sums[name])
+        return rows.row(self.moment(), agent, len(self.manager.tree.above(name)), sums[name])
 
-    @property
-    def widget(self) -> TreeWidget:
-        """The one tree widget of this run; showing it again adds a view."""
-        if self._widget is None:
-            from .widgets import TreeWidget
+    def view(self, shows: str = "dashboard", agent: str = "") -> LiveView:
+        """The one live view of that kind of this run; showing it again adds a view of it to the page.
 
-            self._widget = TreeWidget(snapshot=self.picture, act=self._act)
-        return self._widget
+        Raises `BadInput` when there is none of that name, `UnknownAgent` when nobody has that one.
+        """
+        known = self._views.get((shows, agent))
+        if known is None:
+            from .widgets import LiveView
+
+            known = self._views.setdefault((shows, agent), LiveView(self, shows, agent))
+        return known
+
+    @cached_property
+    def _conversations(self) -> Conversations:
+        return Conversations(lambda: self.manager.ledger.paths)
 
     @cached_property
     def frames(self) -> Frames:
@@ -388,20 +384,17 @@ class Run:
 
         return Frames(lambda: self.manager.ledger.paths)
 
-    def _act(self, verb: str, agent: str) -> cf.Future[Any]:
-        if verb == "interrupt":
-            return self.start(self.manager.interrupt, agent)
-        return self.start(self.manager.terminate, agent, force=True)
-
     def _apply(self, entry: Entry) -> None:
         self.doing.apply(entry)
         self.last.apply(entry)
-        if self._widget is not None:
-            self._widget.touch({entry.event.agent})
+        event = entry.event
+        for view in tuple(self._views.values()):
+            view.touch((event.agent, getattr(event, "sender", "")))
 
     def _hear(self, signal: Signal) -> None:
-        if self.doing.hear(signal) and self._widget is not None:
-            self._widget.touch({signal.agent})
+        changed = self.doing.hear(signal)
+        for view in tuple(self._views.values()):
+            view.touch((signal.agent,), only_of_agents=not changed)
 
     # waiting
 
