@@ -64,6 +64,8 @@ class Processes:
         self._files: dict[str, Path] = {}
         self._runners: dict[str, Runner] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        self._called_off: dict[str, str] = {}
+        """Starts that are being ended: agent → why."""
         self._node: NodeLink | None = None
         self._node_lock = asyncio.Lock()
         self._paused = False
@@ -191,8 +193,10 @@ class Processes:
                 runner.suspends, runner.ended = False, reason
             runner.ended = runner.ended or reason
         if (starting := self._starting.get(name)) is not None:
+            self._called_off.setdefault(name, reason)
             starting.cancel()
             await asyncio.wait((starting,))
+            self._called_off.pop(name, None)
         if (runner := self._runners.get(name)) is not None:  # also when it had just become ready
             if working:
                 try:
@@ -263,7 +267,8 @@ class Processes:
     def _stillborn(self, name: str, exc: BaseException) -> None:
         """Record the end of an agent whose process never was."""
         failed = not isinstance(exc, asyncio.CancelledError)
-        reason, _, evidence = (str(exc) if failed else "stopped while starting").partition("\n")
+        why = str(exc) if failed else self._called_off.get(name, "stopped while starting")
+        reason, _, evidence = why.partition("\n")
         self._core.record(AgentStopped(agent=name, reason=reason, failed=failed, evidence=evidence))
         self.forget(name)
 
