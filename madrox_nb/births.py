@@ -268,10 +268,12 @@ class Births:
 
     def _check_guarded(self, harness: str, permissions: Permissions) -> None:
         """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
-        if self._manager.harnesses[harness].unguarded and permissions != "all":
+        cls = self._manager.harnesses[harness]
+        if cls.unguarded and permissions != "all":
             raise Forbidden(
                 f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
                 f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
+                + (f". {cls.remedy}" if cls.remedy else "")
             )
 
     def permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:
