@@ -196,6 +196,8 @@ def _file(path: Path) -> tuple[Mapping[str, Any], Tables]:
 
 
 def _known(name: str, where: str) -> None:
+    if name in SECTIONS:
+        raise BadInput(f"{where} can't be {name!r}: write [{name}.NAME] into madrox.toml beside the notebook")
     if name not in SETTINGS:
         raise BadInput(
             f"{where} names no setting: {name!r}.{nearest(name, (*SETTINGS, *SECTIONS))} "

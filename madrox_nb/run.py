@@ -53,7 +53,7 @@ from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
 from .tokens import kept
-from .tree import WORKING, Agent
+from .tree import WORKING, Agent, spawn_line
 from .values import Replies, Reply, Serving
 from .views import Picture, Row
 
@@ -191,6 +191,7 @@ def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage)
         tokens=own.tokens,
         reason=agent.reason,
         held=agent.alive and agent.state not in WORKING and manager.held(agent.name) is not None,
+        again=spawn_line(agent),
     )
 
 

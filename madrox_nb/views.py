@@ -81,6 +81,8 @@ class Row:
     """Why it stopped or failed."""
     held: bool = False
     """A limit is used up, its own or of one above it; `now` says which."""
+    again: str = ""
+    """The line that spawns such an agent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ def _needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
                 said, code = NEEDS[need]
                 about = _line(row.reason if need == "failed" else row.now)
                 name = _line(row.name)
-                yield glyph(row.state), name, said + (f": {about}" if about else ""), code.format(name)
+                line = _line(row.again) if need == "failed" and row.again else code.format(name)
+                yield glyph(row.state), name, said + (f": {about}" if about else ""), line
 
 
 def _is(row: Row, need: str) -> bool:
