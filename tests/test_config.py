@@ -179,7 +179,7 @@ def test_a_name_that_is_no_setting_is_answered_with_the_nearest(read):
 
 
 def test_a_table_is_no_argument_and_its_place_is_named(read):
-    with pytest.raises(BadInput, match=r"can't be 'acp': write \[acp.NAME\] into madrox.toml"):
+    with pytest.raises(BadInput, match=r"'acp' is a table, write \[acp.NAME\] into madrox.toml"):
         read({"acp": {"mine": {"command": "x"}}})
 
 

@@ -45,9 +45,7 @@ from madrox_nb.events import (
 )
 from madrox_nb.folds import Costs, Inboxes
 from madrox_nb.manager import Manager
-from madrox_nb.run import picture
 from madrox_nb.tree import Tree
-from madrox_nb.views import plain
 
 
 def events(manager: Manager, kind: type) -> list:
@@ -624,7 +622,6 @@ def test_a_cli_that_dies_in_mid_turn_fails_that_turn_with_its_last_words(tmp_pat
         assert "failed" == answer.outcome
         assert answer.error.endswith("exited on its own with code 7. Its last words: out of cheese")
         assert (7, True, "out of cheese") == (stopped.exit_code, stopped.failed, stopped.evidence)
-        assert plain(picture(m)).endswith("   %madrox spawn rogue --role general --harness rogue")
 
     with_run(tmp_path, story)
 
