@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -303,7 +304,9 @@ def test_who_failed_is_shown_with_the_line_that_spawns_such_a_one_again(madrox: 
     os.kill(madrox.manager.processes["lead"].pid or 0, signal.SIGKILL)
     pending.wait()
 
-    assert str(madrox.tree).endswith("%madrox spawn lead --role general --harness rehearsal --permissions edits")
+    assert str(madrox.tree).endswith(
+        "%madrox spawn lead --role general --harness rehearsal --permissions edits"
+    )
 
 
 def test_the_tree_is_a_value_that_equals_its_replay(madrox: Madrox) -> None:
