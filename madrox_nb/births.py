@@ -20,8 +20,8 @@ from .equipment import Given, Outfitter, recalled
 from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTaken, nearest
 from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
 from .harness import Permissions
-from .mail import check_prompt
 from .prices import preload
+from .queueing import check_prompt
 from .roles import lesser
 from .rules import LADDER, checked_name, covers, inherited
 from .tree import Agent, spawn_line

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from .errors import MadroxError
 from .events import PERSON, AgentStopped, Entry, TurnEnded, TurnStarted
 from .harness import Ask
-from .mail import Ticket
 from .nodes import Kept
+from .tickets import Ticket
 
 if TYPE_CHECKING:
     from .manager import Manager

@@ -17,11 +17,11 @@ from . import library
 from .briefs import GIVEN, plan, together, work
 from .errors import MadroxError
 from .events import PERSON, Entry, MessagePosted, PhaseEnded, TurnEnded, TurnStarted
-from .mail import Answer, Ticket
 from .parcels import hand_over, there
 from .plans import Member, Phase, Team
 from .rules import covers
 from .teamwork import LEAD_PHASE, TeamRun
+from .tickets import Answer, Ticket
 
 if TYPE_CHECKING:
     from .manager import Manager

@@ -30,6 +30,7 @@ from .events import (
     TeamStarted,
     UsageReported,
 )
+from .fold import Fold
 from .folds import Usage, usage_of
 from .plans import Phase, Team, read
 
@@ -41,7 +42,6 @@ LEGAL: Final[dict[str, dict[type[Event], str]]] = {
 """state → kind of event → state. When it is over, `TeamRun.state` says how: ok, failed or stopped."""
 
 OF_TEAMS: Final = frozenset(kind for kinds in LEGAL.values() for kind in kinds)
-_HEARD: Final = OF_TEAMS | {RunClosed, UsageReported}
 
 _read = lru_cache(maxsize=64)(read)
 
@@ -293,26 +293,16 @@ def _gone_on(run: TeamRun, event: TeamResumed) -> TeamRun:
 # the fold
 
 
-class TeamRuns:
+class TeamRuns(Fold):
     """All runs of teams by their id, in the order in which they began."""
+
+    HEARS = OF_TEAMS | {RunClosed, UsageReported}
 
     def __init__(self) -> None:
         self.runs: dict[str, TeamRun] = {}
         self._attempts: dict[tuple[str, str, str], int] = {}
         self._spent: dict[str, Usage] = {}
         """Turn → what it used so far; of agents with a share under way."""
-
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> TeamRuns:
-        runs = cls()
-        for entry in entries:
-            runs.apply(entry)
-        return runs
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TeamRuns) and self.runs == other.runs
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, team: str) -> TeamRun:
         """Raises `UnknownTeam` with the nearest one."""
@@ -362,11 +352,8 @@ class TeamRuns:
             is_ = "is" if under_way else "is not"
             raise IllegalEvent(event, run.state, f"its share of {event.phase} in {run.id} {is_} under way")
 
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) not in _HEARD:
-            return
-        match event:
+    def take(self, entry: Entry) -> None:
+        match event := entry.event:
             case UsageReported():
                 if any(share.agent == event.agent for run in self for share in run.open):
                     self._spent[event.turn] = self._spent.get(event.turn, Usage()) + usage_of(event)

@@ -20,12 +20,14 @@ from .clients import Client, Clients, Issued
 from .errors import TurnFailed
 from .events import NAN, TurnEnded
 from .folds import Message
-from .mail import Answer
+from .tickets import Answer
 from .tree import Agent, Tree
 from .views import Picture
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .calls import Result
 
 LONGEST_SHOWN: Final = 20_000
 """Characters of one text that a cell shows; the value holds all of it."""
@@ -128,6 +130,27 @@ def _first_line(reply: Reply) -> str:
     said = " ".join((reply.text if reply.ok else reply.error or reply.text).split())
     line = f"{reply.turn} {reply.outcome}: {said}"
     return line if len(line) <= views.LONGEST else f"{line[: views.LONGEST - 1]}…"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a tool told: `text` for a person, `data` for a program."""
+
+    text: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        return cls(result.text, result.data)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": shortened(self.text)}
 
 
 class Letters(Sequence[Message]):
