@@ -176,7 +176,7 @@ def test_what_an_agent_is_given_can_be_said_in_a_line(
     ],
 )
 def test_what_is_given_wrongly_says_how_to_write_it(crew: InteractiveShell, given: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises((BadInput, UsageError), match=said):
         line(crew, f"spawn kid {given}")
 
 

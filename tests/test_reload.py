@@ -14,6 +14,7 @@ SPAWN = """
 import json, os, threading
 from comm import get_comm_manager
 shell = get_ipython()
+tokens = shell.input_transformer_manager
 os.environ["MADROX_HARNESSES"] = "rehearsal"
 %load_ext madrox_nb
 m = __import__("madrox_nb").Madrox(port=0)
@@ -29,7 +30,7 @@ LOOK = """json.dumps({
     "threads": sorted(t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")),
     "comms": sorted(get_comm_manager().comms),
     "matchers": [x.__name__ for x in shell.Completer.custom_matchers],
-    "transformers": [x.__name__ for x in shell.input_transformer_manager.token_transformers].count("Question"),
+    "transformers": [x.__name__ for x in tokens.token_transformers].count("Question"),
     "listeners": len(m.manager.ledger._listeners),
 })"""
 AGAIN = "%reload_ext madrox_nb\n%madrox tree"
