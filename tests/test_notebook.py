@@ -46,6 +46,7 @@ from madrox_nb.folds import Usage
 from madrox_nb.ledger import read, run_files, utc_now
 from madrox_nb.manager import Manager
 from madrox_nb.notebook import AgentHandle, AsyncAgentHandle, AsyncMadrox, Madrox, Pending, current
+from madrox_nb.parts.verbs import VERBS
 from madrox_nb.tree import Agent, Tree
 from madrox_nb.values import LONGEST_SHOWN, Letters, Replies, Reply
 
@@ -550,8 +551,8 @@ def test_the_widget_draws_the_run_and_acts_on_it(madrox: Madrox) -> None:
     widget = madrox.widget()
     try:
         assert widget is madrox.widget()
-        assert "interrupted" == madrox._run._act("interrupt", "lead").result(20).outcome
-        assert ["lead"] == madrox._run._act("stop", "lead").result(20)
+        assert "interrupted" == VERBS["interrupt"].carry_out(madrox._run, "lead", {}).result(20).outcome
+        assert ["lead"] == VERBS["stop"].carry_out(madrox._run, "lead", {}).result(20)
         assert "stopped" == madrox._run.picture().rows[0].state
     finally:
         widget.close()

@@ -11,7 +11,7 @@ from .commands import AGENT, Command, Use
 def _tree(call: Use) -> Any:
     from ..display import kernel
 
-    return call.madrox.tree if kernel() is None else call.madrox.widget()
+    return call.madrox.tree if kernel() is None else call.madrox.widget("tree")
 
 
 def _audit(call: Use) -> Any:

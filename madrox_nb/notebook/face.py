@@ -17,7 +17,7 @@ from .shared import run_for
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..widgets import TreeWidget
+    from ..widgets import LiveView
 
 
 class Face:
@@ -121,9 +121,13 @@ class Face:
         if not self.manager.redactor.add(name, value):
             raise BadInput(f"the secret {name!r} is too short to be replaced wherever it occurs")
 
-    def widget(self) -> TreeWidget:
-        """The live tree."""
-        return self._run.widget
+    def widget(self, shows: str = "dashboard", agent: str = "") -> LiveView:
+        """A live view: the `dashboard`, or one part of it alone.
+
+        `tree`, `timeline`, `costs`, `approvals`, `team`; and of one agent `conversation`, `terminal`,
+        `inbox`, `details`. Raises `BadInput` for another name, `UnknownAgent` for an unknown agent.
+        """
+        return self._run.view(shows, agent)
 
     def __contains__(self, name: object) -> bool:
         return name in self.manager.tree
