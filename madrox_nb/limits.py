@@ -43,8 +43,6 @@ SETTINGS: Final = "settings"
 SOONEST: Final = 0.001
 """Seconds to the next look at a clock that says it is nearly time."""
 
-_OF_LIMITS = frozenset({UsageReported, TurnStarted, TurnEnded, BudgetSet, AgentStopped})
-
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +72,8 @@ class Desk(Protocol):
 
 class Spending:
     """Looks after what agents use."""
+
+    HEARS: Final = frozenset({UsageReported, TurnStarted, TurnEnded, BudgetSet, AgentStopped})
 
     def __init__(self, desk: Desk, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._desk, self._settings, self._clock = desk, settings, clock
@@ -248,11 +248,10 @@ class Spending:
     # what happens
 
     def heard(self, entry: Entry) -> None:
-        """Called with every entry, once it is folded."""
-        event = entry.event
-        if type(event) not in _OF_LIMITS or not self._desk.budget.limits:
+        """Called with every entry of a kind that it `HEARS`, once it is folded."""
+        if not self._desk.budget.limits:
             return
-        match event:
+        match event := entry.event:
             case UsageReported():
                 self._used(event)
             case TurnStarted():

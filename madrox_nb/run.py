@@ -16,37 +16,25 @@ import os
 import threading
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from . import config, keeping, views
-from .activity import argument
 from .config import Settings
 from .display import Live, Waiting, attended, how_to_answer
+from .doing import TITLE, Doing, LastReplies
 from .errands import Errands
 from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
     PERSON,
     AgentReady,
-    ApprovalAnswered,
-    ApprovalAsked,
     Entry,
     Signal,
-    TextDelta,
-    ToolCalled,
-    ToolReturned,
-    TurnEnded,
-    TurnSaid,
-    TurnStarted,
-    UsageReported,
 )
-from .folds import Usage, usage_of
 from .keeping import kept_runs, place
 from .ledger import utc_now
-from .mail import Ticket
+from .logfile import LogFile
 from .manager import Manager
 from .offspring import Offspring, offspring
 from .parts import rows
@@ -55,6 +43,7 @@ from .parts.reading import Conversations
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
+from .tickets import Ticket
 from .tokens import kept
 from .tree import WORKING, Agent
 from .values import Replies, Reply, Serving
@@ -69,103 +58,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TITLE: Final = "Madrox"
-TAIL: Final = 4000
-"""Characters of what an agent is saying that a waiting cell shows."""
-SPOKEN: Final = 16_000
-"""Characters of an unfinished message that a page shows."""
 MANY: Final = 10
 """Agents that a waiting cell lists."""
-
-
-# folds of what agents do now
-
-
-class Doing:
-    """What each agent says and does now. Written on the manager's loop, read anywhere."""
-
-    def __init__(self) -> None:
-        self.said: dict[str, str] = {}
-        """The end of what it said in this turn."""
-        self.above: dict[str, int] = {}
-        """How many characters came before that."""
-        self.speaking: dict[str, str] = {}
-        """The end of what it is saying and has not finished."""
-        self._calls: dict[str, str] = {}
-        self._asks: dict[str, str] = {}
-
-    def hear(self, signal: Signal) -> bool:
-        """Fold a signal in; says whether the tree looks different now."""
-        if not isinstance(signal, TextDelta):
-            return False
-        new = signal.agent not in self.speaking
-        self.speaking[signal.agent] = (self.speaking.get(signal.agent, "") + signal.text)[-SPOKEN:]
-        self._say(signal.agent, signal.text)
-        return new
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        match event:
-            case TurnStarted():
-                self.said[event.agent], self.above[event.agent] = "", 0
-            case TurnSaid():
-                spoken = event.agent in self.speaking
-                self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
-            case ToolCalled():
-                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {argument(event.input)}".strip()
-            case ToolReturned():
-                self._calls.pop(event.call, None)
-            case ApprovalAsked():
-                self._asks[event.approval] = f"{event.tool} {argument(event.input)}".strip()
-            case ApprovalAnswered():
-                self._asks.pop(event.approval, None)
-        self.speaking.pop(event.agent, None)
-
-    def now(self, agent: Agent) -> str:
-        """`Bash npm test`, `writes a reply`, or nothing."""
-        if agent.state not in WORKING:
-            return ""
-        if agent.approvals:
-            return f"asks: {self._asks.get(agent.approvals[0], '')} ({agent.approvals[0]})"
-        if agent.tools:
-            call, tool = agent.tools[-1]
-            return self._calls.get(call, tool)
-        return "writes a reply" if agent.name in self.speaking else ""
-
-    def _say(self, name: str, text: str) -> None:
-        said = self.said.get(name, "") + text
-        self.above[name] = self.above.get(name, 0) + max(0, len(said) - TAIL)
-        self.said[name] = said[-TAIL:]
-
-
-class LastReplies:
-    """How the last turn of each agent ended."""
-
-    def __init__(self) -> None:
-        self.replies: dict[str, Reply] = {}
-        self._began: dict[str, datetime] = {}
-        self._usage: dict[str, Usage] = {}
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        match event:
-            case TurnStarted():
-                self._began[event.agent], self._usage[event.agent] = entry.ts, Usage()
-            case UsageReported():
-                self._usage[event.agent] = self._usage.get(event.agent, Usage()) + usage_of(event)
-            case TurnEnded():
-                self.replies[event.agent] = Reply(
-                    agent=event.agent,
-                    turn=event.turn,
-                    outcome=event.outcome,
-                    text=event.text,
-                    error=event.error,
-                    usage=self._usage[event.agent],
-                    duration_s=(entry.ts - self._began[event.agent]).total_seconds(),
-                )
-
-
-# the run
 
 
 class Run:
@@ -185,7 +79,7 @@ class Run:
         self._pid = os.getpid()
         self._closed = False
         self._views: dict[tuple[str, str], LiveView] = {}
-        self._log = _LogFile(chosen.logs / "madrox.log")
+        self._log = LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
         self.went_on: tuple[str, ...] = ()
@@ -502,32 +396,3 @@ def _close_all() -> None:
 
 # atexit alone would be too late: executors are closed by then, and from 3.12 on no thread starts
 getattr(threading, "_register_atexit", atexit.register)(_close_all)
-
-
-logging.getLogger(__package__).addHandler(logging.NullHandler())  # else Python prints what nobody takes
-
-
-class _LogFile(logging.FileHandler):
-    """`madrox.log`, private, made when there is something to say. Never a word into a cell."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", delay=True)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-
-    def open(self, level: str) -> None:
-        ours = logging.getLogger(__package__)
-        self.setLevel(level)
-        ours.setLevel(level)
-        ours.propagate = False
-        ours.addHandler(self)
-
-    def close(self) -> None:
-        logging.getLogger(__package__).removeHandler(self)
-        super().close()
-
-    def _open(self) -> Any:
-        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        return os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 — logging's name
-        """A full disk, or a home that is gone: nobody can be told."""

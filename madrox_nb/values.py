@@ -20,7 +20,7 @@ from .clients import Client, Clients, Issued
 from .errors import TurnFailed
 from .events import NAN, TurnEnded
 from .folds import Message
-from .mail import Answer
+from .tickets import Answer
 from .tree import Agent, Tree
 from .views import Picture
 

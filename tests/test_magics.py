@@ -172,7 +172,7 @@ def test_what_an_agent_is_given_can_be_said_in_a_line(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--env STAGE", "--env STAGE: write it as NAME=VALUE, such as STAGE=test"),
+        ("--env STAGE", "argument --env: STAGE: write it as NAME=VALUE, such as STAGE=test"),
         ("--mcp memory --mcp '{}'", "--mcp takes names, or one table"),
     ],
 )
@@ -186,7 +186,7 @@ def test_presets_are_offered_where_servers_are_named() -> None:
 
 
 def test_options_of_a_harness_are_words_with_an_equals_sign(crew: InteractiveShell) -> None:
-    with pytest.raises(UsageError, match="--option fast: write it as NAME=VALUE"):
+    with pytest.raises(UsageError, match="argument --option: fast: write it as NAME=VALUE"):
         line(crew, "spawn kid --option fast")
     with pytest.raises(BadInput, match="rehearsal has no option 'speed'"):
         line(crew, "spawn kid --harness rehearsal --option speed=1")
@@ -490,7 +490,9 @@ def test_loading_the_extension_loads_next_to_nothing() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
 
-    assert ["madrox_nb madrox_nb.errors madrox_nb.magics", ""] == done.stdout.splitlines()
+    loaded, heavy = done.stdout.splitlines()
+    ours = {name for name in loaded.split() if not name.startswith("madrox_nb.magics")}
+    assert ({"madrox_nb", "madrox_nb.errors", "madrox_nb.grammar"}, "") == (ours, heavy)
 
 
 def test_every_verb_of_the_face_is_a_command() -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from madrox_nb import notebook
 from madrox_nb.display import WaitInterrupted
+from madrox_nb.doing import TAIL, Doing
 from madrox_nb.errors import (
     AgentBusy,
     AgentGone,
@@ -46,7 +47,6 @@ from madrox_nb.ledger import read, run_files, utc_now
 from madrox_nb.manager import Manager
 from madrox_nb.notebook import AgentHandle, AsyncAgentHandle, AsyncMadrox, Madrox, Pending, current
 from madrox_nb.parts.verbs import VERBS
-from madrox_nb.run import TAIL, Doing
 from madrox_nb.tree import Agent, Tree
 from madrox_nb.values import LONGEST_SHOWN, Letters, Replies, Reply
 

@@ -13,7 +13,7 @@ from ..tree import Tree
 from .reading import Conversations
 
 if TYPE_CHECKING:
-    from ..run import Doing
+    from ..doing import Doing
 
 
 @dataclass(frozen=True, slots=True)

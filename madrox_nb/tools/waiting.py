@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..calls import Call, Result
 from ..errors import HarnessNotReady, TurnFailed
 from ..events import PERSON, AgentStopped, Entry, TurnEnded
-from ..mail import Answer, Ticket
+from ..tickets import Answer, Ticket
 from .telling import doing_now, number
 
 if TYPE_CHECKING:
