@@ -498,7 +498,7 @@ def test_loading_the_extension_loads_next_to_nothing() -> None:
 def test_every_verb_of_the_face_is_a_command() -> None:
     verbs = {name for name in vars(Madrox) if not name.startswith("_")}
     views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles", "approvals"}
-    views |= {"harnesses", "processes", "teams", "token"}
+    views |= {"harnesses", "processes", "teams", "token", "view"}
 
     assert verbs - {"agent", "terminate", "team_run", "resume_team"} | views | {"help"} == set(COMMANDS)
     assert magics.MadroxMagics.madrox.__doc__ == overview()

@@ -15,7 +15,6 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from ..display import kernel
 from ..errors import MadroxError
 from .commands import HelpShown
 from .completion import MATCHER, complete
@@ -57,6 +56,8 @@ def _meant(line: str) -> str:
         return "help"
     if line.strip():
         return line
+    from ..display import kernel
+
     return "help" if kernel() is None else "view"
 
 
