@@ -32,7 +32,7 @@ OTHER_NAMES: Final = {
     "templates": "teams",
     "terminate": "stop --tree",
     "tokens": "token list",
-    "widget": "tree",
+    "widget": "view",
 }
 """What `Madrox` calls otherwise."""
 IN_PYTHON_ALONE: Final = {

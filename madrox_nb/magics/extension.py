@@ -36,7 +36,7 @@ class MadroxMagics(Magics):
         shell = self.shell
         assert shell is not None
         try:
-            line = "help" if line.strip() in ("", "-h", "--help") else line
+            line = _meant(line)
             call = read(line, cell, {**shell.user_ns, **(local_ns or {})})
             value = call.command.carry_out(call)
         except HelpShown:
@@ -48,6 +48,17 @@ class MadroxMagics(Magics):
         return None if call.silent or call.out is not None else value
 
     madrox.__doc__ = overview()
+
+
+def _meant(line: str) -> str:
+    """A bare `%madrox` is the dashboard where one can be drawn, else the help."""
+    if line.strip() in ("-h", "--help"):
+        return "help"
+    if line.strip():
+        return line
+    from ..display import kernel
+
+    return "help" if kernel() is None else "view"
 
 
 def _plain(error: Exception) -> Exception:
