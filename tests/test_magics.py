@@ -373,6 +373,10 @@ def test_looking_around_opens_nothing(shell: InteractiveShell) -> None:
             "if x:\n    get_ipython().run_line_magic('madrox', 'send lead Is it?')\n",
         ),
         ('"""\n%madrox send lead Why?\n"""', '"""\n%madrox send lead Why?\n"""\n'),
+        (
+            "%madrox broadcast alice bob -- How far are you?",
+            "get_ipython().run_line_magic('madrox', 'broadcast alice bob -- How far are you?')\n",
+        ),
         ("%madrox?", "get_ipython().run_line_magic('pinfo', '%madrox')\n"),
         ("len?", "get_ipython().run_line_magic('pinfo', 'len')\n"),
     ],
