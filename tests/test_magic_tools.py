@@ -77,9 +77,9 @@ def test_the_awaited_face_asks_several_and_carries_out_tools(tmp_path: Path) -> 
         async with AsyncMadrox(home=tmp_path, **REHEARSE) as madrox:
             await madrox.spawn("alice")
             replies = await madrox.broadcast("/say hello")
-            assert {"alice": "hello"} == {name: reply.text for name, reply in replies.items()}  # type: ignore[union-attr]
+            assert {"alice": "hello"} == {name: reply.text for name, reply in replies.items()}
             [pending] = await madrox.broadcast("/say more", "alice", wait=False)
-            assert "more" == (await pending.wait()).text  # type: ignore[union-attr]
+            assert "more" == (await pending.wait()).text
             told = await madrox.call("get_children")
             assert ["alice"] == [each["instance_id"] for each in told.data["children"]]
 

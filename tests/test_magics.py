@@ -466,7 +466,10 @@ def test_loading_twice_and_unloading_leave_no_trace(ip: InteractiveShell) -> Non
     for _ in range(2):
         ip.run_line_magic("load_ext", "madrox_nb")
         ip.run_line_magic("reload_ext", "madrox_nb")
+        madrox_nb.load_ipython_extension(ip)  # as a configuration of IPython does
     assert 1 == len(matchers(ip))
+    asks = [each.__name__ for each in ip.input_transformer_manager.token_transformers]
+    assert 1 == asks.count("Question")
 
     ip.run_line_magic("unload_ext", "madrox_nb")
 

@@ -55,6 +55,18 @@ class AsyncMadrox(Face):
         pending = AsyncPending(self._run, ticket)
         return await pending.wait() if wait else pending
 
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: Literal[True] = True
+    ) -> Replies: ...
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: Literal[False]
+    ) -> list[AsyncPending]: ...
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: bool
+    ) -> Replies | list[AsyncPending]: ...
     async def broadcast(
         self, text: str, *agents: str, below: str = "", wait: bool = True
     ) -> Replies | list[AsyncPending]:
