@@ -124,7 +124,7 @@ COMMANDS: Final = {
     "broadcast_to_children": "broadcast --below",
     "get_pending_replies": "inbox",
     "coordinate_instances": "coordinate",
-    "get_job_status": "jobs",
+    "get_job_status": "job",
     "spawn_team_from_template": "team",
     "get_team_status": "team --status",
     "stop_team": "team --stop",

@@ -29,8 +29,8 @@ FLOORS = {
     3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager processes "
     "reunion revival runner shares signals teams tickets",
     4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
-    "handles instance_manager magics notebook orchestrator_config parts protocol pump ready_prompts "
-    "rehearse replays resources rest run server stdio subscriptions testing tools understudy values "
+    "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
+    "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools understudy values "
     "widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

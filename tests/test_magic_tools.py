@@ -96,20 +96,20 @@ def test_a_line_for_several_without_its_text_says_where_that_stands(line: str) -
 
 
 def test_several_work_on_one_task_and_the_job_is_looked_at(m: Madrox) -> None:
-    assert "no jobs yet: %madrox coordinate starts one" == str(use("jobs"))
+    assert "no jobs yet: %madrox coordinate starts one" == str(use("job"))
 
     told = use("coordinate alice bob", "/say built with {what}")
     assert ("completed", "you.j1") == (told.data["status"], told.data["job_id"])
     assert "built with tea" in str(told)
-    assert told.data == use("jobs you.j1").data
+    assert told.data == use("job you.j1").data
     running = use("coordinate bob alice --way parallel --no-wait -- /slow 300 0.1")
-    assert "brought by %madrox inbox, or call %madrox jobs" in str(running)
-    assert ["you.j2", "you.j1"] == candidates(["jobs"])[:2]
+    assert "brought by %madrox inbox, or call %madrox job" in str(running)
+    assert ["you.j2", "you.j1"] == candidates(["job"])[:2]
     m.interrupt("bob")
     m.interrupt("alice")
-    assert "failed" == use("jobs you.j2 --wait").data["status"]
+    assert "failed" == use("job you.j2 --wait").data["status"]
     with pytest.raises(UnknownJob):
-        use("jobs you.j9")
+        use("job you.j9")
 
 
 # one agent

@@ -9,6 +9,7 @@ from .. import asking
 from ..display import Waiting
 from ..events import PERSON, Always, TeamMode
 from ..handles import AsyncTeamHandle
+from ..in_person import carried_out
 from ..manager import Manager
 from ..portal import patiently
 from ..signatures import takes_what
@@ -82,7 +83,7 @@ class AsyncMadrox(Face):
 
     async def call(self, tool: str, **given: Any) -> Told:
         """Carry out one of the tools that agents have, in your name; see `Madrox.call`."""
-        future = self._run.start(asking.carry_out, asking.tool(tool), self.manager, asking.said(given))
+        future = self._run.start(carried_out, tool, self.manager, given)
         return Told.of(await patiently(future))
 
     async def post(self, agent: str, text: str) -> str:
