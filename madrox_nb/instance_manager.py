@@ -32,9 +32,6 @@ from .notebook import AsyncMadrox
 from .orchestrator_config import OrchestratorConfig
 from .portal import patiently
 
-if TYPE_CHECKING:
-    pass
-
 AT_ONCE: Final = frozenset({"get_children", "get_instance_tree", "get_instance_status"})
 """What the seed calls without `await`. They only look at memory."""
 
