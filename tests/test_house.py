@@ -26,12 +26,12 @@ FLOORS = {
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
     "library listening local logfile logs nodes offspring orphans painted pane parcels portal "
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
-    "processes reunion revival runner shares signals teams tickets",
+    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager processes "
+    "reunion revival runner shares signals teams tickets",
     4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
-    "handles instance_manager magics notebook orchestrator_config parts protocol pump ready_prompts "
-    "rehearse replays resources rest run server stdio subscriptions testing tools understudy values "
-    "widgets",
+    "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
+    "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools "
+    "understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
