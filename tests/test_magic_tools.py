@@ -168,3 +168,4 @@ def test_what_is_named_is_offered_where_it_is_named(m: Madrox) -> None:
     assert {"consensus", "parallel"} <= {*candidates(["coordinate", "alice", "--way"])}
     assert {"alice", "bob", "--below"} <= {*candidates(["broadcast"])}
     assert {"bob"} <= {*candidates(["broadcast", "alice"])}
+    assert [] == candidates(["broadcast", "alice", "--"])
