@@ -104,7 +104,8 @@ def parent_for(tree: Tree, caller: str, wanted: str | None) -> str | None:
 
 
 def owns(tree: Tree, caller: str, name: str) -> bool:
-    return caller in (PERSON, name) or caller in tree.above(name)
+    """Whether what is `name`'s is also the caller's. The person's is nobody else's."""
+    return caller in (PERSON, name) or (name != PERSON and caller in tree.above(name))
 
 
 def sees(tree: Tree, caller: str, name: str) -> bool:
@@ -122,7 +123,9 @@ def _near(tree: Tree, caller: str, name: str, what: str) -> Agent:
 
 
 def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
-    """Raises `Forbidden` when that takes more than the token of an outside client is good for."""
+    """Raises `Forbidden` for what is the person's alone, or takes more than a client's token is good for."""
+    if tool.person and call.caller != PERSON:
+        raise Forbidden(f"{tool.name} is the person's alone, and {call.caller} is an agent. Ask the person")
     for needed, what in ((tool.needs, tool.name), *_needs_of(given, tool.name, call.manager.settings)):
         if not reaches(call.scope, needed):
             raise Forbidden(
@@ -200,6 +203,8 @@ class Tool:
     """Its name, where that is another one than the function's."""
     needs: Scope = "operate"
     """Of an outside client's token; some arguments need more (`WIDENING`)."""
+    person: bool = False
+    """It is the person's alone: agents neither see nor use it."""
 
     @property
     def name(self) -> str:
@@ -318,18 +323,18 @@ def tool(
     destructive: bool = False,
     needs: Scope | None = None,
     also: tuple[str, ...] = (),
+    person: bool = False,
 ) -> Callable[[F], F]:
     """Register a function under its own name, and under those by which it is known elsewhere.
 
     An outside client needs a token of the scope `needs`: without it, `read` for what is
-    `read_only`, else `operate`.
+    `read_only`, else `operate`. What is the `person`'s is for no agent.
     """
 
     def register(function: F) -> F:
         for called in ("", *also):
-            made = Tool(
-                function, read_only, destructive, called, needs or ("read" if read_only else "operate")
-            )
+            needed = needs or ("read" if read_only else "operate")
+            made = Tool(function, read_only, destructive, called, needed, person)
             TOOLS[made.name] = made
         return function
 
@@ -343,9 +348,13 @@ def find(name: str) -> Tool:
     return TOOLS[name]
 
 
-def usable(scope: Scope) -> list[Tool]:
-    """The tools that a token of that scope is good for."""
-    return [tool for tool in TOOLS.values() if reaches(scope, tool.needs)]
+def usable(caller: str, scope: Scope = "admin") -> list[Tool]:
+    """The tools that are there for an agent, or for `you` with a token of that scope."""
+    return [
+        tool
+        for tool in TOOLS.values()
+        if reaches(scope, tool.needs) and (caller == PERSON or not tool.person)
+    ]
 
 
 _VERBS = {

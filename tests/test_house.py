@@ -23,12 +23,12 @@ FLOORS = {
     1: "activity briefs budget conditions environment fences folds greeting harness headed logbook "
     "mcp_servers plans prices redact roles rules signatures steps teamwork tree views wording",
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
-    "library listening local logs nodes offspring orphans painted pane parcels portal presets printed "
+    "library listening local logs nodes offspring orphans painted pane parcels past portal presets printed "
     "profiles runtime screen tokens transport wires workspace worktrees",
     3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
     "processes revival runner shares signals teams",
     4: "bridge caller calls cli demo display doctor ending errands following frames gate handles "
-    "instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
+    "in_person instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
     "resources rest run server stdio testing tools understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -15,7 +15,7 @@ from ..errors import BadInput, Forbidden, UnknownAgent, nearest
 from ..events import PERSON
 from ..ledger import run_files, runs
 from ..logs import WIRE
-from .arguments import Who
+from .arguments import RunName, Who
 from .telling import LONGEST_OUTPUT, as_time, clipped, fitting
 
 LOG_TYPES = ("communication", "instance", "tmux_output", "metadata")
@@ -26,9 +26,6 @@ LONGEST_ROW = 2000
 
 Since = Annotated[str | None, "Only what is not older than this time, such as 2026-01-31T12:00:00Z."]
 Until = Annotated[str | None, "Only what is not newer than this time."]
-RunName = Annotated[
-    str | None, "Of an earlier run, as list_logged_instances names it. Only the person may look there."
-]
 
 
 @tool(read_only=True)
