@@ -188,6 +188,10 @@ def _interrupt(call: Use) -> Any:
 
 
 def _stop(call: Use) -> list[str]:
+    if bool(call.agents) == call.all:
+        raise UsageError("%madrox stop: say whom, an agent's name or --all")
+    if call.all:
+        return _said_if(call.madrox.stop_all(force=call.force), "nobody was ended")
     agents = [call.madrox.agent(name) for name in call.agents]
     return [
         name
@@ -293,6 +297,14 @@ def _resumed_team(call: Use, task: str) -> Any:
     if task:
         return call.madrox.team_run(call.name).resume(task, wait=not call.no_wait)
     return call.madrox.resume_team(call.name, run=call.run, wait=not call.no_wait)
+
+
+def _job(call: Use) -> Any:
+    if not call.stop:
+        return call.madrox.job(call.job, run=call.run, wait=call.wait)
+    if call.job is None or call.run or call.wait:
+        raise UsageError("%madrox job --stop needs the job's id, and nothing else")
+    return call.madrox.stop_job(call.job)
 
 
 def _teams(call: Use) -> Any:
@@ -486,8 +498,15 @@ def _grammar() -> dict[str, _Command]:
     c = new("teams", "the team files that there are", _teams)
     c.add("--started", action="store_true", help="the teams that were started here instead")
 
+    c = new("job", "how far a job of several agents, or a team, is; without its id: all of them", _job)
+    c.add("job", nargs="?", completes="job", help="such as lead.j1")
+    c.add("--wait", action="store_true", help="until it is over")
+    c.add("--stop", action="store_true", help="end what is under way; the agents stay")
+    c.add("--run", default="", help="of an earlier kernel; without one this, else the newest that had it")
+
     c = new("stop", "end agents", _stop)
-    c.add("agents", nargs="+", completes=AGENT)
+    c.add("agents", nargs="*", completes=AGENT)
+    c.add("--all", action="store_true", help="everybody; who works is left, unless forced")
     c.add("--tree", action="store_true", help="and everyone below them")
     c.add("--force", action="store_true", help="in the middle of a turn, too")
 
@@ -806,9 +825,17 @@ def _open_approvals() -> Iterable[str]:
     return () if shared is None else (each.id for each in shared.manager.approvals.open())
 
 
+def _jobs_under_way() -> Iterable[str]:
+    if (shared := _current()) is None:
+        return ()
+    teams = (run.id for run in shared.manager.teams.runs if run.state == "running")
+    return (*(job.id for job in shared.manager.jobs.under_way()), *teams)
+
+
 _NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     AGENT: _agents,
     "approval": _open_approvals,
+    "job": _jobs_under_way,
     "role": _roles_known,
     "team": _team_files,
     "harness": _harnesses,

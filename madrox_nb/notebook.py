@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import library, views
+from .calls import Result
 from .display import Waiting, kernel, notice
 from .errors import BadInput
 from .events import PERSON, Always, TeamMode
 from .handles import AsyncTeamHandle, TeamHandle
+from .in_person import A_DAY, carried_out
 from .mail import Ticket
 from .manager import Manager
 from .portal import patiently
@@ -30,7 +32,7 @@ from .revival import Return
 from .run import Run
 from .signatures import takes_what
 from .tree import Agent
-from .values import ClientTokens, Letters, Replies, Serving, Snapshot
+from .values import ClientTokens, Letters, Replies, Serving, Snapshot, Told
 from .values import Reply as Reply
 
 if TYPE_CHECKING:
@@ -331,6 +333,33 @@ class Madrox(_Face):
         future = self._run.start(self.manager.terminate, name, force=force, tree=tree)
         return Waiting((name,), doing="stopping", cancels=False).block(future)
 
+    def stop_all(self, *, force: bool = False) -> list[str]:
+        """End everybody; returns the names that were ended.
+
+        Who works, or has somebody below who does, is left and named, unless `force` is given.
+        """
+        if not (given := _everybody(self.manager, force)):
+            return []
+        ending = self._run.start(carried_out, "terminate_multiple_instances", self.manager, given)
+        return _ended(Waiting((), doing="stopping", cancels=False).block(ending))
+
+    def job(self, job: str | None = None, *, wait: bool = False, run: str = "") -> Told:
+        """How far a job of several agents, or a team, is; without its id all of them.
+
+        `run` names an earlier run; without one this run is meant, else the newest that had the
+        job. Raises `UnknownJob`, or `BadInput` for an unknown run. Interrupted, the job goes on.
+        """
+        given = _about(job, wait, run)
+        return _told(Waiting(()).block(self._run.start(carried_out, "get_job_status", self.manager, given)))
+
+    def stop_job(self, job: str) -> Told:
+        """End what a job, or a team, has under way; its agents stay. Returns what was reached.
+
+        Raises `UnknownJob`. One that is over is left as it is.
+        """
+        stopping = self._run.start(carried_out, "stop_job", self.manager, {"job_id": job})
+        return _told(Waiting((), doing="stopping", cancels=False).block(stopping))
+
     def wait(self, *names: str, timeout: float | None = None) -> Replies:
         """Wait until these agents and all below them (or everyone) have nothing left to do.
 
@@ -497,6 +526,23 @@ class AsyncMadrox(_Face):
         """End an agent and everyone below it; returns the names that were ended."""
         return await patiently(self._run.start(self.manager.terminate, name, force=force, tree=tree))
 
+    async def stop_all(self, *, force: bool = False) -> list[str]:
+        """End everybody; see `Madrox.stop_all`."""
+        if not (given := _everybody(self.manager, force)):
+            return []
+        ending = self._run.start(carried_out, "terminate_multiple_instances", self.manager, given)
+        return _ended(await patiently(ending))
+
+    async def job(self, job: str | None = None, *, wait: bool = False, run: str = "") -> Told:
+        """How far a job of several agents, or a team, is; see `Madrox.job`."""
+        given = _about(job, wait, run)
+        return _told(await patiently(self._run.start(carried_out, "get_job_status", self.manager, given)))
+
+    async def stop_job(self, job: str) -> Told:
+        """End what a job, or a team, has under way; see `Madrox.stop_job`."""
+        stopping = self._run.start(carried_out, "stop_job", self.manager, {"job_id": job})
+        return _told(await patiently(stopping))
+
     async def wait(self, *names: str, timeout: float | None = None) -> Replies:
         """Wait until these agents and all below them have nothing left to do; see `Madrox.wait`."""
         future = self._run.start(self._run.wait, names, timeout)
@@ -551,6 +597,30 @@ class AsyncMadrox(_Face):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _everybody(manager: Manager, force: bool) -> dict[str, Any]:
+    """Who stands at the top and is alive, or has somebody below who is; empty for nobody."""
+    tree = manager.tree
+    tops = [top.name for top in tree.children(None) if any(each.alive for each in tree.subtree(top.name))]
+    return {"instance_ids": tops, "force": force} if tops else {}
+
+
+def _ended(result: Result) -> list[str]:
+    """The names; who was left is told."""
+    results = result.data["results"]
+    for each in results:
+        if each["status"] == "error":
+            notice(each["error"].replace("force=true", "--force or force=True"))
+    return [name for each in results for name in each.get("terminated", ())]
+
+
+def _about(job: str | None, wait: bool, run: str) -> dict[str, Any]:
+    return {"job_id": job, "wait_for_completion": wait, "max_wait": A_DAY, "run": run or None}
+
+
+def _told(result: Result) -> Told:
+    return Told(result.text, result.data)
 
 
 def _returned(returned: list[Return]) -> pd.DataFrame:

@@ -203,6 +203,17 @@ class Snapshot:
         return views.html(self.picture)
 
 
+@dataclass(frozen=True, repr=False)
+class Told:
+    """What a tool has told: `text` for a person, `data` for a program."""
+
+    text: str
+    data: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 class ClientTokens:
     """The tokens that outside clients were given: `create`, `revoke`, `list`.
 

@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import madrox_nb
 from madrox_nb import magics
-from madrox_nb.errors import AgentGone, BadInput, UnknownAgent
+from madrox_nb.errors import AgentGone, BadInput, UnknownAgent, UnknownJob
 from madrox_nb.magics import COMMANDS, candidates, complete, interpolated, overview, read
 from madrox_nb.notebook import AgentHandle, Madrox, Pending, current
 from madrox_nb.values import Letters, Reply, Serving, Snapshot
@@ -96,6 +96,45 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert ["api", "lead"] == line(crew, "stop lead --tree --force")
     assert line(crew, "close") is None
     assert current() is None
+
+
+def test_everybody_is_ended_but_who_works_unless_forced(
+    crew: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line(crew, "spawn kid --parent lead")
+    line(crew, "spawn other")
+    line(crew, "send kid --no-wait /hang")
+    capsys.readouterr()
+
+    assert ["other"] == line(crew, "stop --all")
+    assert "kid is busy" in (said := capsys.readouterr().out)
+    assert "--force or force=True ends it anyway" in said
+    assert ["kid", "lead"] == line(crew, "stop --all --force")
+    assert [] == line(crew, "stop --all")
+    assert "nobody was ended" in capsys.readouterr().out
+    for wrong in ("stop", "stop lead --all"):
+        with pytest.raises(UsageError, match="say whom, an agent's name or --all"):
+            line(crew, wrong)
+
+
+def test_a_job_is_seen_awaited_and_stopped(crew: InteractiveShell) -> None:
+    run = Madrox()._run
+    start = run.manager.foreman.start
+    assert "no jobs yet: coordinate_instances starts one" == line(crew, "job").text
+    run.start(start, ("lead",), "/say hi", "parallel").result()
+    assert '<answer of="lead">\nhi\n</answer>' in line(crew, "job you.j1 --wait").text
+    run.start(start, ("lead",), "/hang", "parallel").result()
+
+    assert ["you.j2"] == candidates(["job"])[:1]
+    assert "running" == line(crew, "job you.j2").data["status"]
+    stopped = line(crew, "job you.j2 --stop")
+    assert ("stopped", stopped.text) == (stopped.data["status"], repr(stopped))
+    assert ["completed", "stopped"] == [each["status"] for each in line(crew, "job").data["jobs"]]
+    with pytest.raises(UnknownJob, match=r"no job named 'you\.j3'. Did you mean 'you\.j2'"):
+        line(crew, "job you.j3 --stop")
+    for wrong in ("job --stop", "job you.j2 --stop --wait"):
+        with pytest.raises(UsageError, match="needs the job's id, and nothing else"):
+            line(crew, wrong)
 
 
 def test_what_an_agent_asks_is_listed_and_answered(tmp_path: Path, shell: InteractiveShell) -> None:
@@ -318,7 +357,7 @@ def test_options_at_both_ends_of_a_text_count() -> None:
         ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
         ("spawn lead --permissions some", None, "invalid choice"),
         ("spawn 'lead", None, "No closing quotation"),
-        ("stop", None, "usage: %madrox stop"),
+        ("stop", None, "say whom, an agent's name or --all"),
         ("wait --timeout soon", None, "invalid float value"),
         ("tree", "body", "takes no cell body"),
         ("send lead words", "body", "the words 'words' stand in its line too"),
@@ -498,5 +537,7 @@ def test_every_verb_of_the_face_is_a_command() -> None:
     views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles", "approvals"}
     views |= {"harnesses", "processes", "teams", "token"}
 
-    assert verbs - {"agent", "terminate", "team_run", "resume_team"} | views | {"help"} == set(COMMANDS)
+    assert verbs - {"agent", "terminate", "stop_all", "stop_job", "team_run", "resume_team"} | views | {
+        "help"
+    } == set(COMMANDS)
     assert magics.MadroxMagics.madrox.__doc__ == overview()

@@ -21,7 +21,8 @@ LOOK_SECONDS: Final = 1.0
 
 NOBODY: Final = """\
 Nobody answers here what agents ask: what they may not do unasked is refused. Let them do more
-with MADROX_PERMISSIONS=edits, or by a [policy] in madrox.toml.
+with MADROX_PERMISSIONS=edits, or by a [policy] in madrox.toml; or be there yourself: with
+MADROX_ATTENDED=yes other terminals have madrox approvals, approve and deny.
 Other terminals have madrox spawn, send, tree, … Ctrl-C ends every agent and this."""
 
 
