@@ -84,6 +84,8 @@ class Work:
     born: datetime
     active: datetime
     """When it last did something."""
+    last: int
+    """The entry of that."""
     said: str = ""
     """The end of its last words."""
     deeds: deque[Deed] = field(default_factory=lambda: deque(maxlen=TURNS))
@@ -139,12 +141,12 @@ class Activity:
         event = entry.event
         if (fold := _FOLDS.get(type(event))) is not None:
             if (work := self.work.get(event.agent)) is not None:
-                work.active = entry.ts
+                work.active, work.last = entry.ts, entry.seq
                 fold(work, entry, event)
             if self.speaking:
                 self.speaking.pop(event.agent, None)
         elif type(event) is AgentSpawned:
-            self.work[event.agent] = Work(entry.ts, entry.ts)
+            self.work[event.agent] = Work(entry.ts, entry.ts, entry.seq)
 
     def hear(self, signal: Signal) -> None:
         """A piece of what will be said as a whole. A watcher of the manager's."""

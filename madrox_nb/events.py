@@ -121,6 +121,8 @@ class AgentSpawned(Event):
     """The branch that was made for it there."""
     base: str = ""
     """The commit from which that branch began."""
+    aside: bool = False
+    """It has no tools and knows of nobody else: it answers what it is asked, and is ended."""
 
 
 @_kind("agent.ready")

@@ -70,6 +70,7 @@ from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
 from .steps import Jobs
+from .summaries import Summaries
 from .teams import Teams
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
@@ -142,6 +143,7 @@ class Manager:
         self.signals.watch(self.activity.hear)
         self.births = Births(self)
         self.teams = Teams(self)
+        self.summaries = Summaries(self)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -204,7 +206,9 @@ class Manager:
         follow(self, kept)
         self.foreman.go_on()
         for agent in self.tree.alive():
-            if agent.state == "idle":
+            if agent.aside:  # nobody waits for its answer any more
+                self.soon(self.terminate(agent.name, force=True))
+            elif agent.state == "idle":
                 self.idleness.begin(agent.name)
 
     async def leave(self) -> None:

@@ -26,7 +26,7 @@ FLOORS = {
     "library listening local logs nodes offspring orphans painted pane parcels past portal presets printed "
     "profiles runtime screen tokens transport wires workspace worktrees",
     3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
-    "processes revival runner shares signals teams",
+    "processes revival runner shares signals summaries teams",
     4: "bridge caller calls cli demo display doctor ending errands following frames gate handles "
     "in_person instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
     "resources rest run server stdio testing tools understudy values widgets",
