@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 DEEPEST = 8
 """How deep arguments are looked into: an item's argument stands three deep."""
 
+Widens = Callable[[Mapping[str, Any], "Settings"], Iterator[tuple[Scope, str]]]
+"""Arguments and settings → the scopes that these arguments need, each with what for."""
+
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, "Result"]])
 
 
@@ -126,7 +129,11 @@ def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
     """Raises `Forbidden` for what is the person's alone, or takes more than a client's token is good for."""
     if tool.person and call.caller != PERSON:
         raise Forbidden(f"{tool.name} is the person's alone, and {call.caller} is an agent. Ask the person")
-    for needed, what in ((tool.needs, tool.name), *_needs_of(given, tool.name, call.manager.settings)):
+    settings = call.manager.settings
+    wanted = [(tool.needs, tool.name), *_needs_of(given, tool.name, settings)]
+    if tool.widens is not None and not reaches(call.scope, "admin"):
+        wanted += tool.widens(given, settings)
+    for needed, what in wanted:
         if not reaches(call.scope, needed):
             raise Forbidden(
                 f"the token {call.client!r} has the scope {call.scope}, and {what} needs {needed}. "
@@ -205,6 +212,8 @@ class Tool:
     """Of an outside client's token; some arguments need more (`WIDENING`)."""
     person: bool = False
     """It is the person's alone: agents neither see nor use it."""
+    widens: Widens | None = None
+    """What its arguments lead to beyond what is allowed already, though none of them says so."""
 
     @property
     def name(self) -> str:
@@ -324,6 +333,7 @@ def tool(
     needs: Scope | None = None,
     also: tuple[str, ...] = (),
     person: bool = False,
+    widens: Widens | None = None,
 ) -> Callable[[F], F]:
     """Register a function under its own name, and under those by which it is known elsewhere.
 
@@ -334,7 +344,7 @@ def tool(
     def register(function: F) -> F:
         for called in ("", *also):
             needed = needs or ("read" if read_only else "operate")
-            made = Tool(function, read_only, destructive, called, needed, person)
+            made = Tool(function, read_only, destructive, called, needed, person, widens)
             TOOLS[made.name] = made
         return function
 

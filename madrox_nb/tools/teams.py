@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from .. import library
-from ..calls import Call, Result, owns, parent_for, tool
+from ..calls import WIDENING, Call, Result, owns, parent_for, tool
+from ..config import Settings
 from ..errors import BadInput, Forbidden
 from ..events import PERSON, TeamMode
 from ..folds import Usage
 from ..plans import Team
+from ..rules import Scope
 from ..teamwork import TeamRun
 from .arguments import May, Model
 from .telling import iso, number
@@ -39,7 +42,21 @@ async def list_templates(
     )
 
 
-@tool()
+def _beyond(given: Mapping[str, Any], settings: Settings) -> Iterator[tuple[Scope, str]]:
+    """What a team's file gives its members beyond the settings, as if it stood in the call."""
+    try:
+        team = library.team(given.get("template_name", ""))
+    except BadInput:
+        return  # refused as such
+    for member in team.members:
+        amounts = team.limits(member)
+        for name, limit in (("max_total_tokens", "tokens"), ("timeout_minutes", "minutes")):
+            needed, wider = WIDENING[name]
+            if wider(amounts.get(limit), settings):
+                yield needed, f"the limit of {amounts[limit]:g} {limit} for {member.name} in {team.path}"
+
+
+@tool(widens=_beyond)
 async def spawn_team_from_template(
     call: Call,
     template_name: Template,
