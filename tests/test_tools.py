@@ -149,7 +149,7 @@ def test_another_name_of_a_tool_says_which_and_repeats_nothing() -> None:
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
         ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),
         ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite"),
-        ("get_instance_tree", {"depth": 1}, "no argument 'depth'. It takes no arguments"),
+        ("list_harnesses", {"depth": 1}, "no argument 'depth'. It takes no arguments"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused_naming_what_is_known(
