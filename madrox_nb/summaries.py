@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import MadroxError
 from .folds import Usage
-from .mail import HOUSE
+from .queueing import HOUSE
 from .rules import LONGEST_NAME
 
 if TYPE_CHECKING:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
+from cells import carry_out, notebook_of
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
@@ -26,16 +24,9 @@ def test_the_cells_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     assert cells
     assert inline
     python = inline[1].replace("\n", " ").replace('"lead"', '"other"')
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.cells.append(nbformat.v4.new_code_cell(f"from madrox_nb import Madrox\n{python}"))
-    env = {
-        **os.environ,
-        "ORCHESTRATOR_PORT": "0",
-        "PATH": os.defpath,
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-    }
+    notebook = notebook_of([*cells, f"from madrox_nb import Madrox\n{python}"])
 
-    NotebookClient(notebook, timeout=150, kernel_name="python3").execute(cwd=str(tmp_path), env=env)
+    carry_out(notebook, tmp_path)
 
     said = str([cell.outputs for cell in notebook.cells])
     assert "no model is thinking" in said

@@ -533,7 +533,8 @@ def test_llm_chats_with_a_model_behind_an_openai_compatible_server(
             assert "system" == chat.requests[0]["messages"][0]["role"]
             assert "**lead**" in chat.requests[0]["messages"][0]["content"]
             answer = await m.send("lead", "ERR")
-            assert "exited on its own with code 1" in answer.error  # it gives up at an error of the API
+            # it gives up at an error of the API
+            assert "exited on its own with code 1. Its last words: openai." in answer.error
 
         terminals.lend_shipped()
         with_run(tmp_path / "run", story)

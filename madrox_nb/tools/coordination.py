@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from ..briefs import Result as TeamResult
 from ..briefs import result as team_result
 from ..calls import Call, Result, may_message, owns, tool
 from ..errors import BadInput, Forbidden, UnknownJob
 from ..events import PERSON, Way
-from ..folds import Usage
 from ..ledger import run_files
 from ..past import past, run_of_job
 from ..steps import UNANSWERED, Job, Part, dissent, progress, report, result, tally
@@ -139,13 +139,16 @@ async def stop_job(
 def _all(call: Call) -> Result:
     manager = call.manager
     jobs = [job for job in manager.jobs if _knows(call, job)]
-    return _listed(jobs, own_teams(call), manager.run, manager.teams.spent)
+    return _listed(jobs, own_teams(call), manager.run, lambda team: manager.teams.result(team.id))
 
 
 def _listed(
-    jobs: Iterable[Job], teams: Iterable[TeamRun], run: str, spent: Callable[[TeamRun], Usage]
+    jobs: Iterable[Job], teams: Iterable[TeamRun], run: str, result_of: Callable[[TeamRun], TeamResult]
 ) -> Result:
-    told = [*(_as_data(job, run) for job in jobs), *(_team_as_data(team, spent(team), run) for team in teams)]
+    told = [
+        *(_as_data(job, run) for job in jobs),
+        *(_team_as_data(team, result_of(team), run) for team in teams),
+    ]
     told.sort(key=lambda each: each["started"])
     lines = [
         f"{each['job_id']} ({each['coordination_type']}) {each['status']}: {each['far']}" for each in told
@@ -185,15 +188,15 @@ async def _from_earlier(call: Call, job: str | None, run: str | None) -> Result:
         _job(call, job or "")
     found = await asyncio.to_thread(past, directory, Path(run or "").name)
 
-    def spent_of(team: TeamRun) -> Usage:
-        return spent(team, found.tree, found.costs)
+    def result_of(team: TeamRun) -> TeamResult:
+        return team_result(team, spent(team, found.tree, found.costs), {})
 
     if job is None:
-        return _listed(found.jobs, found.teams, found.run, spent_of)
+        return _listed(found.jobs, found.teams, found.run, result_of)
     if job in found.teams:
         team = found.teams[job]
-        text = team_result(team, spent_of(team)).text
-        return Result(text, _team_as_data(team, spent_of(team), found.run))
+        came = result_of(team)
+        return Result(came.text, _team_as_data(team, came, found.run))
     return Result(report(found.jobs[job]), _as_data(found.jobs[job], found.run))
 
 
@@ -202,7 +205,7 @@ async def _team(call: Call, team: str, seconds: float) -> Result:
     own_team(call, team)
     teams = call.manager.teams
     text = (await waited_for_team(call, team, seconds)).text if seconds > 0 else teams.result(team).text
-    return Result(text, _team_as_data(teams.runs[team], teams.spent(teams.runs[team]), call.manager.run))
+    return Result(text, _team_as_data(teams.runs[team], teams.result(team), call.manager.run))
 
 
 async def _waited(call: Call, name: str, seconds: float) -> Result:
@@ -263,11 +266,11 @@ def _as_data(job: Job, run: str) -> dict[str, Any]:
     }
 
 
-def _team_as_data(team: TeamRun, used: Usage, run: str) -> dict[str, Any]:
+def _team_as_data(team: TeamRun, came: TeamResult, run: str) -> dict[str, Any]:
     """All that is told of a team, in the words of jobs where these have one for it."""
     over = [phase.name for phase in team.team.phases if team.outcome(phase)]
     return {
-        **status_of_team(team, used),
+        **status_of_team(team, came.usage, came.branches),
         "job_id": team.id,
         "task_id": team.id,
         "status": STATUS.get(team.state, team.state),

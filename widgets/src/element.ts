@@ -31,3 +31,19 @@ export function attribute(element: Element, name: string, value: Attributes[stri
 export function text(element: Element, value: string): void {
   if (element.textContent !== value) element.textContent = value;
 }
+
+/** A bar that shows which part of something is used; null hides it. */
+export function bar(kind = ""): { element: HTMLElement; draw(part: number | null, label: string): void } {
+  const fill = h("i");
+  const element = h("span", { class: "mx-bar", role: "img", hidden: true }, fill);
+  return {
+    element,
+    draw(part, label) {
+      attribute(element, "hidden", part === null);
+      if (part === null) return;
+      attribute(element, "class", `mx-bar ${kind} ${part >= 1 ? "over" : part >= 0.8 ? "warn" : ""}`.trim());
+      attribute(element, "aria-label", label);
+      fill.style.width = `${Math.min(100, part * 100)}%`;
+    },
+  };
+}
