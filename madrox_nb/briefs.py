@@ -275,6 +275,21 @@ class Result:
         return self.text
 
 
+def result(run: TeamRun, spent: Usage, branches: Mapping[str, str]) -> Result:
+    """What came of a run so far; `spent` is what its agents and all below them used."""
+    said = {phase.name: run.said(phase.name) for phase in run.team.phases if run.outcome(phase)}
+    each = {f"{phase}.{agent}": run.said(phase, agent) for phase, agent in run.shares}
+    text = report(run, _cost(spent), branches)
+    return Result(run.id, run.state, run.why, text, {**said, **each}, spent, branches)
+
+
+def _cost(usage: Usage) -> str:
+    if not usage.sources:
+        return "Nobody has reported a cost yet."
+    least = "" if usage.exact else "at least "
+    return f"It used {usage.tokens:,} tokens, {least}${usage.cost_usd:.4f}."
+
+
 def report(run: TeamRun, cost: str, branches: Mapping[str, str]) -> str:
     """What came of a run, for people and models: phase by phase who said what, and what failed.
 

@@ -125,7 +125,10 @@ def _approvals(words: Sequence[str]) -> Iterable[str]:
 def _jobs(words: Sequence[str]) -> Iterable[str]:
     """The newest first: that one is asked for."""
     shared = current()
-    return () if shared is None else [job.id for job in shared.manager.jobs][::-1]
+    if shared is None:
+        return ()
+    known = (*shared.manager.teams.runs, *shared.manager.jobs)
+    return [job.id for job in known][::-1]
 
 
 def _config(words: Sequence[str]) -> Iterable[str]:

@@ -35,6 +35,10 @@ def _coordinate(call: Use) -> Any:
 def _job(call: Use) -> Any:
     from ..in_person import A_DAY
 
+    if call.stop:
+        if call.job is None or call.run or call.wait:
+            raise UsageError("%madrox job --stop needs the job's id, and nothing else")
+        return told(call, "stop_job", job_id=call.job)
     return told(
         call,
         "get_job_status",
@@ -42,6 +46,7 @@ def _job(call: Use) -> Any:
         job_id=call.job,
         wait_for_completion=call.wait,
         max_wait=A_DAY,
+        run=call.run,
     )
 
 
@@ -71,10 +76,12 @@ COMMANDS: Final = (
     ),
     Command(
         "job",
-        "how far a job of several agents is, or its report; without its id: all of them",
+        "how far a job of several agents, or a team, is, or its report; without its id: all of them",
         _job,
         Argument("job", nargs="?", completes="job", help="such as lead.j1"),
         Argument("--wait", action="store_true", help="until it is over"),
+        Argument("--stop", action="store_true", help="end what is under way; the agents stay"),
+        Argument("--run", help="of an earlier kernel; without one this, else the newest that had it"),
         example="%madrox job you.j1 --wait",
     ),
 )
