@@ -247,9 +247,13 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
 
 
 def _number(kind: type[int] | type[float], raw: Any) -> float:
+    what = "not a whole number" if kind is int else "not a number"
     if isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
-        raise ValueError("not a whole number" if kind is int else "not a number")
-    number = kind(raw)
+        raise ValueError(what)
+    try:
+        number = kind(raw)
+    except ValueError:
+        raise ValueError(what) from None
     if not number >= 0:  # NaN isn't either
         raise ValueError("must not be negative")
     return number

@@ -7,6 +7,7 @@ workspace, a token, a brief, private files and a node; all of that is here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -62,6 +63,8 @@ class Processes:
         self._environ, self._ids, self._tokens, self._mcp_url = environ, ids, tokens, mcp_url
         self._workspaces = Workspaces(settings.work)
         self._files: dict[str, Path] = {}
+        self._handed: dict[str, list[Path]] = {}
+        """What a CLI was given in files: secrets of other MCP servers may stand there."""
         self._runners: dict[str, Runner] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._called_off: dict[str, str] = {}
@@ -206,9 +209,15 @@ class Processes:
             await asyncio.shield(asyncio.ensure_future(runner.stop(self._settings.stop_grace)))
 
     def forget(self, name: str, *, suspended: bool = False) -> None:
-        """Its process is gone: its token speaks for nobody; its workspace is free, unless it comes back."""
+        """Its process is gone: its token speaks for nobody, and what it alone was to read is removed.
+
+        Its workspace is free, unless it comes back.
+        """
         self._runners.pop(name, None)
         self._tokens.revoke(name)
+        for path in self._handed.pop(name, ()):
+            with contextlib.suppress(OSError):
+                path.unlink()
         if not suspended:
             self._workspaces.release(name)
 
@@ -251,6 +260,7 @@ class Processes:
                 leave_brief(brief)
                 mark(codec)
             launch = codec.launch()
+            self._handed[agent.name] = [Path(brief.files, file) for file in launch.files]
             write_private(Path(brief.files), launch.files)
             if launch.copies:
                 await asyncio.to_thread(copy_sessions, launch.copies)

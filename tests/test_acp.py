@@ -753,6 +753,15 @@ def test_an_interrupt_that_is_answered_with_an_error_is_an_interrupt():
     assert ("interrupted", "") == (ended.outcome, ended.error)
 
 
+def test_an_interrupt_that_comes_before_the_model_is_asked_is_one_and_has_no_figures_of_its_own():
+    harness = mid_turn()
+    list(harness.interrupt())
+    used, ended = ends(harness, "end_turn", usage={"inputTokens": 12, "outputTokens": 226})
+
+    assert ("interrupted", "") == (ended.outcome, ended.error)
+    assert (0, 0, "unknown") == (used.input_tokens, used.output_tokens, used.cost_source)
+
+
 def test_between_turns_there_is_nothing_to_interrupt():
     harness, _ = greeted()
 

@@ -12,6 +12,7 @@ from comm.base_comm import BaseComm
 
 from madrox_nb.activity import Activity
 from madrox_nb.budget import Budget
+from madrox_nb.doing import Doing
 from madrox_nb.errors import BadInput, UnknownAgent
 from madrox_nb.events import (
     AgentReady,
@@ -27,7 +28,6 @@ from madrox_nb.folds import Approvals, Costs, Inboxes
 from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.pump import PERIOD
-from madrox_nb.run import Doing
 from madrox_nb.tree import Tree
 from madrox_nb.widgets import LIBRARIES, LiveView, build, code
 

@@ -515,6 +515,8 @@ class Acp(Harness):
             return "failed", "", f"it gave up: {now.refused}"
         if now.command:
             return "ok", now.said, ""
+        if now.interrupted and not now.picked_up:  # opencode: before it had asked the model
+            return "interrupted", "", ""
         if not now.said and not now.calls:
             return "failed", "", "the model gave an empty answer"
         if self.line.counts_answers and not any(count for _, count in quota(result)):
@@ -525,7 +527,8 @@ class Acp(Harness):
         """What the turn used: by the agent's bill, by its count, and by neither what an interrupt cut."""
         cost, source = self._cost()
         counted = [(model, count) for model, count in quota(result) if count]
-        usage = result.get("usage") or {}
+        cut_at_once = outcome == "interrupted" and not self._now.picked_up
+        usage = {} if cut_at_once else result.get("usage") or {}  # its figures are those of the turn before
         count = {ours: usage.get(theirs) or 0 for ours, theirs in FIGURES.items()}
         if counted:
             yield from (self._report(used, model=model) for model, used in counted)

@@ -1,4 +1,4 @@
-"""Several agents on one task: `coordinate`, `jobs`."""
+"""Several agents on one task: `coordinate`, `job`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _coordinate(call: Use) -> Any:
     )
 
 
-def _jobs(call: Use) -> Any:
+def _job(call: Use) -> Any:
     return told(
         call,
         "get_job_status",
@@ -62,18 +62,18 @@ COMMANDS: Final = (
             help="in a row, each with the last one's answer; side by side; by votes",
         ),
         Argument("--coordinator", completes=AGENT, help="who weighs the votes, or is left the report"),
-        Argument("--no-wait", action="store_true", help="return at once; %%madrox jobs says how far it is"),
+        Argument("--no-wait", action="store_true", help="return at once; %%madrox job says how far it is"),
         RAW,
         says=True,
         several=True,
         example="%madrox coordinate alice bob carol --way consensus -- Which name is best?",
     ),
     Command(
-        "jobs",
-        "how far the jobs of several agents are, or the report of one",
-        _jobs,
-        Argument("job", nargs="?", completes="job", help="without one all of them, in a line each"),
+        "job",
+        "how far a job of several agents is, or its report; without its id: all of them",
+        _job,
+        Argument("job", nargs="?", completes="job", help="such as lead.j1"),
         Argument("--wait", action="store_true", help="until it is over"),
-        example="%madrox jobs you.j1 --wait",
+        example="%madrox job you.j1 --wait",
     ),
 )

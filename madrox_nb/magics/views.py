@@ -7,11 +7,21 @@ from typing import Any, Final
 from ..grammar import Argument
 from .commands import AGENT, Command, Use
 
+VIEWS: Final = (
+    *("dashboard", "tree", "timeline", "costs", "approvals", "team"),
+    *("conversation", "terminal", "inbox", "details"),
+)
+"""Named here as well as in `parts`, because this module loads next to nothing."""
+
 
 def _tree(call: Use) -> Any:
     from ..display import kernel
 
     return call.madrox.tree if kernel() is None else call.madrox.widget("tree")
+
+
+def _view(call: Use) -> Any:
+    return call.madrox.widget(call.what, call.agent)
 
 
 def _audit(call: Use) -> Any:
@@ -23,6 +33,14 @@ def _processes(call: Use) -> Any:
 
 
 COMMANDS: Final = (
+    Command(
+        "view",
+        "the dashboard, as %madrox alone; or one part of it",
+        _view,
+        Argument("what", nargs="?", default="dashboard", choices=VIEWS, help="what to show"),
+        Argument("agent", nargs="?", default="", completes=AGENT, help="of whom, where it is about one"),
+        example="%madrox view timeline",
+    ),
     Command("tree", "the live tree", _tree, example="%madrox tree"),
     Command("agents", "one row an agent", lambda call: call.madrox.agents(), example="%madrox agents"),
     Command("turns", "one row a turn", lambda call: call.madrox.turns(), example="%madrox turns"),

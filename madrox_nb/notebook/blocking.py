@@ -10,6 +10,7 @@ from .. import asking
 from ..display import Waiting
 from ..events import PERSON, Always, TeamMode
 from ..handles import TeamHandle
+from ..in_person import carried_out
 from ..manager import Manager
 from ..signatures import takes_what
 from ..tickets import Ticket
@@ -87,7 +88,7 @@ class Madrox(Face):
 
         It waits as long as it takes. Raises `UnknownTool`, and what the tool raises.
         """
-        future = self._run.start(asking.carry_out, asking.tool(tool), self.manager, asking.said(given))
+        future = self._run.start(carried_out, tool, self.manager, given)
         return Told.of(Waiting(()).block(future))
 
     def post(self, agent: str, text: str) -> str:
