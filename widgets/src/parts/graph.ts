@@ -27,6 +27,7 @@ export class Graph {
   private traffic: Traffic;
   private plan: Plan = { level: "card", places: new Map(), width: 0, height: 0 };
   private shape = "";
+  private filtered = "";
   private moved = 0;
   private factor = 1;
   private active = "";
@@ -107,8 +108,10 @@ export class Graph {
     });
   }
 
-  /** Places change at most twice a second; what is shown at a place changes at once. */
+  /** Places change at most twice a second, but at once by hand; what is shown at a place always does. */
   private replan(rows: Row[]): void {
+    const { key } = this.frame.filter;
+    if (key !== this.filtered) [this.filtered, this.moved] = [key, 0];
     const shape = rows.map((row) => `${row.name}\0${row.parent}`).join("\n") + this.element.clientWidth;
     if (shape !== this.shape && rows.length) {
       const rest = this.moved + CALM - Date.now();
