@@ -8,7 +8,7 @@ again begins afresh. What it keeps is bounded: texts are clipped, the newest tur
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -29,6 +29,7 @@ from .events import (
     TurnSaid,
     TurnStarted,
 )
+from .fold import Fold
 
 CLIPPED: Final = 2000
 """Characters kept of a prompt and of an answer."""
@@ -112,7 +113,7 @@ class Work:
         return self.deeds[-1] if self.deeds else None
 
 
-class Activity:
+class Activity(Fold):
     """agent → `Work`."""
 
     def __init__(self) -> None:
@@ -120,31 +121,24 @@ class Activity:
         self.speaking: dict[str, str] = {}
         """The end of what is being said and is no event yet. Not of the ledger: see `hear`."""
 
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Activity:
-        activity = cls()
-        for entry in entries:
-            activity.apply(entry)
-        return activity
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Activity) and self.work == other.work
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __getitem__(self, name: str) -> Work:
         return self.work[name]
 
-    def apply(self, entry: Entry) -> None:
+    def take(self, entry: Entry) -> None:
         event = entry.event
-        if (fold := _FOLDS.get(type(event))) is not None:
-            if (work := self.work.get(event.agent)) is not None:
-                work.active = entry.ts
-                fold(work, entry, event)
-            if self.speaking:
-                self.speaking.pop(event.agent, None)
-        elif type(event) is AgentSpawned:
+        if type(event) is AgentSpawned:
             self.work[event.agent] = Work(entry.ts, entry.ts)
+            return
+        if (work := self.work.get(event.agent)) is not None:
+            work.active = entry.ts
+            _FOLDS[type(event)](work, entry, event)
+        if self.speaking:
+            self.speaking.pop(event.agent, None)
 
     def hear(self, signal: Signal) -> None:
         """A piece of what will be said as a whole. A watcher of the manager's."""
@@ -202,6 +196,7 @@ _FOLDS: Final[Mapping[type[Event], Callable[[Work, Entry, Any], None]]] = {
     AgentStopped: _gone,
 }
 """A table instead of a `match`: it is asked for every event of a run."""
+Activity.HEARS = frozenset({AgentSpawned, *_FOLDS})
 
 
 def _end(text: str) -> str:

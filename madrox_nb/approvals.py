@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from .config import Settings
 from .errors import BadInput, UnknownApproval
@@ -29,6 +29,7 @@ from .events import (
     TurnEnded,
     Verdict,
 )
+from .fold import Kinds
 from .folds import Approval, Approvals
 from .harness import Ask, Withdraw
 from .rules import Place, ruled
@@ -70,6 +71,8 @@ class Desk(Protocol):
 @dataclass
 class Requests:
     """The open requests of one manager. Belongs to its loop."""
+
+    HEARS: ClassVar[Kinds] = frozenset({TurnEnded, AgentStopped})
 
     desk: Desk
     settings: Settings
@@ -120,8 +123,8 @@ class Requests:
         return self.desk.approvals[approval]
 
     def heard(self, entry: Entry) -> None:
-        """Called with every entry: what an ended turn asked needs no answer any more."""
-        if self._open and isinstance(entry.event, TurnEnded | AgentStopped):
+        """What an ended turn asked needs no answer any more."""
+        if self._open:
             for waiting in [w for w in self._open.values() if w.runner.agent == entry.event.agent]:
                 self._drop(waiting)
 

@@ -20,8 +20,8 @@ from .equipment import Given, Outfitter, recalled
 from .errors import BadInput, Forbidden, HarnessNotReady, LimitReached, NameTaken, nearest
 from .events import PERSON, AgentReady, AgentSpawned, AgentSuspended
 from .harness import Permissions
-from .mail import check_prompt
 from .prices import preload
+from .queueing import check_prompt
 from .roles import lesser
 from .rules import LADDER, checked_name, covers, inherited
 from .tree import Agent, spawn_line
@@ -137,6 +137,7 @@ class Births:
         self._unborn[name] = spawned.parent
         try:
             async with self._dwellings.moving_in(spawned, dwelling, workspace) as spawned:
+                await self._manager.teams.furnish(spawned)
                 await self._manager.act(spawned)
         except BaseException:
             self._processes.forget(name)
@@ -166,14 +167,25 @@ class Births:
             agent, cls, command, _body(agent), session=session, fork_of=fork_of, equipment=equipment
         )
 
-    def ended(self, name: str) -> None:
-        """An agent is gone for good: tidy up where it lived, in the background."""
+    def ended(self, name: str, *, unasked: bool = False) -> None:
+        """An agent is gone for good: tidy up where it lived, in the background.
+
+        `unasked`, with its kernel, it may have left something in files that git is told to ignore.
+        """
         self._outfitter.forget(name)
-        self._dwellings.leave(self._tree[name])
+        self._dwellings.leave(self._tree[name], ignored_too=unasked)
+
+    def clear_up(self, runs: Sequence[str]) -> None:
+        """See `Dwellings.clear_up`."""
+        self._dwellings.clear_up(runs)
 
     async def left(self, name: str) -> None:
         """Wait until what `ended` has begun is done."""
         await self._dwellings.left(name)
+
+    def repository(self, wanted: str | Path | None, by: str) -> Path:
+        """See `Dwellings.repository`."""
+        return self._dwellings.repository(wanted, by)
 
     def _check_room(self, spawned: AgentSpawned) -> None:
         """Raises when no agent of that name can be born now."""
@@ -205,6 +217,7 @@ class Births:
         self._outfitter.check(spawned.harness, given, _options(spawned))
         if not suspended:
             return await self._born(spawned, given, dwelling)
+        await self._dwellings.left(spawned.agent)
         self._check_room(spawned)
         workspace = self._dwellings.claim(spawned, dwelling)
         try:
@@ -268,10 +281,12 @@ class Births:
 
     def _check_guarded(self, harness: str, permissions: Permissions) -> None:
         """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
-        if self._manager.harnesses[harness].unguarded and permissions != "all":
+        cls = self._manager.harnesses[harness]
+        if cls.unguarded and permissions != "all":
             raise Forbidden(
                 f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
                 f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
+                + (f". {cls.remedy}" if cls.remedy else "")
             )
 
     def permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:

@@ -46,11 +46,11 @@ You are **{agent}** and lead this team. You carry this plan out with your tools;
 
 {task}
 
-## Members
+{files}## Members
 
 Start them, all before the first phase, with `spawn_instance` and exactly these arguments. They become your
 children. Their first prompt has to tell them what they are there for: they know nothing of this plan.
-
+{branches}
 {members}
 
 ## Phases
@@ -66,6 +66,21 @@ a member fails, ask it once more, then do without it and say so.
 
 Report with `reply_to_caller`: phase by phase who did what and where it lies, what failed, what was skipped
 and why. Then end the members with `terminate_instance`.
+"""
+
+
+FILES = """\
+## Files
+
+{files}
+
+Each member finds the same files under the same names in its own directory, if it is called as below.
+
+"""
+
+BRANCHES = """
+Each works in a git worktree of your repository, on a branch of its own that its birth names. Who builds on
+what another has committed has to be told that branch. Name all branches in your report.
 """
 
 
@@ -108,9 +123,18 @@ def told_limits(member: Member) -> str:
 
 
 def work(
-    run: TeamRun, phase: Phase, agent: str, files: Iterable[str], task: str, inputs: Mapping[str, str]
+    run: TeamRun,
+    phase: Phase,
+    agent: str,
+    files: Iterable[str],
+    branches: Mapping[str, str],
+    task: str,
+    inputs: Mapping[str, str],
 ) -> str:
-    """The prompt that gives `agent` its share of a phase; `files` were laid into its directory."""
+    """The prompt that gives `agent` its share of a phase.
+
+    `files` were laid into its directory; `branches` hold what was built by those that it builds on.
+    """
     team = run.team
     results = results_for(run, phase)
     named = set(_named(phase))
@@ -126,6 +150,8 @@ def work(
         parts.append("\n\n".join(("## What this builds on", *told)))
     if given := "\n".join(f"- {file}" for file in files):
         parts.append(f"## Files you were given\n\n{given}")
+    if branches:
+        parts.append(f"## Git branches of what this builds on\n\n{_listed(branches)}")
     if phase.deliverables:
         wanted = "\n".join(f"- {file}" for file in phase.deliverables)
         parts.append(
@@ -164,11 +190,17 @@ def _plain(run: TeamRun, agent: str, task: str, inputs: Mapping[str, str]) -> di
 # the lead's plan
 
 
-def plan(run: TeamRun, spawns: Sequence[Mapping[str, object]], task: str, inputs: Mapping[str, str]) -> str:
+def plan(
+    run: TeamRun,
+    spawns: Sequence[Mapping[str, object]],
+    files: Sequence[str],
+    task: str,
+    inputs: Mapping[str, str],
+) -> str:
     """The prompt that hands the whole plan to the lead.
 
-    `spawns` are the arguments of spawn_instance for every other member. `rehearse/lead.py`
-    reads what stands here.
+    `spawns` are the arguments of spawn_instance for every other member; `files` were laid into the
+    lead's directory. `rehearse/lead.py` reads what stands here.
     """
     team = run.plan
     members = []
@@ -182,6 +214,8 @@ def plan(run: TeamRun, spawns: Sequence[Mapping[str, object]], task: str, inputs
         team=team.name,
         about=team.description,
         task=task,
+        files=FILES.format(files="\n".join(f"- {file}" for file in files)) if files else "",
+        branches=BRANCHES if any("use_worktree" in given for given in spawns) else "",
         members="\n".join(members) or "None: you are alone.",
         phases="\n\n".join(_phase_of(run, phase, task, inputs) for phase in team.phases),
     ).strip()
@@ -230,6 +264,8 @@ class Result:
     """What was said, by phase, and by phase and agent (`design.architect`)."""
     usage: Usage
     """Of all its agents and their children."""
+    branches: Mapping[str, str]
+    """Agent → the git branch that it works on, or that was kept because it holds the only copy."""
 
     @property
     def ok(self) -> bool:
@@ -239,10 +275,10 @@ class Result:
         return self.text
 
 
-def report(run: TeamRun, cost: str) -> str:
+def report(run: TeamRun, cost: str, branches: Mapping[str, str]) -> str:
     """What came of a run, for people and models: phase by phase who said what, and what failed.
 
-    `cost` says what all its agents used.
+    `cost` says what all its agents used, `branches` on which they work.
     """
     state = {"running": "is under way", "standby": "stands by for its task"}.get(
         run.state, f"ended {run.state}"
@@ -261,7 +297,13 @@ def report(run: TeamRun, cost: str) -> str:
                 lines += [share.text] if share.text else []
                 lines += [f"Left: {', '.join(share.files)}"] if share.files else []
                 lines += [f"Not there: {', '.join(share.missing)}"] if share.missing else []
+    if branches:
+        lines.append(f"\n## Git branches\n\n{_listed(branches)}")
     return "\n".join(lines)
+
+
+def _listed(branches: Mapping[str, str]) -> str:
+    return "\n".join(f"- {agent}: `{branch}`" for agent, branch in branches.items())
 
 
 def asker(run: TeamRun) -> str:

@@ -15,7 +15,7 @@ Dollars whose price nobody knows count nothing: the sum is then a lower bound an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -30,6 +30,7 @@ from .events import (
     TurnStarted,
     UsageReported,
 )
+from .fold import Fold
 from .folds import usage_of
 
 RUN: Final = ""
@@ -187,12 +188,8 @@ def number(amount: float) -> str:
 
 # the fold
 
-_OF_BUDGETS: Final = frozenset(
-    {RunOpened, AgentSpawned, UsageReported, TurnStarted, BudgetSet, BudgetReached}
-)
 
-
-class Budget:
+class Budget(Fold):
     """All limits by the agent on which they stand, and what each agent and all below it have used.
 
     Sums are kept on the way up, so that a report costs as many steps as the tree has levels
@@ -201,6 +198,8 @@ class Budget:
     any thread: values are replaced, never changed.
     """
 
+    HEARS = frozenset({RunOpened, AgentSpawned, UsageReported, TurnStarted, BudgetSet, BudgetReached})
+
     def __init__(self) -> None:
         self.used: dict[str, Used] = {}
         self.limits: dict[str, dict[str, Limit]] = {}
@@ -208,23 +207,8 @@ class Budget:
         self._replayed = False
         """What is heard comes from a recording, and costs nobody anything."""
 
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Budget:
-        budget = cls()
-        for entry in entries:
-            budget.apply(entry)
-        return budget
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Budget) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) not in _OF_BUDGETS:
-            return
-        match event:
+    def take(self, entry: Entry) -> None:
+        match event := entry.event:
             case RunOpened():
                 self._replayed = event.mode == "replay"
             case AgentSpawned():
@@ -328,3 +312,14 @@ class Budget:
             if (limit := self.limits.get(holder, {}).get("max_children")) is not None:
                 return limit.amount
         return NO_LIMIT
+
+
+def remark(budget: Budget, name: str, now: datetime) -> str:
+    """What one who looks at `name` should know: a limit that holds it, or soon will; else nothing."""
+    standing = budget.holding(name, now) or budget.tightest(name, now)
+    if standing is None or (standing.share < WARN_AT and not standing.limit.reached):
+        return ""
+    whose = "" if standing.holder == name else f" ({standing.holder or 'the run'})"
+    if standing.limit.reached or standing.out:
+        return f"limit reached: {standing}{whose}"
+    return f"{standing.share:.0%} of a limit: {standing}{whose}"

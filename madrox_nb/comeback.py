@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from .errors import MadroxError
 from .events import PERSON, AgentStopped, Entry, TurnEnded, TurnStarted
 from .harness import Ask
-from .mail import Ticket
 from .nodes import Kept
+from .tickets import Ticket
 
 if TYPE_CHECKING:
     from .manager import Manager
@@ -94,3 +94,4 @@ def _end(manager: Manager, name: str, reason: str) -> None:
         manager.record(TurnEnded(agent=name, turn=turn, outcome="failed", error=reason))
     manager.record(AgentStopped(agent=name, reason=reason, failed=True))
     manager.processes.forget(name)
+    manager.births.ended(name, unasked=True)

@@ -23,7 +23,7 @@ from .calls import Call, find
 from .errors import MadroxError
 from .events import PERSON, AgentStopped, Entry, ToolReturned, TurnEnded, TurnSaid, TurnStarted
 from .fences import LANGUAGE, Fence, blocks, in_blocks
-from .mail import HOUSE
+from .queueing import HOUSE
 
 if TYPE_CHECKING:
     from .manager import Manager

@@ -1,7 +1,6 @@
 """Readings of the ledger: the inbox, the money, the turns.
 
-Each fold is a class with `apply(entry)` (for the live ones) or a function over
-entries. None of them keeps anything that the ledger doesn't hold.
+Each is a `Fold`, which is kept up while a run goes on, or a function over entries.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from .events import (
     UsageReported,
     Verdict,
 )
+from .fold import Fold
 from .tree import Tree
 
 
@@ -48,10 +48,7 @@ class Message:
     read: bool = False
 
 
-_OF_MESSAGES = frozenset({AgentSpawned, MessagePosted, MessageRead, TurnStarted})
-
-
-class Inboxes:
+class Inboxes(Fold):
     """Who has which messages, read and unread.
 
     A message is read once: by the turn that hands it over, or by `message.read`. A name
@@ -59,27 +56,14 @@ class Inboxes:
     unread for good.
     """
 
+    HEARS = frozenset({AgentSpawned, MessagePosted, MessageRead, TurnStarted})
+
     def __init__(self) -> None:
         self.messages: dict[str, Message] = {}
         self._unread: dict[str, dict[str, None]] = {}
 
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Inboxes:
-        inboxes = cls()
-        for entry in entries:
-            inboxes.apply(entry)
-        return inboxes
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Inboxes) and self.messages == other.messages
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) not in _OF_MESSAGES:
-            return
-        match event:
+    def take(self, entry: Entry) -> None:
+        match event := entry.event:
             case MessagePosted():
                 self.messages[event.message] = Message(
                     id=event.message,
@@ -149,11 +133,10 @@ class Approval:
         return f"{said.get(self.state, self.state)}{by}{f' ({self.why})' if self.why else ''}"
 
 
-_OF_APPROVALS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, ApprovalAsked, TurnEnded})
-
-
-class Approvals:
+class Approvals(Fold):
     """All requests by their id, and which answers hold for good."""
+
+    HEARS = frozenset({AgentSpawned, AgentStopped, ApprovalAnswered, ApprovalAsked, TurnEnded})
 
     def __init__(self) -> None:
         self.asked: dict[str, Approval] = {}
@@ -161,18 +144,6 @@ class Approvals:
         """Agent → what it waits for."""
         self._standing: list[str] = []
         """Answered with an `always`, oldest first."""
-
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Approvals:
-        approvals = cls()
-        for entry in entries:
-            approvals.apply(entry)
-        return approvals
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Approvals) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, approval: str) -> Approval:
         return self.asked[approval]
@@ -193,11 +164,8 @@ class Approvals:
                 return known
         return None
 
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) not in _OF_APPROVALS:
-            return
-        match event:
+    def take(self, entry: Entry) -> None:
+        match event := entry.event:
             case ApprovalAsked():
                 self.asked[event.approval] = Approval(
                     event.approval, event.agent, event.turn, event.tool, event.input, entry.ts
@@ -277,29 +245,18 @@ def usage_of(event: UsageReported) -> Usage:
     )
 
 
-class Costs:
+class Costs(Fold):
     """What each agent used, and what its subtree did."""
+
+    HEARS = frozenset({UsageReported})
 
     def __init__(self) -> None:
         self.own: dict[str, Usage] = {}
         self.bills: dict[tuple[str, str, str], Usage] = {}
         """The same by (agent, model, source of the price); the model is empty when nobody said it."""
 
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Costs:
-        costs = cls()
-        for entry in entries:
-            costs.apply(entry)
-        return costs
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Costs) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) is UsageReported:
+    def take(self, entry: Entry) -> None:
+        if isinstance(event := entry.event, UsageReported):
             used, bill = usage_of(event), (event.agent, event.model or "", event.cost_source)
             self.own[event.agent] = self.own.get(event.agent, Usage()) + used
             self.bills[bill] = self.bills.get(bill, Usage()) + used

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .events import AgentReady, Entry, TurnEnded
 from .harness import Features
 from .tree import Agent, Tree
-
-_BEGINS = frozenset({AgentReady, TurnEnded})
 
 
 class Desk(Protocol):
@@ -35,16 +33,17 @@ class Idleness:
     timer an agent: a turn in between does not touch it, and it looks again later.
     """
 
+    HEARS: Final = frozenset({AgentReady, TurnEnded})
+
     def __init__(self, desk: Desk, timeout: float, clock: Callable[[], datetime]) -> None:
         """`timeout` in seconds; 0 never suspends anybody."""
         self._desk, self._timeout, self._clock = desk, timeout, clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def heard(self, entry: Entry) -> None:
-        """Called with every entry."""
-        event = entry.event
-        if type(event) in _BEGINS and event.agent not in self._timers:
-            self.begin(event.agent)
+        """Called with every entry of a kind that it `HEARS`."""
+        if (name := entry.event.agent) not in self._timers:
+            self.begin(name)
 
     def begin(self, name: str) -> None:
         """It is idle from now on."""

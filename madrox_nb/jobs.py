@@ -28,8 +28,10 @@ from .events import (
     Way,
 )
 from .folds import Inboxes, Message
-from .mail import HOUSE, ROOM_SECONDS, Mail, Ticket, check_prompt
+from .mail import ROOM_SECONDS, Mail
+from .queueing import HOUSE, check_prompt
 from .steps import Job, Jobs, Part, question, report, to_ask
+from .tickets import Ticket
 from .tree import Tree
 
 T = TypeVar("T")

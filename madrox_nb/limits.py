@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from .budget import LIMITS, NO_LIMIT, RUN, SHAPES, WARN_AT, Budget, Limit, Limits, Standing, spoken
+from .budget import LIMITS, NO_LIMIT, RUN, SHAPES, WARN_AT, Budget, Limit, Limits, Standing, remark, spoken
 from .config import Settings
 from .errors import BadInput, BudgetSpent, Forbidden, HarnessError, MadroxError, TreeFull
 from .events import (
@@ -42,8 +42,6 @@ SETTINGS: Final = "settings"
 """Who set the limits that nobody asked for by name."""
 SOONEST: Final = 0.001
 """Seconds to the next look at a clock that says it is nearly time."""
-
-_OF_LIMITS = frozenset({UsageReported, TurnStarted, TurnEnded, BudgetSet, AgentStopped})
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +72,8 @@ class Desk(Protocol):
 
 class Spending:
     """Looks after what agents use."""
+
+    HEARS: Final = frozenset({UsageReported, TurnStarted, TurnEnded, BudgetSet, AgentStopped})
 
     def __init__(self, desk: Desk, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._desk, self._settings, self._clock = desk, settings, clock
@@ -248,11 +248,10 @@ class Spending:
     # what happens
 
     def heard(self, entry: Entry) -> None:
-        """Called with every entry, once it is folded."""
-        event = entry.event
-        if type(event) not in _OF_LIMITS or not self._desk.budget.limits:
+        """Called with every entry of a kind that it `HEARS`, once it is folded."""
+        if not self._desk.budget.limits:
             return
-        match event:
+        match event := entry.event:
             case UsageReported():
                 self._used(event)
             case TurnStarted():
@@ -369,13 +368,7 @@ class Spending:
 
     def remark(self, name: str) -> str:
         """What one who looks at `name` should know: a limit that holds it, or soon will; else nothing."""
-        standing = self.holding(name) or self._desk.budget.tightest(name, self._clock())
-        if standing is None or (standing.share < WARN_AT and not standing.limit.reached):
-            return ""
-        whose = "" if standing.holder == name else f" ({_called(standing.holder)})"
-        if standing.limit.reached or standing.out:
-            return f"limit reached: {standing}{whose}"
-        return f"{standing.share:.0%} of a limit: {standing}{whose}"
+        return remark(self._desk.budget, name, self._clock())
 
     # time
 

@@ -1,7 +1,6 @@
 """Who asks whom, who waits for which answer, and what an idle agent is handed next.
 
-The queue of an agent is its inbox, a fold. A `Ticket` is one question on its way
-(queued, then a turn, then an answer) and remembers only who waits in this process.
+The queue of an agent is its inbox, a fold. A `Ticket` is one question on its way.
 """
 
 from __future__ import annotations
@@ -9,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
-from .errors import AgentGone, BadPrompt, LedgerFull, MadroxError, NotRunning, UnknownMessage
+from .errors import AgentGone, LedgerFull, MadroxError, NotRunning, UnknownMessage
 from .events import (
     PERSON,
     AgentReady,
@@ -24,126 +21,21 @@ from .events import (
     Event,
     MessagePosted,
     MessageRead,
-    Outcome,
     TurnEnded,
     TurnStarted,
     TurnSteered,
     UsageReported,
 )
-from .folds import Inboxes, Message, Usage, usage_of
+from .folds import Inboxes, Message, usage_of
 from .harness import Steered
+from .queueing import check_prompt, next_batch, who_asked
+from .tickets import Answer, Ticket, ending
 from .tree import Tree
 from .wording import handover
 
 ROOM_SECONDS = 0.5
 """Between two looks whether a full disk has room for an answer."""
-LONGEST_PROMPT = 32 * 2**20
-"""Bytes; what the wire assembles at most."""
-
-_OF_MAIL = frozenset(
-    {
-        TurnStarted,
-        TurnEnded,
-        UsageReported,
-        AgentStopped,
-        AgentReady,
-        AgentSuspended,
-        MessagePosted,
-        MessageRead,
-    }
-)
-
-HOUSE: Final = "madrox"
-"""Who writes what no agent has said: what came of blocks, and of jobs. No agent can be called that."""
-
-How = Literal["started", "queued", "steering", "steered"]
-"""How a question comes to its turn: it starts one, waits for one, is to join the one under way, or has."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came of a question."""
-
-    agent: str
-    turn: str
-    outcome: Outcome
-    text: str
-    """The CLI's own final text of the turn."""
-    error: str = ""
-    replies: tuple[str, ...] = ()
-    """What the agent said to it with `reply_to_caller` during the turn."""
-    usage: Usage = field(default_factory=Usage)
-    duration_s: float = 0.0
-    how: How = "started"
-    """Whether the question started this turn, was queued for it, or `steered` one that was under way."""
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome == "ok"
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One question: to whom, from whom, and who is waiting for its answer."""
-
-    agent: str
-    sender: str
-    message: str = ""
-    """The message that carries it, unless it started its turn at once."""
-    asks: bool = True
-    """False for a turn that only hands over notes: nobody waits for its answer."""
-    text: str = ""
-    """What it says, while it may yet have to be queued."""
-    how: How = "started"
-    turn: str = ""
-    """The turn it became or joined; empty while it is queued."""
-    began: datetime | None = None
-    alone: bool = False
-    """Whoever asked has ended: nobody wants the answer, least of all a successor of that name."""
-    replied: bool = False
-    """The agent has answered it with `reply_to_caller`."""
-    leave: bool = False
-    """Leave the answer in the person's inbox when nobody waits. An agent's is always left."""
-    left: bool = False
-    """Its answer lies in the inbox of who asked, or is on its way there."""
-    usage: Usage = field(default_factory=Usage)
-    end: Entry | MadroxError | None = None
-    """The entry of its `turn.ended`, or why it will never become a turn."""
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-
-    @property
-    def id(self) -> str:
-        """What an answer to it names: the message, or the turn that it started."""
-        return self.message or self.turn
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False when `timeout` seconds pass first.
-
-        Cancelling it ends the waiting only: the agent works on.
-        """
-        if self.end is None:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiters.append(waiter)
-            try:
-                if timeout is None:
-                    await waiter
-                else:
-                    await asyncio.wait((waiter,), timeout=timeout)
-            finally:
-                if waiter in self.waiters:
-                    self.waiters.remove(waiter)
-        return self.end is not None
-
-    def close(self, end: Entry | MadroxError) -> bool:
-        """Tell everyone who waits. False when nobody did."""
-        self.end = end
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        return bool(waiters)
 
 
 class Desk(Protocol):
@@ -182,6 +74,19 @@ class Desk(Protocol):
 
 class Mail:
     """The verbs that carry words: ask and answer, post, reply, take."""
+
+    HEARS: Final = frozenset(
+        {
+            TurnStarted,
+            TurnEnded,
+            UsageReported,
+            AgentStopped,
+            AgentReady,
+            AgentSuspended,
+            MessagePosted,
+            MessageRead,
+        }
+    )
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -364,11 +269,8 @@ class Mail:
     # what the ledger's entries mean for those who wait
 
     def heard(self, entry: Entry) -> None:
-        """Called with every entry, once it is folded."""
-        event = entry.event
-        if type(event) not in _OF_MAIL:
-            return
-        match event:
+        """Called with every entry of a kind that it `HEARS`, once it is folded."""
+        match event := entry.event:
             case TurnEnded():
                 self._ended(entry, event)
             case UsageReported():
@@ -567,76 +469,3 @@ class Mail:
         self._running.clear()
         self._steering.clear()
         self.stir()
-
-
-# thought
-
-
-def ending(ticket: Ticket) -> tuple[str, Outcome]:
-    """How a closed ticket ended, in words for who asked."""
-    if not isinstance(ticket.end, Entry):
-        return str(ticket.end), "failed"
-    ended = ticket.end.event
-    assert isinstance(ended, TurnEnded)
-    return ended.text if ended.outcome == "ok" else ended.error or ended.text, ended.outcome
-
-
-def starts_a_turn(message: Message, tree: Tree) -> bool:
-    """Whether an idle agent is woken for `message`: a question, an answer, a child's word, a job's report.
-
-    The words of an agent that was spawned with `auto_inject=False` wait to be asked for.
-    """
-    if message.asks:
-        return True
-    if message.sender not in tree:
-        return message.sender == HOUSE and bool(message.answers)
-    sender = tree[message.sender]
-    return sender.auto_inject and (bool(message.answers) or sender.parent == message.to)
-
-
-def rides_along(message: Message, tree: Tree) -> bool:
-    """Whether a note goes with the next turn, whatever starts it."""
-    return not message.asks and (message.sender not in tree or tree[message.sender].auto_inject)
-
-
-def next_batch(name: str, tree: Tree, inboxes: Inboxes) -> list[Message]:
-    """What `name` is handed next: at most one question, and the notes that came before it.
-
-    A question of the person's that begins with a slash is a command of the CLI and goes alone.
-    """
-    unread = inboxes.unread(name)
-    first = next((n for n, message in enumerate(unread) if starts_a_turn(message, tree)), None)
-    if first is None:
-        return []
-    ask = next((n for n, message in enumerate(unread) if message.asks), None)
-    if ask is None or not unread[first].asks:
-        return [m for m in unread[: len(unread) if ask is None else ask] if rides_along(m, tree)]
-    if unread[ask].sender == PERSON and unread[ask].text.startswith("/"):
-        return [unread[ask]]
-    return [m for m in unread[:ask] if rides_along(m, tree)] + [unread[ask]]
-
-
-def who_asked(messages: Sequence[Message]) -> str:
-    """In whose name the turn begins that hands over `messages`."""
-    return next((m.sender for m in messages if m.asks), messages[-1].sender)
-
-
-def check_prompt(text: str) -> None:
-    """Raises `BadPrompt` for what no agent could be sent."""
-    if not isinstance(text, str):
-        raise BadPrompt(
-            f"a prompt is a text, not {type(text).__name__}: write str(…) around it, or format it"
-        )
-    if not text.strip():
-        raise BadPrompt("the prompt is empty: write what the agent should do")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as exc:
-        raise BadPrompt(
-            f"the prompt holds half a character at position {exc.start}; it can't be sent"
-        ) from exc
-    if size > LONGEST_PROMPT:
-        raise BadPrompt(
-            f"the prompt has {size:,} bytes and the wire carries {LONGEST_PROMPT:,}: "
-            "put it in a file of the agent's workspace and name that"
-        )

@@ -47,11 +47,11 @@ from .events import (
     RunOpened,
     Signal,
     TurnEnded,
-    TurnSaid,
     UsageReported,
     Verdict,
     whole,
 )
+from .fold import Fold, by_kind
 from .folds import Approval, Approvals, Costs, Inboxes
 from .harness import Ask, Features, Steered, Withdraw
 from .idleness import Idleness
@@ -60,17 +60,19 @@ from .keeping import place
 from .ledger import Clock, Ledger, expire, recover, utc_now
 from .limits import Spending
 from .logs import Logs
-from .mail import Answer, Mail, Ticket, starts_a_turn
+from .mail import Mail
 from .nodes import Kept
 from .orphans import end_orphans
 from .prices import Price, priced
 from .processes import Processes
+from .queueing import starts_a_turn
 from .redact import Redactor
 from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
 from .steps import Jobs
 from .teams import Teams
+from .tickets import Answer, Ticket
 from .tokens import FILE as TOKENS
 from .tokens import Tokens
 from .tree import WORKING, Agent, Tree
@@ -111,8 +113,7 @@ class Manager:
         self._environ_now = os.environ if environ is None else environ
         self._environ = dict(self._environ_now)
         self.tree, self.inboxes, self.costs, self.approvals = Tree(), Inboxes(), Costs(), Approvals()
-        self.budget = Budget()
-        self.jobs = Jobs()
+        self.budget, self.jobs, self.activity = Budget(), Jobs(), Activity()
         self.harnesses = library.Harnesses(settings.tables, self._environ)
         self.requests = Requests(self, settings, lambda: self.attended)
         self._attended = attended
@@ -121,7 +122,6 @@ class Manager:
         self.clients = Clients(settings.home)
         self.tokens = Tokens(place(settings.logs, self.run) / TOKENS if kept else None, self.clients)
         self.redactor = Redactor()
-        self.activity = Activity()
         self.prices: dict[str, Price] = {}
         self.mail = Mail(self)
         self.foreman = Foreman(self)
@@ -142,6 +142,10 @@ class Manager:
         self.signals.watch(self.activity.hear)
         self.births = Births(self)
         self.teams = Teams(self)
+        folds = ((fold.HEARS, fold.take) for fold in self._kept_up())
+        self._folds = by_kind(*folds, (self.signals.HEARS, self.signals.heard))
+        hearers = (self.mail, self.requests, self.idleness, self.spending)
+        self._hearers = by_kind(*((each.HEARS, each.heard) for each in hearers))
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits_for_room = False
         self._open = False
@@ -182,6 +186,7 @@ class Manager:
         else:
             self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.spending.open()
+        self.births.clear_up(self.recovered)
         return self
 
     def _go_on(self, kept: list[Kept]) -> None:
@@ -189,13 +194,8 @@ class Manager:
         entries = list(self.ledger)
         for entry in entries:
             self.tree.apply(entry)
-            self.inboxes.apply(entry)
-            self.costs.apply(entry)
-            self.approvals.apply(entry)
-            self.activity.apply(entry)
-            self.teams.runs.apply(entry)
-            self.budget.apply(entry)
-            self.jobs.apply(entry)
+            for take in self._folds[type(entry.event)]:
+                take(entry)
         self.record(RunOpened(run=self.run, madrox=__version__, pid=os.getpid()))
         self.tokens.restore()
         for name, approvals in come_back(self, kept, entries).items():
@@ -281,23 +281,19 @@ class Manager:
             self._wait_for_room()  # so that what is queued is handed over when there is some
             raise
         self.tree.apply(entry, state)
-        self.inboxes.apply(entry)
-        self.costs.apply(entry)
-        self.approvals.apply(entry)
-        self.activity.apply(entry)
-        self.teams.runs.apply(entry)
-        self.budget.apply(entry)
-        self.jobs.apply(entry)
-        if isinstance(event, TurnSaid | TurnEnded):
-            self.signals.flush(event)
+        for take in self._folds[type(event)]:
+            take(entry)
         self.ledger.announce(entry)
-        self.mail.heard(entry)
-        self.requests.heard(entry)
-        self.idleness.heard(entry)
-        self.spending.heard(entry)
+        for hear in self._hearers[type(event)]:
+            hear(entry)
         if self.ledger.trouble is not None:
             self._wait_for_room()
         return entry
+
+    def _kept_up(self) -> tuple[Fold, ...]:
+        """The folds that follow the tree, in the order in which they are told."""
+        teams = self.teams.runs
+        return self.inboxes, self.costs, self.approvals, self.activity, teams, self.budget, self.jobs
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` with every signal, on the loop; returns the stop."""

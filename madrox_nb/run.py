@@ -16,42 +16,34 @@ import os
 import threading
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from . import config, keeping, views
-from .activity import argument
 from .config import Settings
 from .display import Live, Waiting, attended, how_to_answer
+from .doing import Doing, LastReplies
 from .errands import Errands
 from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
     PERSON,
     AgentReady,
-    ApprovalAnswered,
-    ApprovalAsked,
     Entry,
     Signal,
-    TextDelta,
-    ToolCalled,
-    ToolReturned,
-    TurnEnded,
-    TurnSaid,
-    TurnStarted,
-    UsageReported,
 )
-from .folds import Usage, usage_of
 from .keeping import kept_runs, place
 from .ledger import utc_now
-from .mail import Ticket
+from .logfile import LogFile
 from .manager import Manager
 from .offspring import Offspring, offspring
+from .parts import rows
+from .parts.moment import Moment
+from .parts.reading import Conversations
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
+from .tickets import Ticket
 from .tokens import kept
 from .tree import WORKING, Agent
 from .values import Replies, Reply, Serving
@@ -59,7 +51,7 @@ from .views import Picture, Row
 
 if TYPE_CHECKING:
     from .frames import Frames
-    from .widgets import TreeWidget
+    from .widgets import LiveView
 
 log = logging.getLogger(__name__)
 
@@ -67,138 +59,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TITLE: Final = "Madrox"
-TAIL: Final = 4000
-"""Characters of what an agent is saying that a waiting cell shows."""
 MANY: Final = 10
 """Agents that a waiting cell lists."""
 
 
-# folds of what agents do now
-
-
-class Doing:
-    """What each agent says and does now. Written on the manager's loop, read anywhere."""
-
-    def __init__(self) -> None:
-        self.said: dict[str, str] = {}
-        """The end of what it said in this turn."""
-        self.above: dict[str, int] = {}
-        """How many characters came before that."""
-        self._calls: dict[str, str] = {}
-        self._asks: dict[str, str] = {}
-        self._speaking: set[str] = set()
-
-    def hear(self, signal: Signal) -> bool:
-        """Fold a signal in; says whether the tree looks different now."""
-        if not isinstance(signal, TextDelta):
-            return False
-        new = signal.agent not in self._speaking
-        self._speaking.add(signal.agent)
-        self._say(signal.agent, signal.text)
-        return new
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        match event:
-            case TurnStarted():
-                self.said[event.agent], self.above[event.agent] = "", 0
-            case TurnSaid():
-                spoken = event.agent in self._speaking
-                self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
-            case ToolCalled():
-                self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {argument(event.input)}".strip()
-            case ToolReturned():
-                self._calls.pop(event.call, None)
-            case ApprovalAsked():
-                self._asks[event.approval] = f"{event.tool} {argument(event.input)}".strip()
-            case ApprovalAnswered():
-                self._asks.pop(event.approval, None)
-        self._speaking.discard(event.agent)
-
-    def now(self, agent: Agent) -> str:
-        """`Bash npm test`, `writes a reply`, or nothing."""
-        if agent.state not in WORKING:
-            return ""
-        if agent.approvals:
-            return f"asks: {self._asks.get(agent.approvals[0], '')} ({agent.approvals[0]})"
-        if agent.tools:
-            call, tool = agent.tools[-1]
-            return self._calls.get(call, tool)
-        return "writes a reply" if agent.name in self._speaking else ""
-
-    def _say(self, name: str, text: str) -> None:
-        said = self.said.get(name, "") + text
-        self.above[name] = self.above.get(name, 0) + max(0, len(said) - TAIL)
-        self.said[name] = said[-TAIL:]
-
-
-class LastReplies:
-    """How the last turn of each agent ended."""
-
-    def __init__(self) -> None:
-        self.replies: dict[str, Reply] = {}
-        self._began: dict[str, datetime] = {}
-        self._usage: dict[str, Usage] = {}
-
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        match event:
-            case TurnStarted():
-                self._began[event.agent], self._usage[event.agent] = entry.ts, Usage()
-            case UsageReported():
-                self._usage[event.agent] = self._usage.get(event.agent, Usage()) + usage_of(event)
-            case TurnEnded():
-                self.replies[event.agent] = Reply(
-                    agent=event.agent,
-                    turn=event.turn,
-                    outcome=event.outcome,
-                    text=event.text,
-                    error=event.error,
-                    usage=self._usage[event.agent],
-                    duration_s=(entry.ts - self._began[event.agent]).total_seconds(),
-                )
-
-
-def picture(manager: Manager, doing: Doing | None = None) -> Picture:
-    """One look at a run. `doing` knows what the agents do now. Callable from any thread."""
-    sums = manager.costs.subtrees(manager.tree)
-    doing = doing or Doing()
-    rows = (
-        _row(manager, doing, agent, depth, sums.get(agent.name, Usage()))
-        for depth, agent in manager.tree.walk()
-    )
-    return Picture(TITLE, tuple(rows))
-
-
-def _row(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage) -> Row:
-    own = manager.costs.of(agent.name)
-    return Row(
-        name=agent.name,
-        parent=agent.parent,
-        depth=depth,
-        state=agent.state,
-        stalled=False,
-        role=agent.role,
-        harness=agent.harness,
-        model=agent.model,
-        permissions=agent.permissions,
-        now=doing.now(agent) or (manager.spending.remark(agent.name) if agent.alive else ""),
-        queued=manager.inboxes.queued(agent.name),
-        unread=len(manager.inboxes.unread(agent.name)),
-        own_usd=own.known_usd,
-        subtree_usd=below.cost_usd,
-        subtree_exact=below.exact,
-        tokens=own.tokens,
-        reason=agent.reason,
-        held=agent.alive and agent.state not in WORKING and manager.held(agent.name) is not None,
-    )
-
-
-# the run
-
-
 class Run:
-    """One open manager, and what stands around it: its loop, server, widget, frames and log."""
+    """One open manager, and what stands around it: its loop, server, widgets, frames and log."""
+
+    manager: Manager
 
     def __init__(self, *, environ: Mapping[str, str] | None = None, **settings: Any) -> None:
         """`environ` goes to the agents, on top of this process's own environment.
@@ -211,8 +79,8 @@ class Run:
         self.doing, self.last = Doing(), LastReplies()
         self._pid = os.getpid()
         self._closed = False
-        self._widget: TreeWidget | None = None
-        self._log = _LogFile(chosen.logs / "madrox.log")
+        self._views: dict[tuple[str, str], LiveView] = {}
+        self._log = LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
         self.went_on: tuple[str, ...] = ()
@@ -366,21 +234,44 @@ class Run:
 
     # what is shown
 
+    def moment(self) -> Moment:
+        """The folds as they are now. Callable from any thread."""
+        manager = self.manager
+        return Moment(
+            title=TITLE,
+            now=utc_now(),
+            tree=manager.tree,
+            inboxes=manager.inboxes,
+            costs=manager.costs,
+            approvals=manager.approvals,
+            budget=manager.budget,
+            activity=manager.activity,
+            doing=self.doing,
+            conversations=self._conversations,
+        )
+
     def picture(self) -> Picture:
-        return picture(self.manager, self.doing)
+        return rows.picture(self.moment())
 
     def row(self, name: str) -> Row:
         agent, sums = self.manager.tree[name], self.manager.costs.subtrees(self.manager.tree)
-        return _row(self.manager, self.doing, agent, len(self.manager.tree.above(name)), sums[name])
+        return rows.row(self.moment(), agent, len(self.manager.tree.above(name)), sums[name])
 
-    @property
-    def widget(self) -> TreeWidget:
-        """The one tree widget of this run; showing it again adds a view."""
-        if self._widget is None:
-            from .widgets import TreeWidget
+    def view(self, shows: str = "dashboard", agent: str = "") -> LiveView:
+        """The one live view of that kind of this run; showing it again adds a view of it to the page.
 
-            self._widget = TreeWidget(snapshot=self.picture, act=self._act)
-        return self._widget
+        Raises `BadInput` when there is none of that name, `UnknownAgent` when nobody has that one.
+        """
+        known = self._views.get((shows, agent))
+        if known is None:
+            from .widgets import LiveView
+
+            known = self._views.setdefault((shows, agent), LiveView(self, shows, agent))
+        return known
+
+    @cached_property
+    def _conversations(self) -> Conversations:
+        return Conversations(lambda: self.manager.ledger.paths)
 
     @cached_property
     def frames(self) -> Frames:
@@ -388,20 +279,17 @@ class Run:
 
         return Frames(lambda: self.manager.ledger.paths)
 
-    def _act(self, verb: str, agent: str) -> cf.Future[Any]:
-        if verb == "interrupt":
-            return self.start(self.manager.interrupt, agent)
-        return self.start(self.manager.terminate, agent, force=True)
-
     def _apply(self, entry: Entry) -> None:
         self.doing.apply(entry)
         self.last.apply(entry)
-        if self._widget is not None:
-            self._widget.touch({entry.event.agent})
+        event = entry.event
+        for view in tuple(self._views.values()):
+            view.touch((event.agent, getattr(event, "sender", "")))
 
     def _hear(self, signal: Signal) -> None:
-        if self.doing.hear(signal) and self._widget is not None:
-            self._widget.touch({signal.agent})
+        changed = self.doing.hear(signal)
+        for view in tuple(self._views.values()):
+            view.touch((signal.agent,), only_of_agents=not changed)
 
     # waiting
 
@@ -509,32 +397,3 @@ def _close_all() -> None:
 
 # atexit alone would be too late: executors are closed by then, and from 3.12 on no thread starts
 getattr(threading, "_register_atexit", atexit.register)(_close_all)
-
-
-logging.getLogger(__package__).addHandler(logging.NullHandler())  # else Python prints what nobody takes
-
-
-class _LogFile(logging.FileHandler):
-    """`madrox.log`, private, made when there is something to say. Never a word into a cell."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", delay=True)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-
-    def open(self, level: str) -> None:
-        ours = logging.getLogger(__package__)
-        self.setLevel(level)
-        ours.setLevel(level)
-        ours.propagate = False
-        ours.addHandler(self)
-
-    def close(self) -> None:
-        logging.getLogger(__package__).removeHandler(self)
-        super().close()
-
-    def _open(self) -> Any:
-        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        return os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 — logging's name
-        """A full disk, or a home that is gone: nobody can be told."""

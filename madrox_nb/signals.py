@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
-from .events import Notice, Signal, TextDelta, TurnEnded, TurnSaid
+from .events import Entry, Notice, Signal, TextDelta, TurnEnded, TurnSaid
 from .redact import Redactor, Stream
 
 Watcher = Callable[[Signal], None]
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 class Signals:
     """Tells watchers. A secret that is split between two pieces is held back until it is whole."""
+
+    HEARS: Final = frozenset({TurnSaid, TurnEnded})
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -41,10 +44,11 @@ class Signals:
             signal = replace(signal, text=self._redactor.text(signal.text))
         self._tell(signal)
 
-    def flush(self, event: TurnSaid | TurnEnded) -> None:
-        """A message is complete: tell what was held back of it."""
+    def heard(self, entry: Entry) -> None:
+        """A message is complete: tell what was held back of it, before anyone hears of the whole."""
+        event = entry.event
         stream = self._streams.pop(event.agent, None)
-        if stream is not None and (rest := stream.flush()):
+        if stream is not None and isinstance(event, TurnSaid | TurnEnded) and (rest := stream.flush()):
             self._tell(TextDelta(agent=event.agent, turn=event.turn, text=rest))
 
     def drop(self, agent: str) -> None:

@@ -11,7 +11,7 @@ name it, and their turns say what came of them. Pure: `jobs.py` does the asking.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -31,6 +31,7 @@ from .events import (
     TurnStarted,
     Way,
 )
+from .fold import Fold
 
 LONGEST_REPORT: Final = 100_000
 """Characters of a report that is handed to an agent. Status data and transcripts hold everything."""
@@ -100,8 +101,12 @@ class Job:
         return tuple(part for part in self.participants if part.state == "ok")
 
 
-class Jobs:
+class Jobs(Fold):
     """All jobs of a run, by their id."""
+
+    HEARS = frozenset(
+        {JobStarted, JobMissed, JobEnded, MessagePosted, TurnStarted, TurnEnded, AgentStopped, RunClosed}
+    )
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -109,18 +114,6 @@ class Jobs:
         """Question that is open → (job, which of its parts)."""
         self._turns: dict[str, str] = {}
         """Turn → the question that it works on."""
-
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Jobs:
-        jobs = cls()
-        for entry in entries:
-            jobs.apply(entry)
-        return jobs
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Jobs) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, job: str) -> Job:
         """Raises `UnknownJob`."""
@@ -135,11 +128,8 @@ class Jobs:
     def under_way(self) -> list[Job]:
         return [job for job in self if job.ended is None]
 
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) not in _OF_JOBS:
-            return
-        match event:
+    def take(self, entry: Entry) -> None:
+        match event := entry.event:
             case JobStarted():
                 self._jobs[event.job] = _begun(entry, event)
             case MessagePosted() if event.job in self._jobs:
@@ -210,11 +200,6 @@ class Jobs:
     def _put(self, job: str, number: int, part: Part) -> None:
         known = self._jobs[job]
         self._jobs[job] = replace(known, parts=(*known.parts[:number], part, *known.parts[number + 1 :]))
-
-
-_OF_JOBS: Final = frozenset(
-    {JobStarted, JobMissed, JobEnded, MessagePosted, TurnStarted, TurnEnded, AgentStopped, RunClosed}
-)
 
 
 def _why(ended: TurnEnded) -> str:

@@ -30,6 +30,7 @@ from .events import (
     TeamStarted,
     UsageReported,
 )
+from .fold import Fold
 from .folds import Usage, usage_of
 from .plans import Phase, Team, read
 
@@ -41,7 +42,6 @@ LEGAL: Final[dict[str, dict[type[Event], str]]] = {
 """state → kind of event → state. When it is over, `TeamRun.state` says how: ok, failed or stopped."""
 
 OF_TEAMS: Final = frozenset(kind for kinds in LEGAL.values() for kind in kinds)
-_HEARD: Final = OF_TEAMS | {RunClosed, UsageReported}
 
 _read = lru_cache(maxsize=64)(read)
 
@@ -127,8 +127,12 @@ class TeamRun:
     @property
     def agents(self) -> tuple[str, ...]:
         """Those that madrox spawns: all, or the lead alone."""
-        everyone = tuple(name for names in self.members.values() for name in names)
-        return everyone if self.mode == "phases" else (self.lead,)
+        return self.everyone if self.mode == "phases" else (self.lead,)
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The agents of all members, whoever spawns them."""
+        return tuple(name for names in self.members.values() for name in names)
 
     def who(self, phase: Phase) -> tuple[str, ...]:
         """The agents that work in a phase."""
@@ -289,26 +293,16 @@ def _gone_on(run: TeamRun, event: TeamResumed) -> TeamRun:
 # the fold
 
 
-class TeamRuns:
+class TeamRuns(Fold):
     """All runs of teams by their id, in the order in which they began."""
+
+    HEARS = OF_TEAMS | {RunClosed, UsageReported}
 
     def __init__(self) -> None:
         self.runs: dict[str, TeamRun] = {}
         self._attempts: dict[tuple[str, str, str], int] = {}
         self._spent: dict[str, Usage] = {}
         """Turn → what it used so far; of agents with a share under way."""
-
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> TeamRuns:
-        runs = cls()
-        for entry in entries:
-            runs.apply(entry)
-        return runs
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TeamRuns) and self.runs == other.runs
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, team: str) -> TeamRun:
         """Raises `UnknownTeam` with the nearest one."""
@@ -322,6 +316,11 @@ class TeamRuns:
 
     def __contains__(self, team: object) -> bool:
         return team in self.runs
+
+    def under_way_with(self, agent: str) -> TeamRun | None:
+        """The newest run under way that has an agent of that name, born or to be born."""
+        running = (run for run in reversed(self.runs.values()) if run.state == "running")
+        return next((run for run in running if agent in run.everyone), None)
 
     def next_id(self, template: str) -> str:
         return f"{template}.{sum(run.id.rpartition('.')[0] == template for run in self) + 1}"
@@ -353,11 +352,8 @@ class TeamRuns:
             is_ = "is" if under_way else "is not"
             raise IllegalEvent(event, run.state, f"its share of {event.phase} in {run.id} {is_} under way")
 
-    def apply(self, entry: Entry) -> None:
-        event = entry.event
-        if type(event) not in _HEARD:
-            return
-        match event:
+    def take(self, entry: Entry) -> None:
+        match event := entry.event:
             case UsageReported():
                 if any(share.agent == event.agent for run in self for share in run.open):
                     self._spent[event.turn] = self._spent.get(event.turn, Usage()) + usage_of(event)

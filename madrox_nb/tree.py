@@ -11,12 +11,13 @@ Everything that decides what may happen next lives in `LEGAL` (after h11's
 from __future__ import annotations
 
 import shlex
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from .errors import AgentBusy, AgentGone, BadInput, IllegalEvent, MadroxError, NameTaken, UnknownAgent
 from .events import (
+    KINDS,
     PERSON,
     AgentReady,
     AgentSpawned,
@@ -51,6 +52,7 @@ from .events import (
     Unknown,
     UsageReported,
 )
+from .fold import Fold
 
 UNBORN: Final = "unborn"
 ENDED: Final = frozenset({"stopped", "failed"})
@@ -157,12 +159,14 @@ class Agent(NamedTuple):
         return self.state not in ENDED
 
 
-class Tree:
+class Tree(Fold):
     """All agents by name, in the order of their first spawn.
 
     `check` says whether an event may happen, `apply` folds an entry in. The tree may
     be read from any thread: its values are replaced, never changed.
     """
+
+    HEARS = frozenset(KINDS.values())
 
     def __init__(self) -> None:
         self.agents: dict[str, Agent] = {}
@@ -176,18 +180,6 @@ class Tree:
         """Approvals asked for so far, by the agent that asked."""
         self.begun: dict[str, int] = {}
         """Jobs begun so far, by who wanted them."""
-
-    @classmethod
-    def replay(cls, entries: Iterable[Entry]) -> Tree:
-        tree = cls()
-        for entry in entries:
-            tree.apply(entry)
-        return tree
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tree) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     # what may happen
 

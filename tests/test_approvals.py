@@ -18,8 +18,8 @@ from madrox_nb.events import ApprovalAnswered, ApprovalAsked, Entry
 from madrox_nb.folds import Approvals
 from madrox_nb.harness import Ask, Item
 from madrox_nb.harness.rehearsal import Rehearsal
-from madrox_nb.mail import Ticket
 from madrox_nb.manager import Manager
+from madrox_nb.tickets import Ticket
 from madrox_nb.tree import Tree
 
 ATTENDED = {"attended": "yes"}

@@ -160,11 +160,36 @@ def test_a_first_task_is_begun_and_options_reach_the_cli(run: Run, madrox: Type)
     status, said, _ = madrox("spawn", "lead", "--prompt", "/say begun", "--no-wait")
     assert (0, True) == (status, "madrox inbox brings the answer" in said)
     assert "begun" in madrox("inbox", "--wait", "10")[1]
-    assert (2, "madrox: --option fast: write it as --option NAME=VALUE\n") == madrox(
-        "spawn", "--option", "fast"
-    )[::2]
     status, _, error = madrox("spawn", "kid", "--option", "fast=yes")
     assert (2, True) == (status, error.startswith("madrox: options: rehearsal has no option 'fast'."))
+
+
+def test_an_option_without_its_value_says_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["spawn", "--option", "fast"])
+
+    assert "argument --option: fast: write it as NAME=VALUE, such as" in capsys.readouterr().err
+
+
+def test_what_a_cell_can_give_an_agent_a_terminal_can_too(run: Run, madrox: Type, tmp_path: Path) -> None:
+    given = [
+        "--bypass-isolation",
+        "--no-auto-inject",
+        "--usd",
+        "2.5",
+        "--workspace-dir",
+        str(tmp_path / "w"),
+    ]
+    assert 0 == madrox("spawn", "lead", *given, "--mcp", json.dumps({"box": {"command": "true"}}))[0]
+
+    lead = run.manager.tree["lead"]
+    assert ("all", False, ["box"]) == (lead.permissions, lead.auto_inject, list(json.loads(lead.mcp_servers)))
+    assert str(tmp_path / "w") == lead.workspace
+    assert 2.5 == run.manager.budget.limits["lead"]["usd"].amount
+    assert (2, True) == (
+        (told := madrox("spawn", "--tokens", "none"))[0],
+        "--tokens none: leave it out here" in told[2],
+    )
 
 
 def test_what_is_refused_says_the_next_step_as_a_command(run: Run, madrox: Type) -> None:

@@ -22,6 +22,7 @@ from rogues import HERE, on_loop, survivors
 
 from madrox_nb import config, keeping, ledger
 from madrox_nb.comeback import LOST
+from madrox_nb.doing import LastReplies
 from madrox_nb.errors import NotRunning
 from madrox_nb.events import (
     AgentSpawned,
@@ -34,7 +35,7 @@ from madrox_nb.events import (
 )
 from madrox_nb.folds import Inboxes
 from madrox_nb.manager import Manager
-from madrox_nb.run import LastReplies, Run
+from madrox_nb.run import Run
 from madrox_nb.server import Server
 from madrox_nb.tree import Tree
 

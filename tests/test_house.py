@@ -20,21 +20,23 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions environment fences folds greeting harness headed logbook "
-    "mcp_servers plans prices redact roles rules signatures steps teamwork tree views wording",
+    1: "activity briefs budget conditions conversation environment fences fold folds grammar greeting "
+    "harness headed logbook mcp_servers plans prices queueing redact roles rules signatures steps "
+    "teamwork tree views wording",
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
-    "library listening local logs nodes offspring orphans painted pane parcels portal presets printed "
-    "profiles runtime screen tokens transport wires workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
-    "processes revival runner shares signals teams",
-    4: "bridge caller calls cli demo display doctor ending errands following frames gate handles "
-    "instance_manager magics notebook orchestrator_config protocol ready_prompts rehearse replays "
-    "resources rest run server stdio testing tools understudy values widgets",
+    "library listening local logfile logs nodes offspring orphans painted pane parcels portal "
+    "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
+    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager processes "
+    "reunion revival runner shares signals teams tickets",
+    4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
+    "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
+    "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools "
+    "understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
 
-PACKAGES = {"", "cli", "harness", "rehearse", "rest", "tools"}
+PACKAGES = {"", "cli", "harness", "magics", "notebook", "parts", "rehearse", "rest", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
 DOORS = {"guard", "local", "rehearse.servers"}

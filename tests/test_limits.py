@@ -26,9 +26,9 @@ from madrox_nb.events import (
     TurnEnded,
     TurnSaid,
 )
-from madrox_nb.mail import Answer
 from madrox_nb.manager import Manager
 from madrox_nb.revival import bring_back
+from madrox_nb.tickets import Answer
 
 ENDLESS = "/usage 70 50\n/hang"
 

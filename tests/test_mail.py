@@ -8,15 +8,8 @@ import pytest
 from madrox_nb.errors import BadPrompt, NotRunning
 from madrox_nb.events import PERSON, AgentReady, AgentSpawned, Entry, MessagePosted, TurnEnded
 from madrox_nb.folds import Inboxes
-from madrox_nb.mail import (
-    LONGEST_PROMPT,
-    Ticket,
-    check_prompt,
-    next_batch,
-    rides_along,
-    starts_a_turn,
-    who_asked,
-)
+from madrox_nb.queueing import LONGEST_PROMPT, check_prompt, next_batch, rides_along, starts_a_turn, who_asked
+from madrox_nb.tickets import Ticket
 from madrox_nb.tree import Tree
 
 NOON = datetime(2026, 7, 25, 12, tzinfo=UTC)

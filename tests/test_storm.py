@@ -15,8 +15,8 @@ from crew import run_of
 from madrox_nb.errors import MadroxError
 from madrox_nb.events import PERSON, AgentStopped, MessageRead, TurnStarted
 from madrox_nb.folds import Approvals, Costs, Inboxes
-from madrox_nb.mail import Ticket
 from madrox_nb.manager import Manager
+from madrox_nb.tickets import Ticket
 from madrox_nb.tree import Tree
 
 pytestmark = pytest.mark.slow

@@ -130,10 +130,14 @@ def test_a_line_starts_a_team_and_another_one_steers_it(madrox: Madrox) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("team trio --input language", "--input language: write it as NAME=VALUE, such as language=Rust"),
+        (
+            "team trio --input language",
+            "argument --input: language: write it as NAME=VALUE, such as language=Rust",
+        ),
         ("team trio --stop --resume", "one of --stop, --retry, --resume and --status at a time"),
         ("team --status", "say which; %madrox teams lists them, with --started those that run"),
         ("team trio --tsk x", "unrecognized arguments: --tsk.* Did you mean '--task'"),
+        ("team trio --task a clock --no-wait", "the task is told twice, by --task 'a' and by 'clock'"),
     ],
 )
 def test_a_line_about_a_team_that_is_wrong_says_what_was_meant(line: str, said: str) -> None:

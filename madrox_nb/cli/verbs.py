@@ -7,12 +7,14 @@ madrox that works in this directory or above it; `--home` and `--pid` choose ano
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput
+from ..grammar import SPAWN, servers
 from .speech import DONE, FAILED, NO_GOOD, complain, described, say, say_json
 from .wording import in_commands
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from .client import Client
     from .speech import Commands
 
+LIMIT_ARGUMENTS: Final = {"usd": "max_cost", "tokens": "max_total_tokens", "minutes": "timeout_minutes"}
+"""Option → argument of the tool."""
 A_DAY: Final = 86_400.0
 """Seconds that a command waits for an answer unless told otherwise: until it is there."""
 
@@ -28,33 +32,8 @@ A_DAY: Final = 86_400.0
 
 def _spawn(commands: Commands) -> None:
     parser = described(commands, "spawn", "start an agent")
-    parser.add_argument("name", nargs="?", help="what to call it; without one it is numbered")
-    parser.add_argument("--role", help="what it is good at (general)")
-    parser.add_argument("--harness", help="which CLI: claude, codex, gemini, rehearsal, …")
-    parser.add_argument("--model", help="passed to the CLI as it stands")
-    parser.add_argument("--parent", metavar="AGENT", help="whose child it becomes")
-    parser.add_argument(
-        "--permissions", choices=("deny", "ask", "edits", "all"), help="what it may do unasked"
-    )
-    parser.add_argument("--system-prompt", metavar="TEXT", help="replaces the role's instructions")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="a setting of that CLI alone"
-    )
-    parser.add_argument(
-        "--mcp", action="append", metavar="PRESET", help="an MCP server for it: playwright, github, …"
-    )
-    parser.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of its environment"
-    )
-    parser.add_argument(
-        "--workspace-dir", metavar="DIR", help="let it work there instead of a place of its own"
-    )
-    parser.add_argument("--worktree", action="store_true", help="in a git worktree and branch of its own")
-    parser.add_argument("--usd", type=float, help="dollars that it and all below it may cost")
-    parser.add_argument("--tokens", type=int, help="tokens that they may use")
-    parser.add_argument("--minutes", type=float, help="minutes that they may work")
-    parser.add_argument("--prompt", metavar="TEXT", help="its first task; it starts on it and nobody waits")
-    parser.add_argument("--no-wait", action="store_true", help="don't wait until its CLI is ready")
+    for argument in SPAWN:
+        argument.add_to(parser)
     _common(parser, _carry_spawn)
 
 
@@ -67,14 +46,15 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
         "parent_instance_id": asked.parent,
         "permissions": asked.permissions,
         "system_prompt": asked.system_prompt,
-        "options": _pairs("--option", asked.option),
-        "mcp_servers": asked.mcp,
-        "environment_vars": _pairs("--env", asked.env),
+        "options": dict(asked.option) or None,
+        "mcp_servers": servers(asked.mcp),
+        "environment_vars": dict(asked.env) or None,
         "workspace_dir": asked.workspace_dir and str(Path(asked.workspace_dir).absolute()),
-        "use_worktree": asked.worktree or None,
-        "max_cost": asked.usd,
-        "max_total_tokens": asked.tokens,
-        "timeout_minutes": asked.minutes,
+        "use_worktree": asked.worktree or asked.git_repo is not None or None,
+        "git_repo": asked.git_repo and str(Path(asked.git_repo).absolute()),
+        "bypass_isolation": asked.bypass_isolation or None,
+        "auto_inject": False if asked.no_auto_inject else None,
+        **{LIMIT_ARGUMENTS[name]: _amount(name, getattr(asked, name)) for name in LIMIT_ARGUMENTS},
         "initial_prompt": asked.prompt,
         "wait_for_ready": not asked.no_wait,
     }
@@ -82,11 +62,13 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
     return _report(asked, in_commands(told.text), told.data)
 
 
-def _pairs(option: str, given: Sequence[str]) -> dict[str, str] | None:
-    pairs = [each.partition("=") for each in given]
-    if wrong := next((key for key, equals, _ in pairs if not equals), None):
-        raise BadInput(f"{option} {wrong}: write it as {option} NAME=VALUE")
-    return {key: value for key, _, value in pairs} or None
+def _amount(name: str, said: float | None) -> float | None:
+    """JSON has no word for endless. Tokens are whole."""
+    if said is None:
+        return None
+    if math.isinf(said):
+        raise BadInput(f"--{name} none: leave it out here. A line of a notebook may lift the settings' limit")
+    return int(said) if name == "tokens" else said
 
 
 # send

@@ -221,6 +221,8 @@ class Harness(ABC):
     """The kinds of MCP servers that it can be given besides ours, where `features.mcp` is set."""
     unguarded: ClassVar[bool] = False
     """It does what it is told and asks nobody, as a shell does: only an agent with `all` can be one."""
+    remedy: ClassVar[str] = ""
+    """What the person does when an `unguarded` one asks after all: a sentence for the refusal."""
     tested: ClassVar[tuple[str, ...]] = ()
     """The versions of the CLI that its tests were run with."""
 

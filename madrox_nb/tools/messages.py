@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from ..calls import Call, Result, may_act, may_message, tool
 from ..errors import BadInput, Forbidden, MadroxError
 from ..events import PERSON
-from ..mail import Ticket
+from ..tickets import Ticket
 from ..wording import handover
 from .arguments import Seconds, Who
 from .several import each, gathered, names_once

@@ -11,7 +11,7 @@ from typing import Any
 from ..budget import Limits
 from ..calls import Call, Result, find, in_tools, parent_for, tool
 from ..errors import BadInput, MadroxError
-from ..mail import check_prompt
+from ..queueing import check_prompt
 from ..signatures import extends
 from .arguments import (
     AwaitFirst,

@@ -11,12 +11,17 @@ from ..errors import BadInput, Forbidden
 from ..events import PERSON, TeamMode
 from ..plans import Team
 from ..teamwork import TeamRun
-from .arguments import May, Model
+from .arguments import May, Model, Repository
 from .telling import iso, number
 from .waiting import countdown, telling_meanwhile
 
 Template = Annotated[str, "Name of a team file, as in list_templates: software_engineering_team, …"]
 TeamId = Annotated[str, "Which team: the id that spawn_team_from_template gave, or its file's name."]
+InWorktrees = Annotated[
+    bool | None,
+    "true: each of its agents works in a git worktree, on a branch of its own (false: none does). Left out: "
+    "those of whom the template says so.",
+]
 MayWait = Annotated[bool, "Wait until it is over, 45 s at most. false returns at once."]
 
 
@@ -55,6 +60,8 @@ async def spawn_team_from_template(
     instance_type: Annotated[str | None, "CLI for all its agents; else the file's, or the default."] = None,
     model: Model = None,
     permissions: May = None,
+    use_worktree: InWorktrees = None,
+    git_repo: Repository = None,
     wait: MayWait = False,
 ) -> Result:
     """Start a whole team at once, each agent with its whole brief, and have its phases carried out.
@@ -74,6 +81,8 @@ async def spawn_team_from_template(
         model=model,
         permissions=permissions,
         lead_role=supervisor_role,
+        use_worktree=use_worktree,
+        git_repo=git_repo,
         parent=parent_for(manager.tree, call.caller, parent_instance_id),
         by=call.caller,
     )
@@ -183,6 +192,7 @@ def _status(call: Call, run: TeamRun) -> dict[str, Any]:
         "mode": run.mode,
         "supervisor_id": run.lead,
         "instances": list(run.agents),
+        "branches": call.manager.teams.branches(run),
         "team_size": len(run.agents),
         "task": run.task,
         "phases": [_phase(run, name) for name in (phase.name for phase in run.team.phases)],

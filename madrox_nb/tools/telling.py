@@ -27,7 +27,9 @@ LONGEST_OUTPUT = 20_000
 def spawned_result(agent: Agent) -> Result:
     child = f", child of {agent.parent}" if agent.parent else ""
     text = f"spawned {agent.name} ({agent.role}, {agent.harness}{child}): {agent.state}"
-    return Result(text, {**brief_of(agent), "status": agent.state, "workspace": agent.workspace})
+    text += f", on the branch {agent.branch}" if agent.branch else ""
+    data = {**brief_of(agent), "status": agent.state, "workspace": agent.workspace, "branch": agent.branch}
+    return Result(text, data)
 
 
 def brief_of(agent: Agent) -> dict[str, Any]:

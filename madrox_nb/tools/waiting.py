@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..calls import Call, Result
 from ..errors import HarnessNotReady, TurnFailed
 from ..events import PERSON, AgentStopped, Entry, TurnEnded
-from ..mail import Answer, Ticket
+from ..tickets import Answer, Ticket
 from .telling import doing_now, number
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def expect_later(call: Call, ticket: Ticket) -> None:
 
 def failure(answer: Answer) -> TurnFailed:
     said = "\n".join(words for words in (*answer.replies, answer.text) if words)
-    error = f"{answer.error or 'no reason given'}.{f' It had said: {said}' if said else ''}"
+    why = answer.error or ("somebody ended it" if answer.outcome == "interrupted" else "no reason given")
+    error = f"{why}.{f' It had said: {said}' if said else ''}"
     todo = "See get_instance_output, and ask again in other words or do without it"
     return TurnFailed(
         TurnEnded(agent=answer.agent, turn=answer.turn, outcome=answer.outcome, error=f"{error}\n{todo}")

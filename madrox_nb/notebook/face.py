@@ -1,0 +1,151 @@
+"""What both faces have: everything that is read and not waited for."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from .. import library, views
+from ..display import kernel, notice
+from ..errors import BadInput
+from ..manager import Manager
+from ..tree import Agent
+from ..values import ClientTokens, Snapshot
+from .listings import roles, settings, teams
+from .shared import run_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..widgets import LiveView
+
+
+class Face:
+    """What both faces have: everything that is read and not waited for."""
+
+    def __init__(self, **settings: Any) -> None:
+        """`settings` are the names of `config.Settings`: home, port, max_instances, …"""
+        self._run = run_for(settings)
+
+    @property
+    def manager(self) -> Manager:
+        """The core. It lives on a loop of its own: use the verbs here."""
+        return self._run.manager
+
+    @property
+    def tree(self) -> Snapshot:
+        """The tree as it is now."""
+        return Snapshot(self.manager.tree, self._run.picture())
+
+    def agents(self) -> pd.DataFrame:
+        """One row an agent."""
+        return self._run.frames.agents()
+
+    def turns(self) -> pd.DataFrame:
+        """One row a turn, in the order they began."""
+        return self._run.frames.turns()
+
+    def messages(self) -> pd.DataFrame:
+        """One row a message between agents, or from them to you."""
+        return self._run.frames.messages()
+
+    def audit(
+        self,
+        *,
+        since: str | datetime | timedelta | None = None,
+        agent: str | None = None,
+        kind: str | None = None,
+    ) -> pd.DataFrame:
+        """One row an event; see `frames.Frames.audit`."""
+        return self._run.frames.audit(since=since, agent=agent, kind=kind)
+
+    def costs(self) -> pd.DataFrame:
+        """One row an agent: tokens and money, its own and those of its subtree."""
+        return self._run.frames.costs()
+
+    def limits(self, *agents: str) -> pd.DataFrame:
+        """One row a limit that is set, on these agents or on all; `""` is the run."""
+        for agent in filter(None, agents):
+            self.manager.tree[agent]  # or it is unknown
+        return self._run.frames.limits(*agents)
+
+    def approvals(self) -> pd.DataFrame:
+        """One row a request to use a tool; `state` is `open` while it waits for an answer."""
+        return self._run.frames.approvals()
+
+    def config(self) -> pd.DataFrame:
+        """The settings in force, and where each comes from."""
+        return settings(self._run.config)
+
+    def roles(self) -> pd.DataFrame:
+        """The roles that `spawn` knows."""
+        return roles()
+
+    def templates(self) -> pd.DataFrame:
+        """The team files that `team` knows."""
+        return teams()
+
+    def team_runs(self) -> pd.DataFrame:
+        """One row a team that was started here: its state, lead and task."""
+        from ..frames import texts
+
+        listed = (
+            {"team": r.id, "state": r.state, "why": r.why, "mode": r.mode, "lead": r.lead, "task": r.task}
+            for r in self.manager.teams.runs
+        )
+        return texts(listed, "team", "state", "why", "mode", "lead", "task")
+
+    def harnesses(self) -> pd.DataFrame:
+        """One row a harness: where its CLI is, its version, what it can do. Asks each CLI once."""
+        from ..frames import harnesses
+        from ..inventory import inventory
+
+        return harnesses(found.row() for found in inventory(self.manager.harnesses))
+
+    def processes(self, agent: str | None = None) -> pd.DataFrame:
+        """One row a process of the operating system that belongs to a living agent, or to `agent`."""
+        from ..frames import processes
+
+        return processes(map(vars, self._run.offspring(agent)))
+
+    @property
+    def tokens(self) -> ClientTokens:
+        """What outside clients get in with, besides your own token: `m.tokens.create("ci", scope="read")`."""
+        return ClientTokens(self.manager.clients)
+
+    def secret(self, name: str, value: str) -> None:
+        """Show `{secret:name}` instead of `value` from now on, in the ledger and in cells.
+
+        Raises `BadInput` when it is too short to be told from ordinary text.
+        """
+        if not self.manager.redactor.add(name, value):
+            raise BadInput(f"the secret {name!r} is too short to be replaced wherever it occurs")
+
+    def widget(self, shows: str = "dashboard", agent: str = "") -> LiveView:
+        """A live view: the `dashboard`, or one part of it alone.
+
+        `tree`, `timeline`, `costs`, `approvals`, `team`; and of one agent `conversation`, `terminal`,
+        `inbox`, `details`. Raises `BadInput` for another name, `UnknownAgent` for an unknown agent.
+        """
+        return self._run.view(shows, agent)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.manager.tree
+
+    def __repr__(self) -> str:
+        count = len(self.manager.tree)
+        state = "" if self._run.is_open else ", closed"
+        return f"<{type(self).__name__}: {count} agent{'' if count == 1 else 's'}{state}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        if kernel() is not None and self._run.is_open:
+            return self.widget()._repr_mimebundle_(**kwargs)
+        return views.bundle(self._run.picture())
+
+    def _say_rehearsal(self, agent: Agent, harness: str | None) -> None:
+        order = self._run.config.settings.harnesses
+        if harness is None and agent.harness == library.FALLBACK and library.FALLBACK not in order:
+            notice(
+                f"no agent CLI was found ({', '.join(order)}): {agent.name} is a rehearsal; "
+                "no model is thinking"
+            )
