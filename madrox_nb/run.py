@@ -47,7 +47,7 @@ from .values import Replies, Reply, Serving
 from .views import Picture, Row
 
 if TYPE_CHECKING:
-    from .frames import Frames
+    from .frames import Frames, Runs
     from .widgets import TreeWidget
 
 log = logging.getLogger(__name__)
@@ -244,11 +244,18 @@ class Run:
             self._widget = TreeWidget(snapshot=self.picture, act=self._act)
         return self._widget
 
-    @cached_property
+    @property
     def frames(self) -> Frames:
-        from .frames import Frames
+        """What this run's ledger says, as frames."""
+        return self.runs.own
 
-        return Frames(lambda: self.manager.ledger.paths)
+    @cached_property
+    def runs(self) -> Runs:
+        """The same of every run that has a ledger here."""
+        from .frames import Runs
+
+        ledger = self.manager.ledger
+        return Runs(ledger.directory, ledger.run, lambda: ledger.paths)
 
     def _act(self, verb: str, agent: str) -> cf.Future[Any]:
         if verb == "interrupt":
