@@ -24,6 +24,9 @@ AMOUNT: Final = "float64"
 FLAG: Final = "boolean"
 TIME: Final = "datetime64[us, UTC]"
 
+WHOLE_RUN: Final = "(run)"
+"""Stands for an agent where a limit is the whole run's."""
+
 Columns = Mapping[str, str]
 """Name → dtype, in order; the first is the index."""
 

@@ -27,13 +27,12 @@ from .columns import (
     TOKENS,
     TOOLS,
     TURNS,
+    WHOLE_RUN,
     Table,
     frame,
 )
 from .gained import Follower
 
-WHOLE_RUN: Final = "(run)"
-"""Stands for an agent where a limit is the whole run's."""
 _KIND: Final = re.compile(rb'"kind":"([\w.]*)"')
 
 log = logging.getLogger(__name__)
@@ -181,7 +180,8 @@ def _said(table: Table, thing: object) -> dict[str, Any]:
 
 def _used(usage: Usage, *, some: bool) -> dict[str, Any]:
     """What was used. `some`: there was something to count, so that none counted is unknown and not zero."""
-    counted, priced = usage.tokens > 0 or not some, bool(usage.sources) or not some
+    priced = bool(usage.sources) or not some
+    counted = usage.tokens > 0 or (priced and usage.exact)
     return {
         "tokens": usage.tokens if counted else None,
         **{name: getattr(usage, name) if counted else None for name in TOKENS},

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..budget import spoken
 from ..errors import BadInput, nearest
+from .columns import WHOLE_RUN
 
 MOST: Final = 12
 """Lines or bars that one picture holds: those with the most."""
@@ -102,9 +103,11 @@ def costs(frame: pd.DataFrame, by: str, value: str) -> Picture:
 def spending(frame: pd.DataFrame, by: str, value: str) -> Picture:
     """A line for each agent, subtree or group: the sum so far. Limits are lines, too."""
     amounts, times = frame[value].astype("float64").to_numpy(), pd.DatetimeIndex(frame["ts"])
-    sums = {n: pd.Series(amounts[rows], times[rows]) for n, rows in _members(frame, by).items()}
+    sums = {n: pd.Series(amounts[rows], times[rows]) for n, rows in _members(frame, by, value).items()}
     most = sorted(sums, key=lambda name: -sums[name].sum())[:MOST]
-    lines = pd.DataFrame({n: sums[n].fillna(0).groupby(level=0).sum().cumsum() for n in most}).ffill()
+    lines = (
+        pd.DataFrame({n: sums[n].fillna(0).groupby(level=0).sum().cumsum() for n in most}).ffill().fillna(0)
+    )
     lines.columns = pd.Index([f"{n} (≥, some unknown)" if sums[n].isna().any() else n for n in most])
     limits = _limits(frame, value) if by == "subtree" else {}
     marks = {f"limit of {n}: {spoken(_LIMIT_ON[value], a)}": a for n, a in limits.items()}
@@ -118,17 +121,16 @@ def spending(frame: pd.DataFrame, by: str, value: str) -> Picture:
 
 def _in_steps(lines: pd.DataFrame) -> pd.DataFrame:
     """A sum is what it was until just before it becomes another."""
-    before = lines.shift()
+    before = lines.shift(fill_value=0.0)
     before.index = pd.DatetimeIndex(lines.index) - _JUST_BEFORE
     return pd.concat([before, lines]).sort_index()
 
 
 _UNITS: Final = {"cost_usd": "US $", "tokens": "tokens"}
 _LIMIT_ON: Final = {"cost_usd": "usd", "tokens": "tokens"}
-_RUN: Final = "(run)"
 
 
-def _members(frame: pd.DataFrame, by: str) -> dict[str, Any]:
+def _members(frame: pd.DataFrame, by: str, value: str) -> dict[str, Any]:
     """Group → which rows belong to it."""
     if by != "subtree":
         keys = _keys(frame, by)
@@ -138,8 +140,8 @@ def _members(frame: pd.DataFrame, by: str) -> dict[str, Any]:
         rows = (frame["path"] == path).to_numpy(dtype=bool)
         for name in str(path).split("/"):
             found[name] = found[name] | rows if name in found else rows
-    if _RUN in _limits(frame, "cost_usd") or _RUN in _limits(frame, "tokens"):
-        found[_RUN] = frame["path"].notna().to_numpy(dtype=bool)
+    if WHOLE_RUN in _limits(frame, value):
+        found[WHOLE_RUN] = frame["path"].notna().to_numpy(dtype=bool)
     return found
 
 
@@ -149,11 +151,11 @@ def _limits(frame: pd.DataFrame, value: str) -> dict[str, float]:
 
 
 def _labels(data: pd.DataFrame, doubtful: list[bool], value: str, limits: Mapping[str, float]) -> list[str]:
-    """`api`, `api (unknown)`, `lead (≥) of $5.00`."""
+    """`api`, `api (unknown)`, `lead (≥) (limit $5.00)`."""
     labels = []
     for (name, row), doubt in zip(data.iterrows(), doubtful, strict=True):
         mark = "" if not doubt else " (≥)" if row.sum() else " (unknown)"
-        limit = f" of {spoken(_LIMIT_ON[value], limits[str(name)])}" if name in limits else ""
+        limit = f" (limit {spoken(_LIMIT_ON[value], limits[str(name)])})" if name in limits else ""
         labels.append(f"{name}{mark}{limit}")
     return labels
 
@@ -223,14 +225,14 @@ def _keys(frame: pd.DataFrame, by: str) -> pd.Series[Any]:
 
 def _counted(rows: pd.Series[Any], parts: pd.Series[Any], title: str) -> Picture:
     pairs = pd.DataFrame({"row": rows.to_numpy(object), "part": parts.to_numpy(object)})
-    return _bars(pairs.value_counts().unstack(fill_value=0), title)
+    return _bars(pairs.value_counts().unstack(fill_value=0), title, legend=True)
 
 
-def _bars(data: pd.DataFrame, title: str) -> Picture:
+def _bars(data: pd.DataFrame, title: str, *, legend: bool = False) -> Picture:
     """Horizontal bars, the longest on top."""
     order = data.sum(axis=1).sort_values(kind="stable").index[-MOST:]
     shown = data.loc[order].rename_axis(index=None, columns=None).astype("float64")
-    return Picture(shown, "barh", title, {"stacked": True, "legend": len(shown.columns) > 1})
+    return Picture(shown, "barh", title, {"stacked": True, "legend": legend or len(shown.columns) > 1})
 
 
 def _subject(draw: Draw, index: str, needs: str, by: str, values: str = "", name: str = "") -> Subject:
