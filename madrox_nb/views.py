@@ -82,7 +82,7 @@ class Row:
     held: bool = False
     """A limit is used up, its own or of one above it; `now` says which."""
     since: float | None = None
-    """When it came into this state, in seconds since 1970. Never in the saved forms."""
+    """When it came into this state, or fell silent, in seconds since 1970. Never in the saved forms."""
     limit_usd: float | None = None
     """The limit in US dollars that stands on it, for itself and all below it."""
     limit_used: float = 0.0

@@ -127,7 +127,12 @@ class LiveView(anywidget.AnyWidget):
             return self._tell_changes(each for each in self._wanted if each.dirty)
 
     def beat(self) -> None:
-        """Tell that the kernel is alive, and how many changes were told of each topic."""
+        """Tell that the kernel is alive, and how many changes were told of each topic.
+
+        Who is silent changes by time alone, so the agents are looked at again, too.
+        """
+        if (rows := self._wanted["rows"]) is not None:
+            rows.dirty = True
         with self._lock:
             self.send({"k": "hb", "s": self._wanted.seqs, "now": time.time()})
 

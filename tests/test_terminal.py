@@ -552,6 +552,8 @@ def test_aider_chats_and_keeps_what_was_said_over_an_interrupt(
             text = "FENCE two\n\nlines, > and\n> quotes"
             assert FENCE == (await m.send("lead", text)).text
             assert chat.requests[-1]["messages"][-1]["content"].startswith(text)
+            assert FENCE == (await m.send("lead", f"FENCE\n{LONG}")).text
+            assert LONG.rstrip() in chat.requests[-1]["messages"][-1]["content"]
             assert "interrupted" == (await interrupted(m, "SLOW", "word word")).outcome
             assert FENCE == (await m.send("lead", "FENCE three")).text
             assert "FENCE one" in [each["content"] for each in chat.requests[-1]["messages"]]

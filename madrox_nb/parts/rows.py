@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Final
 
@@ -12,6 +13,9 @@ from ..tree import WORKING, Agent, spawn_line
 from ..views import FIRST_LINES, Picture, Row
 from . import Data, Part
 from .moment import Moment
+
+SILENT: Final = 120.0
+"""Seconds without a word or a deed after which a busy agent counts as stalled."""
 
 
 class Rows(Part):
@@ -50,12 +54,13 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
     own = moment.costs.of(agent.name)
     usd = next((s for s in moment.budget.standings(agent.name, moment.now) if s.name == "usd"), None)
     held = moment.budget.holding(agent.name, moment.now) is not None
+    silent = _silent(moment, agent)
     return Row(
         name=agent.name,
         parent=agent.parent,
         depth=depth,
         state=agent.state,
-        stalled=False,
+        stalled=silent is not None,
         role=agent.role,
         harness=agent.harness,
         model=agent.model,
@@ -69,11 +74,19 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         tokens=own.tokens,
         reason=agent.reason,
         held=agent.alive and agent.state not in WORKING and held,
-        since=agent.since.timestamp(),
+        since=(silent or agent.since).timestamp(),
         limit_usd=usd.limit.amount if usd else None,
         limit_used=usd.used if usd else 0.0,
         again=spawn_line(agent) if agent.state == "failed" else "",
     )
+
+
+def _silent(moment: Moment, agent: Agent) -> datetime | None:
+    """Since when a busy agent has said and done nothing, when that is long."""
+    work = moment.activity.work.get(agent.name)
+    if work is None or agent.state != "busy" or moment.doing.speaking.get(agent.name):
+        return None
+    return work.active if (moment.now - work.active).total_seconds() >= SILENT else None
 
 
 def wire(row: Row) -> dict[str, Any]:

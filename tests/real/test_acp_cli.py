@@ -267,6 +267,15 @@ async def test_its_shell_does_not_run_when_denied_and_the_turn_goes_on(agent, le
     assert not (workspace(lead) / "denied").exists()
 
 
+async def test_why_it_was_refused_reaches_the_model_with_the_next_prompt(agent, start, model):
+    async with start(agent) as lead:
+        await decided(lead, agent.touch("denied"), "deny")
+        assert "not in this house" not in str(model.requests[-1].body)
+        await lead.turn("and now")
+
+    assert "not in this house" in str(model.requests[-1].body)
+
+
 async def test_an_edit_names_the_file_that_it_would_touch(agent, lead):
     path = workspace(lead) / "edited"
     ask, ended = await decided(lead, agent.writes(path), "allow")

@@ -14,9 +14,10 @@ export class Head {
   private name = h("span", { class: "name mx-cut" });
   private counts = h("div", { class: "mx-counts", role: "group", "aria-label": "Filter the agents by state" });
   private spent = h("span");
+  private limit = h("span", { class: "mx-2" });
   private part = h("span", { class: "mx-2" });
   private used = bar();
-  private cost = h("div", { class: "mx-cost" }, h("span", {}, this.spent, this.part), this.used.element);
+  private cost = h("div", { class: "mx-cost" }, h("span", {}, h("span", {}, this.spent, this.limit), this.part), this.used.element);
   private elapsed = h("span", { class: "el mx-sm", title: "Since the first agent" });
   private live = h("span", { class: "mx-live", role: "status" });
   private stop = button("Stop all…", "danger stop", {}, icon("stop"));
@@ -50,7 +51,8 @@ export class Head {
     const part = spent === UNPRICED ? 0 : unpriced(rows);
     const tops = rows.filter((row) => row.depth === 0).reduce((sum, row) => sum + (row.subtree_usd ?? 0), 0);
     const used = share(tops, limit);
-    text(this.spent, limit ? `${spent || "$0.00"} of $${limit.toFixed(2)}` : spent);
+    text(this.spent, limit ? spent || "$0.00" : spent);
+    text(this.limit, limit ? ` of $${limit.toFixed(2)}` : "");
     text(this.part, used !== null ? percent(used) : part ? `${some(part, "agent")} unpriced` : "");
     this.used.draw(used, `${percent(used ?? 0)} of the run's limit of $${limit}`);
   }
@@ -150,7 +152,7 @@ function needs(frame: Frame): Need[] {
     }));
   const since = (row: Row) => (row.since === null ? "" : ` ${span(time - row.since)}`);
   return [
-    ...told((row) => row.state === "waiting", () => glyph("waiting"), (row) => row.now || `waits${since(row)}`, "approvals"),
+    ...told((row) => row.state === "waiting", () => glyph("waiting"), (row) => asked(row.now) || `waits${since(row)}`, "approvals"),
     ...told((row) => row.state === "failed", () => glyph("failed"), (row) => `failed${row.reason ? `: ${row.reason}` : ""}`),
     ...told((row) => look(row) === "stalled", () => glyph("stalled"), (row) => `silent${since(row)}`),
     ...told(
@@ -160,6 +162,11 @@ function needs(frame: Frame): Need[] {
       "costs",
     ),
   ];
+}
+
+/** `asks: Edit service.py (api.a1)` without the request's id, which nobody needs to read here. */
+export function asked(now: string): string {
+  return now.replace(/ \([^()\s]+\)$/, "");
 }
 
 export const ENDED = ["stopped", "failed"];
