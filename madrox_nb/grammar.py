@@ -33,10 +33,9 @@ class Argument:
     def __init__(self, *names: str, completes: str = "", **options: Any) -> None:
         self.names, self.completes, self.options = names, completes, options
 
-    def add_to(self, parser: argparse.ArgumentParser) -> argparse.Action:
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
         action = parser.add_argument(*self.names, **self.options)
         action.completes = self.completes  # type: ignore[attr-defined]
-        return action
 
 
 def pair(such_as: str) -> Any:

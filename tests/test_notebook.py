@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import inspect
 import json
@@ -201,7 +200,7 @@ def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox
     def interrupt_once(_: Signal) -> None:
         if not spoken.is_set():
             spoken.set()
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     madrox.manager.watch(interrupt_once)
     with pytest.raises(KeyboardInterrupt) as raised:

@@ -47,6 +47,7 @@ def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_a_notebook_runs_from_top_to_bottom_and_shows_what_it_promises(notebook: Any) -> None:
     name, directory = notebook.ran
 

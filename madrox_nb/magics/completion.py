@@ -49,7 +49,7 @@ def candidates(words: Sequence[str]) -> list[str]:
     places = known.parser._get_positional_actions()
     place = places[min(len(given), len(places) - 1)] if places else None
     full = place is None or (len(given) >= len(places) and place.nargs not in ("*", "+"))
-    if known.says and len(given) > len(places):
+    if known.says and (len(given) > len(places) or "--" in words):
         return []  # in the text
     taken = {"-h", "-o", *words}
     return [

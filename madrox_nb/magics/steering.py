@@ -25,7 +25,7 @@ def _suspend(call: Use) -> Any:
 
 def _resume(call: Use) -> Any:
     if call.list:
-        return told(call, "list_persisted_instances")
+        return told(call, "list_persisted_instances", ours=bool)
     return call.madrox.resume(*call.agents, run=call.run)
 
 
