@@ -20,9 +20,9 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions conversation environment fences fold folds grammar greeting "
-    "harness headed logbook mcp_servers plans prices queueing redact roles rules signatures steps "
-    "teamwork tree views wording",
+    1: "activity briefs budget conditions conversation cost_history density environment fences fold folds "
+    "grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles rules "
+    "signatures spans steps teamwork tree views wording",
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
     "library listening local logfile logs nodes offspring orphans painted pane parcels past portal "
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
