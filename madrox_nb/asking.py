@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from .errors import BadInput, BadPrompt, MadroxError, SomeFailed
+from .errors import BadInput, MadroxError, SomeFailed
 from .manager import Manager
+from .queueing import check_prompt
 from .run import Run
 from .tickets import Ticket
 from .values import Replies, Reply
@@ -21,6 +22,7 @@ async def broadcast(manager: Manager, names: Sequence[str], below: str, text: st
     Without names, the living children of `below`, or the agents at the top of the tree.
     Raises `UnknownAgent`, `BadPrompt` or `BadInput`; then nobody was asked.
     """
+    check_prompt(text)
     tree = manager.tree
     if names and below:
         raise BadInput("say whom, or below whom: not both")
@@ -37,8 +39,6 @@ async def broadcast(manager: Manager, names: Sequence[str], below: str, text: st
 async def _asked(manager: Manager, name: str, text: str) -> Ticket | MadroxError:
     try:
         return await manager.ask(name, text)
-    except BadPrompt:
-        raise
     except MadroxError as exc:
         return exc
 

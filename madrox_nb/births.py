@@ -126,6 +126,30 @@ class Births:
             await self.ready(name, starting)
         return self._tree[name]
 
+    async def aside(self, name: str, *, harness: str, model: str | None = None, system_prompt: str) -> Agent:
+        """Start an agent at the top of the tree that has no tools and only answers. For madrox itself.
+
+        Raises what `spawn` raises.
+        """
+        checked_name(name)
+        self._manager.spending.check_birth(Limits(), None, PERSON)
+        self._check_guarded(harness, "deny")
+        defaults = self._manager.harnesses.defaults(harness)
+        spawned = AgentSpawned(
+            agent=name,
+            harness=harness,
+            role="general",
+            model=model or defaults.model,
+            permissions="deny",
+            system_prompt=system_prompt,
+            options=json.dumps(dict(defaults.options)) if defaults.options else "",
+            extra_args=defaults.extra_args,
+            aside=True,
+        )
+        starting = await self._born(spawned, Given(), Dwelling())
+        await self.ready(name, starting)
+        return self._tree[name]
+
     async def _born(self, spawned: AgentSpawned, given: Given, dwelling: Dwelling) -> asyncio.Task[None]:
         """Record a birth and start its process."""
         name = spawned.agent

@@ -33,10 +33,9 @@ class Argument:
     def __init__(self, *names: str, completes: str = "", **options: Any) -> None:
         self.names, self.completes, self.options = names, completes, options
 
-    def add_to(self, parser: argparse.ArgumentParser) -> argparse.Action:
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
         action = parser.add_argument(*self.names, **self.options)
         action.completes = self.completes  # type: ignore[attr-defined]
-        return action
 
 
 def pair(such_as: str) -> Any:
@@ -125,6 +124,9 @@ COMMANDS: Final = {
     "get_pending_replies": "inbox",
     "coordinate_instances": "coordinate",
     "get_job_status": "job",
+    "stop_job": "job --stop",
+    "list_approvals": "approvals",
+    "answer_approval": "approve",
     "spawn_team_from_template": "team",
     "get_team_status": "team --status",
     "stop_team": "team --stop",

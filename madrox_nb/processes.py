@@ -290,18 +290,10 @@ class Processes:
     async def _brief(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> Brief:
         token = self._tokens.issue(agent.name)
         mcp = cls.features.mcp
-        url = await self._mcp_url() if self._mcp_url and mcp else ""
+        url = await self._mcp_url() if self._mcp_url and mcp and not agent.aside else ""
         if self._keep is not None and url:
             write(self._keep.directory, mcp_url=url)  # there the agents will look for us
-        said = instructions(
-            agent=agent.name,
-            role=agent.role,
-            parent=agent.parent,
-            workspace=agent.workspace,
-            permissions=agent.permissions,
-            body=body,
-            mcp=mcp,
-        )
+        said = body if agent.aside else _instructions(agent, body, mcp)
         return Brief(
             agent=agent.name,
             command=command,
@@ -312,6 +304,7 @@ class Processes:
             parent=agent.parent,
             model=agent.model,
             permissions=cast(Permissions, agent.permissions),
+            aside=agent.aside,
             session=self._ids(),
             sessions=str(self._sessions()),
             options=json.loads(agent.options) if agent.options else {},
@@ -347,6 +340,18 @@ class Processes:
                 [slot] = await launcher.acquire(1, {})
                 self._node = await launcher.open_node(slot)
             return self._node
+
+
+def _instructions(agent: Agent, body: str, mcp: bool) -> str:
+    return instructions(
+        agent=agent.name,
+        role=agent.role,
+        parent=agent.parent,
+        workspace=agent.workspace,
+        permissions=agent.permissions,
+        body=body,
+        mcp=mcp,
+    )
 
 
 class _Deaf:

@@ -141,6 +141,7 @@ def test_what_an_agent_wrote_is_not_put_into_other_words(m: Madrox) -> None:
     assert "/say use get_costs and send_to_instance bob" in str(use("logs alice"))
     assert "use get_costs and send_to_instance bob" in str(use("summary alice"))
     assert "use get_costs" in str(use("coordinate alice bob -- /say use get_costs"))
+    assert "use get_costs" in str(use("job you.j1 --stop"))
 
 
 def test_who_could_come_back_is_said_without_bringing_anybody_back(m: Madrox) -> None:
@@ -168,3 +169,4 @@ def test_what_is_named_is_offered_where_it_is_named(m: Madrox) -> None:
     assert {"consensus", "parallel"} <= {*candidates(["coordinate", "alice", "--way"])}
     assert {"alice", "bob", "--below"} <= {*candidates(["broadcast"])}
     assert {"bob"} <= {*candidates(["broadcast", "alice"])}
+    assert [] == candidates(["broadcast", "alice", "--"])

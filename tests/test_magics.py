@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 import madrox_nb
-from madrox_nb.errors import AgentGone, BadInput, UnknownAgent
+from madrox_nb.errors import AgentGone, BadInput, UnknownAgent, UnknownJob
 from madrox_nb.magics import COMMANDS, candidates, complete, interpolated, overview, read
 from madrox_nb.notebook import AgentHandle, Madrox, Pending, current
 from madrox_nb.values import Letters, Reply, Serving, Snapshot
@@ -95,6 +95,39 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert ["api", "lead"] == line(crew, "stop lead --tree --force")
     assert line(crew, "close") is None
     assert current() is None
+
+
+def test_everybody_is_ended_but_who_works_unless_forced(
+    crew: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line(crew, "spawn kid --parent lead")
+    line(crew, "spawn other")
+    line(crew, "send kid --no-wait /hang")
+    capsys.readouterr()
+
+    assert ["other"] == line(crew, "stop --all")
+    assert "kid is busy" in (said := capsys.readouterr().out)
+    assert "--force ends it anyway" in said
+    assert ["kid", "lead"] == line(crew, "stop --all --force")
+    assert [] == line(crew, "stop --all")
+    assert "nobody was ended" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="say whom, an agent's name or --all"):
+        line(crew, "stop lead --all")
+
+
+def test_a_job_is_stopped(crew: InteractiveShell) -> None:
+    line(crew, "coordinate lead --no-wait -- /hang")
+
+    assert ["you.j1"] == candidates(["job"])[:1]
+    assert "running" == line(crew, "job you.j1").data["status"]
+    stopped = line(crew, "job you.j1 --stop")
+    assert ("stopped", True) == (stopped.data["status"], "It ended early: stopped by you" in stopped.text)
+    assert ["stopped"] == [each["status"] for each in line(crew, "job").data["jobs"]]
+    with pytest.raises(UnknownJob, match=r"no job named 'you\.j3'\. Did you mean 'you\.j1'"):
+        line(crew, "job you.j3 --stop")
+    for wrong in ("job --stop", "job you.j1 --stop --wait"):
+        with pytest.raises(UsageError, match="needs the job's id, and nothing else"):
+            line(crew, wrong)
 
 
 def test_what_an_agent_asks_is_listed_and_answered(tmp_path: Path, shell: InteractiveShell) -> None:
@@ -320,7 +353,7 @@ def test_options_at_both_ends_of_a_text_count() -> None:
         ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
         ("spawn lead --permissions al", None, "Did you mean 'all'?"),
         ("spawn 'lead", None, "No closing quotation"),
-        ("stop", None, "arguments are required: agents.\nSuch as:\n  %madrox stop lead --tree"),
+        ("stop", None, "say whom, an agent's name or --all.\nSuch as:\n  %madrox stop lead --tree"),
         ("wait --timeout soon", None, "invalid float value"),
         ("tree", "body", "takes no cell body"),
         ("send lead words", "body", "the words 'words' stand in its line too"),

@@ -176,6 +176,23 @@ def test_a_lead_gets_the_whole_plan_and_carries_it_out_by_the_tools(madrox: Madr
     assert "The plan is carried out: 7 phases, 3 members." in team["plan"]
 
 
+def test_a_plan_names_its_members_as_they_are_called_here(madrox: Madrox) -> None:
+    file(
+        TRIO.replace("when: 'review contains", "when: 'review.eye contains").replace(
+            "{build}", "{build.hand-2}"
+        )
+    )
+    madrox.spawn("eye")
+    team = madrox.team("trio", "a clock", lead=True)
+    asked = [e.text for e in told(madrox.manager, TurnStarted)]
+
+    assert any('- only if: review.t2-eye contains "VERDICT: REJECT"' in text for text in asked)
+    assert "mend, t2-hand-1: mended by t2-hand-1" in team["plan"]
+    assert any("{build.t2-hand-2}" in text for text in asked)
+    assert any("Build what this says:\n  {design.t2-head}\n" in text for text in asked)
+    assert any("Build what this says:\n  t2-head did design itself" in text for text in asked)
+
+
 def test_a_lead_cannot_stand_by(madrox: Madrox) -> None:
     with pytest.raises(BadInput, match="trio: a lead needs its task from the beginning"):
         madrox.team("trio", lead=True)

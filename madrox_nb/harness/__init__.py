@@ -112,6 +112,8 @@ class Brief:
     parent: str | None = None
     model: str | None = None
     permissions: Permissions = "edits"
+    aside: bool = False
+    """It only answers: a CLI that can do without tools of its own is to have none."""
     session: str = ""
     """The session id to use when the CLI lets us choose it."""
     resume: str = ""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..values import Told
 
 T = TypeVar("T")
+Ours = Callable[[Mapping[str, Any]], bool]
 
 MAGIC: Final = "%madrox"
 AGENT: Final = "agent"
@@ -116,10 +117,10 @@ class Use:
         return Madrox()
 
 
-def told(call: Use, tool: str, *, ours: Callable[[Mapping[str, Any]], bool] = bool, **given: Any) -> Told:
-    """What a tool tells. Where all of it is madrox's own (`ours`, asked of its data), in lines of a cell.
+def told(call: Use, tool: str, *, ours: Ours = lambda _: False, **given: Any) -> Told:
+    """What a tool tells: in lines of a cell where none of it is an agent's (`ours`, asked of its data).
 
-    An error is always. What agents have said is never touched.
+    An error always is. What agents have said is never touched.
     """
     try:
         found = call.madrox.call(tool, **given)
