@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIS := .clis
-JOBS ?= 2
+# tests wait for processes half of their time: three of them keep two processors busy
+JOBS ?= 3
 # JupyterLab refuses to run as root unless told that it is meant
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -24,7 +25,7 @@ test: $(READY)  ## all tests; groups that lack something are skipped and say wha
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
 test-fast: $(READY)  ## only the tests that need neither kernels, servers, real CLIs nor a browser
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow and not real and not browser"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not real and not browser"
 
 check: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -126,6 +126,30 @@ class Births:
             await self.ready(name, starting)
         return self._tree[name]
 
+    async def aside(self, name: str, *, harness: str, model: str | None = None, system_prompt: str) -> Agent:
+        """Start an agent at the top of the tree that has no tools and only answers. For madrox itself.
+
+        Raises what `spawn` raises.
+        """
+        checked_name(name)
+        self._manager.spending.check_birth(Limits(), None, PERSON)
+        self._check_guarded(harness, "deny")
+        defaults = self._manager.harnesses.defaults(harness)
+        spawned = AgentSpawned(
+            agent=name,
+            harness=harness,
+            role="general",
+            model=model or defaults.model,
+            permissions="deny",
+            system_prompt=system_prompt,
+            options=json.dumps(dict(defaults.options)) if defaults.options else "",
+            extra_args=defaults.extra_args,
+            aside=True,
+        )
+        starting = await self._born(spawned, Given(), Dwelling())
+        await self.ready(name, starting)
+        return self._tree[name]
+
     async def _born(self, spawned: AgentSpawned, given: Given, dwelling: Dwelling) -> asyncio.Task[None]:
         """Record a birth and start its process."""
         name = spawned.agent
@@ -137,6 +161,7 @@ class Births:
         self._unborn[name] = spawned.parent
         try:
             async with self._dwellings.moving_in(spawned, dwelling, workspace) as spawned:
+                await self._manager.teams.furnish(spawned)
                 await self._manager.act(spawned)
         except BaseException:
             self._processes.forget(name)
@@ -166,14 +191,25 @@ class Births:
             agent, cls, command, _body(agent), session=session, fork_of=fork_of, equipment=equipment
         )
 
-    def ended(self, name: str) -> None:
-        """An agent is gone for good: tidy up where it lived, in the background."""
+    def ended(self, name: str, *, unasked: bool = False) -> None:
+        """An agent is gone for good: tidy up where it lived, in the background.
+
+        `unasked`, with its kernel, it may have left something in files that git is told to ignore.
+        """
         self._outfitter.forget(name)
-        self._dwellings.leave(self._tree[name])
+        self._dwellings.leave(self._tree[name], ignored_too=unasked)
+
+    def clear_up(self, runs: Sequence[str]) -> None:
+        """See `Dwellings.clear_up`."""
+        self._dwellings.clear_up(runs)
 
     async def left(self, name: str) -> None:
         """Wait until what `ended` has begun is done."""
         await self._dwellings.left(name)
+
+    def repository(self, wanted: str | Path | None, by: str) -> Path:
+        """See `Dwellings.repository`."""
+        return self._dwellings.repository(wanted, by)
 
     def _check_room(self, spawned: AgentSpawned) -> None:
         """Raises when no agent of that name can be born now."""
@@ -205,6 +241,7 @@ class Births:
         self._outfitter.check(spawned.harness, given, _options(spawned))
         if not suspended:
             return await self._born(spawned, given, dwelling)
+        await self._dwellings.left(spawned.agent)
         self._check_room(spawned)
         workspace = self._dwellings.claim(spawned, dwelling)
         try:
@@ -268,10 +305,12 @@ class Births:
 
     def _check_guarded(self, harness: str, permissions: Permissions) -> None:
         """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
-        if self._manager.harnesses[harness].unguarded and permissions != "all":
+        cls = self._manager.harnesses[harness]
+        if cls.unguarded and permissions != "all":
             raise Forbidden(
                 f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
                 f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
+                + (f". {cls.remedy}" if cls.remedy else "")
             )
 
     def permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:

@@ -6,9 +6,11 @@ Nothing is ever cut: who does a part of the work gets all that was written for i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .conditions import Condition
 from .events import PERSON
 from .folds import Usage
 from .plans import Member, Phase, fields, fill, quoted
@@ -46,11 +48,11 @@ You are **{agent}** and lead this team. You carry this plan out with your tools;
 
 {task}
 
-## Members
+{files}## Members
 
 Start them, all before the first phase, with `spawn_instance` and exactly these arguments. They become your
 children. Their first prompt has to tell them what they are there for: they know nothing of this plan.
-
+{branches}
 {members}
 
 ## Phases
@@ -58,7 +60,8 @@ children. Their first prompt has to tell them what they are there for: they know
 Give each phase to its members with `send_to_instance`, its brief whole. A phase begins when all phases that
 it comes after are over; phases that don't wait for one another go on at once. Where a brief holds
 `{{phase.member}}`, put in what that member answered, whole. Skip a phase whose condition doesn't hold. Where
-a member fails, ask it once more, then do without it and say so.
+a member fails, ask it once more, then do without it and say so. Files that a phase leaves stay in that
+member's directory: look at them with `retrieve_instance_file`, and put what another one needs into its brief.
 
 {phases}
 
@@ -66,6 +69,21 @@ a member fails, ask it once more, then do without it and say so.
 
 Report with `reply_to_caller`: phase by phase who did what and where it lies, what failed, what was skipped
 and why. Then end the members with `terminate_instance`.
+"""
+
+
+FILES = """\
+## Files
+
+{files}
+
+Each member finds the same files under the same names in its own directory, if it is called as below.
+
+"""
+
+BRANCHES = """
+Each works in a git worktree of your repository, on a branch of its own that its birth names. Who builds on
+what another has committed has to be told that branch. Name all branches in your report.
 """
 
 
@@ -108,9 +126,18 @@ def told_limits(member: Member) -> str:
 
 
 def work(
-    run: TeamRun, phase: Phase, agent: str, files: Iterable[str], task: str, inputs: Mapping[str, str]
+    run: TeamRun,
+    phase: Phase,
+    agent: str,
+    files: Iterable[str],
+    branches: Mapping[str, str],
+    task: str,
+    inputs: Mapping[str, str],
 ) -> str:
-    """The prompt that gives `agent` its share of a phase; `files` were laid into its directory."""
+    """The prompt that gives `agent` its share of a phase.
+
+    `files` were laid into its directory; `branches` hold what was built by those that it builds on.
+    """
     team = run.team
     results = results_for(run, phase)
     named = set(_named(phase))
@@ -126,6 +153,8 @@ def work(
         parts.append("\n\n".join(("## What this builds on", *told)))
     if given := "\n".join(f"- {file}" for file in files):
         parts.append(f"## Files you were given\n\n{given}")
+    if branches:
+        parts.append(f"## Git branches of what this builds on\n\n{_listed(branches)}")
     if phase.deliverables:
         wanted = "\n".join(f"- {file}" for file in phase.deliverables)
         parts.append(
@@ -164,11 +193,17 @@ def _plain(run: TeamRun, agent: str, task: str, inputs: Mapping[str, str]) -> di
 # the lead's plan
 
 
-def plan(run: TeamRun, spawns: Sequence[Mapping[str, object]], task: str, inputs: Mapping[str, str]) -> str:
+def plan(
+    run: TeamRun,
+    spawns: Sequence[Mapping[str, object]],
+    files: Sequence[str],
+    task: str,
+    inputs: Mapping[str, str],
+) -> str:
     """The prompt that hands the whole plan to the lead.
 
-    `spawns` are the arguments of spawn_instance for every other member. `rehearse/lead.py`
-    reads what stands here.
+    `spawns` are the arguments of spawn_instance for every other member; `files` were laid into the
+    lead's directory. `rehearse/lead.py` reads what stands here.
     """
     team = run.plan
     members = []
@@ -182,6 +217,8 @@ def plan(run: TeamRun, spawns: Sequence[Mapping[str, object]], task: str, inputs
         team=team.name,
         about=team.description,
         task=task,
+        files=FILES.format(files="\n".join(f"- {file}" for file in files)) if files else "",
+        branches=BRANCHES if any("use_worktree" in given for given in spawns) else "",
         members="\n".join(members) or "None: you are alone.",
         phases="\n\n".join(_phase_of(run, phase, task, inputs) for phase in team.phases),
     ).strip()
@@ -190,16 +227,41 @@ def plan(run: TeamRun, spawns: Sequence[Mapping[str, object]], task: str, inputs
 def _phase_of(run: TeamRun, phase: Phase, task: str, inputs: Mapping[str, str]) -> str:
     names = run.who(phase)
     plain = {key: value for key, value in _plain(run, names[0], task, inputs).items() if key not in _OF_ONE}
+    called = _called(run)
+    for of, _, name in (field.partition(".") for field in _named(phase)):
+        if name in called:
+            plain[f"{of}.{name}"] = f"{{{of}.{called[name]}}}"
     lines = [f"### {phase.name}", "", f"- members: {', '.join(names)}"]
     if phase.after:
         lines.append(f"- after: {', '.join(phase.after)}")
     if phase.when is not None:
-        lines.append(f"- only if: {phase.when.written}")
+        lines.append(f"- only if: {_condition(phase.when, called)}")
     if phase.deliverables:
         lines.append(f"- leaves: {', '.join(phase.deliverables)}")
     brief = fill(phase.what, plain, {})
     fence = "~" * max(3, 1 + _longest_run(brief))
     return "\n".join([*lines, "", f"{fence}brief", brief, fence])
+
+
+def _called(run: TeamRun) -> dict[str, str]:
+    """The names that the file has for members and their agents, each with the one that it has here."""
+    found: dict[str, str] = {}
+    for member, names in run.members.items():
+        written = run.plan.member(member).names
+        before = names[0].removesuffix(written[0])
+        found |= {name: before + name for name in (member, *written)}
+    return found
+
+
+def _condition(when: Condition, called: Mapping[str, str]) -> str:
+    written = when.written
+    for clause in when.clauses:
+        if clause.agent:
+            here = f"{clause.phase}.{called[clause.agent]}"
+            written = re.sub(
+                rf"(?<![\w.-]){re.escape(f'{clause.phase}.{clause.agent}')} ", f"{here} ", written
+            )
+    return written
 
 
 _OF_ONE = ("me", "number", "count")
@@ -230,6 +292,8 @@ class Result:
     """What was said, by phase, and by phase and agent (`design.architect`)."""
     usage: Usage
     """Of all its agents and their children."""
+    branches: Mapping[str, str]
+    """Agent → the git branch that it works on, or that was kept because it holds the only copy."""
 
     @property
     def ok(self) -> bool:
@@ -239,10 +303,25 @@ class Result:
         return self.text
 
 
-def report(run: TeamRun, cost: str) -> str:
+def result(run: TeamRun, spent: Usage, branches: Mapping[str, str]) -> Result:
+    """What came of a run so far; `spent` is what its agents and all below them used."""
+    said = {phase.name: run.said(phase.name) for phase in run.team.phases if run.outcome(phase)}
+    each = {f"{phase}.{agent}": run.said(phase, agent) for phase, agent in run.shares}
+    text = report(run, _cost(spent), branches)
+    return Result(run.id, run.state, run.why, text, {**said, **each}, spent, branches)
+
+
+def _cost(usage: Usage) -> str:
+    if not usage.sources:
+        return "Nobody has reported a cost yet."
+    least = "" if usage.exact else "at least "
+    return f"It used {usage.tokens:,} tokens, {least}${usage.cost_usd:.4f}."
+
+
+def report(run: TeamRun, cost: str, branches: Mapping[str, str]) -> str:
     """What came of a run, for people and models: phase by phase who said what, and what failed.
 
-    `cost` says what all its agents used.
+    `cost` says what all its agents used, `branches` on which they work.
     """
     state = {"running": "is under way", "standby": "stands by for its task"}.get(
         run.state, f"ended {run.state}"
@@ -261,7 +340,13 @@ def report(run: TeamRun, cost: str) -> str:
                 lines += [share.text] if share.text else []
                 lines += [f"Left: {', '.join(share.files)}"] if share.files else []
                 lines += [f"Not there: {', '.join(share.missing)}"] if share.missing else []
+    if branches:
+        lines.append(f"\n## Git branches\n\n{_listed(branches)}")
     return "\n".join(lines)
+
+
+def _listed(branches: Mapping[str, str]) -> str:
+    return "\n".join(f"- {agent}: `{branch}`" for agent, branch in branches.items())
 
 
 def asker(run: TeamRun) -> str:

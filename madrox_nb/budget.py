@@ -312,3 +312,14 @@ class Budget(Fold):
             if (limit := self.limits.get(holder, {}).get("max_children")) is not None:
                 return limit.amount
         return NO_LIMIT
+
+
+def remark(budget: Budget, name: str, now: datetime) -> str:
+    """What one who looks at `name` should know: a limit that holds it, or soon will; else nothing."""
+    standing = budget.holding(name, now) or budget.tightest(name, now)
+    if standing is None or (standing.share < WARN_AT and not standing.limit.reached):
+        return ""
+    whose = "" if standing.holder == name else f" ({standing.holder or 'the run'})"
+    if standing.limit.reached or standing.out:
+        return f"limit reached: {standing}{whose}"
+    return f"{standing.share:.0%} of a limit: {standing}{whose}"

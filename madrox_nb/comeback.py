@@ -94,3 +94,4 @@ def _end(manager: Manager, name: str, reason: str) -> None:
         manager.record(TurnEnded(agent=name, turn=turn, outcome="failed", error=reason))
     manager.record(AgentStopped(agent=name, reason=reason, failed=True))
     manager.processes.forget(name)
+    manager.births.ended(name, unasked=True)

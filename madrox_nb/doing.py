@@ -1,4 +1,4 @@
-"""What each agent says and does now, how its last turn ended, and one look at all of that."""
+"""What each agent says and does now, and how its last turn ended."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from .events import (
     UsageReported,
 )
 from .folds import Usage, usage_of
-from .manager import Manager
 from .tree import WORKING, Agent
 from .values import Reply
-from .views import Picture, Row
 
-TITLE: Final = "Madrox"
 TAIL: Final = 4000
 """Characters of what an agent is saying that a waiting cell shows."""
+SPOKEN: Final = 16_000
+"""Characters of an unfinished message that a page shows."""
 
 
 class Doing:
@@ -38,16 +37,17 @@ class Doing:
         """The end of what it said in this turn."""
         self.above: dict[str, int] = {}
         """How many characters came before that."""
+        self.speaking: dict[str, str] = {}
+        """The end of what it is saying and has not finished."""
         self._calls: dict[str, str] = {}
         self._asks: dict[str, str] = {}
-        self._speaking: set[str] = set()
 
     def hear(self, signal: Signal) -> bool:
         """Fold a signal in; says whether the tree looks different now."""
         if not isinstance(signal, TextDelta):
             return False
-        new = signal.agent not in self._speaking
-        self._speaking.add(signal.agent)
+        new = signal.agent not in self.speaking
+        self.speaking[signal.agent] = (self.speaking.get(signal.agent, "") + signal.text)[-SPOKEN:]
         self._say(signal.agent, signal.text)
         return new
 
@@ -57,7 +57,7 @@ class Doing:
             case TurnStarted():
                 self.said[event.agent], self.above[event.agent] = "", 0
             case TurnSaid():
-                spoken = event.agent in self._speaking
+                spoken = event.agent in self.speaking
                 self._say(event.agent, "\n\n" if spoken else f"{event.text}\n\n")
             case ToolCalled():
                 self._calls[event.call] = f"{event.tool.rpartition('__')[2]} {argument(event.input)}".strip()
@@ -67,7 +67,7 @@ class Doing:
                 self._asks[event.approval] = f"{event.tool} {argument(event.input)}".strip()
             case ApprovalAnswered():
                 self._asks.pop(event.approval, None)
-        self._speaking.discard(event.agent)
+        self.speaking.pop(event.agent, None)
 
     def now(self, agent: Agent) -> str:
         """`Bash npm test`, `writes a reply`, or nothing."""
@@ -78,7 +78,7 @@ class Doing:
         if agent.tools:
             call, tool = agent.tools[-1]
             return self._calls.get(call, tool)
-        return "writes a reply" if agent.name in self._speaking else ""
+        return "writes a reply" if agent.name in self.speaking else ""
 
     def _say(self, name: str, text: str) -> None:
         said = self.said.get(name, "") + text
@@ -111,38 +111,3 @@ class LastReplies:
                     usage=self._usage[event.agent],
                     duration_s=(entry.ts - self._began[event.agent]).total_seconds(),
                 )
-
-
-def picture(manager: Manager, doing: Doing | None = None) -> Picture:
-    """One look at a run. `doing` knows what the agents do now. Callable from any thread."""
-    sums = manager.costs.subtrees(manager.tree)
-    doing = doing or Doing()
-    rows = (
-        row_of(manager, doing, agent, depth, sums.get(agent.name, Usage()))
-        for depth, agent in manager.tree.walk()
-    )
-    return Picture(TITLE, tuple(rows))
-
-
-def row_of(manager: Manager, doing: Doing, agent: Agent, depth: int, below: Usage) -> Row:
-    own = manager.costs.of(agent.name)
-    return Row(
-        name=agent.name,
-        parent=agent.parent,
-        depth=depth,
-        state=agent.state,
-        stalled=False,
-        role=agent.role,
-        harness=agent.harness,
-        model=agent.model,
-        permissions=agent.permissions,
-        now=doing.now(agent) or (manager.spending.remark(agent.name) if agent.alive else ""),
-        queued=manager.inboxes.queued(agent.name),
-        unread=len(manager.inboxes.unread(agent.name)),
-        own_usd=own.known_usd,
-        subtree_usd=below.cost_usd,
-        subtree_exact=below.exact,
-        tokens=own.tokens,
-        reason=agent.reason,
-        held=agent.alive and agent.state not in WORKING and manager.held(agent.name) is not None,
-    )

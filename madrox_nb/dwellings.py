@@ -1,28 +1,35 @@
 """Where agents work: a directory of their own, one of the person's, or a git worktree.
 
 Directories stay when an agent ends. A worktree is removed when nothing is lost by that,
-else it is kept, and whoever could do something about it is told where it is and why.
+else it is kept, and whoever could do something about it is told where it is and why. What
+a dead kernel's agents left is looked at by the next one that opens this home.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import worktrees
 from .errors import BadInput, Forbidden
 from .events import PERSON, AgentSpawned, MessagePosted
-from .tree import Agent
-from .workspace import copy_workspace, may_touch
+from .ledger import read, run_files
+from .tree import Agent, Tree
+from .workspace import copy_workspace, held_alone, may_touch
 from .worktrees import Worktree
 
 if TYPE_CHECKING:
     from .manager import Manager
+
+LEFT: Final = (
+    "A kernel went away, and these worktrees of its agents are kept. "
+    "%madrox resume brings agents back to theirs:"
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,7 @@ class Dwellings:
     def __init__(self, manager: Manager) -> None:
         self._manager, self._settings = manager, manager.settings
         self._leaving: dict[str, asyncio.Future[None]] = {}
+        self._clearing: asyncio.Future[None] | None = None
 
     # before a birth
 
@@ -66,7 +74,7 @@ class Dwellings:
             return Dwelling(directory=self._directory(directory, parent, permissions, by))
         if git_repo and not use_worktree:
             raise BadInput("git_repo names the repository of a worktree: give use_worktree too")
-        return Dwelling(worktree_of=self._repository(git_repo, by)) if use_worktree else Dwelling()
+        return Dwelling(worktree_of=self.repository(git_repo, by)) if use_worktree else Dwelling()
 
     def _directory(self, wanted: str | Path, parent: str | None, permissions: str, by: str) -> Path:
         own = None if by == PERSON else self._manager.tree[by]
@@ -112,8 +120,8 @@ class Dwellings:
                     f"{agent.name}. Choose another directory, or give each a worktree: use_worktree"
                 )
 
-    def _repository(self, wanted: str | Path | None, by: str) -> Path:
-        """The directory whose repository a worktree is made of."""
+    def repository(self, wanted: str | Path | None, by: str) -> Path:
+        """The directory whose repository a worktree is made of. Raises `Forbidden` where `by` gives none."""
         own = None if by == PERSON else self._manager.tree[by]
         if own and own.permissions != "all" and (wanted or not own.branch):
             raise Forbidden(
@@ -154,7 +162,8 @@ class Dwellings:
             yield spawned
         elif dwelling.worktree_of is not None:
             make = worktrees.make if dwelling.copy_of is None else worktrees.fork
-            made = await _whole(make, dwelling.worktree_of, workspace, spawned.agent)
+            called = self._manager.teams.branch(spawned.agent)
+            made = await _whole(make, dwelling.worktree_of, workspace, called)
             try:
                 yield replace(spawned, repository=made.repository, branch=made.branch, base=made.base)
             except BaseException:
@@ -167,19 +176,38 @@ class Dwellings:
 
     # after an end
 
-    def leave(self, agent: Agent) -> None:
-        """Tidy up where an agent lived that is gone, in the background; see `left`."""
+    def leave(self, agent: Agent, *, ignored_too: bool = False) -> None:
+        """Tidy up where an agent lived that is gone, in the background; see `left` and `worktrees.tidy`."""
         if agent.branch and agent.name not in self._leaving:
-            self._leaving[agent.name] = asyncio.ensure_future(self._tidy(agent))
+            self._leaving[agent.name] = asyncio.ensure_future(self._tidy(agent, ignored_too))
 
     async def left(self, name: str) -> None:
-        """Wait until that is done."""
-        if (leaving := self._leaving.get(name)) is not None:
-            await asyncio.shield(leaving)
+        """Wait until that is done, and what dead kernels left is cleared away."""
+        for moving in (self._leaving.get(name), self._clearing):
+            if moving is not None:
+                await asyncio.shield(moving)
 
-    async def _tidy(self, agent: Agent) -> None:
+    def clear_up(self, runs: Sequence[str]) -> None:
+        """Tidy up, in the background, the worktrees of runs whose kernel went away; who is kept is named.
+
+        Nobody decided the end of these agents, and they may come back: what git is told to ignore is
+        kept too.
+        """
+        if runs and any(self._settings.work.glob("*/.git")):
+            self._clearing = asyncio.get_running_loop().create_future()
+            self._manager.soon(self._clear(runs, self._clearing))
+
+    async def _clear(self, runs: Sequence[str], cleared: asyncio.Future[None]) -> None:
         try:
-            kept = await asyncio.to_thread(worktrees.tidy, _worktree(agent))
+            kept = await asyncio.to_thread(_cleared, self._settings.logs, runs)
+        finally:
+            cleared.set_result(None)
+        if kept:
+            self._post(PERSON, "\n".join((LEFT, *kept)))
+
+    async def _tidy(self, agent: Agent, ignored_too: bool) -> None:
+        try:
+            kept = await asyncio.to_thread(worktrees.tidy, _worktree(agent), ignored_too=ignored_too)
         except Exception as exc:
             log.exception("%s: its worktree could not be looked at", agent.name)
             kept = f"its worktree {agent.workspace} could not be looked at: {exc!r}"
@@ -192,9 +220,27 @@ class Dwellings:
     def _tell(self, agent: Agent, text: str) -> None:
         """Leave word with the parent, who may merge it, else with the person."""
         tree = self._manager.tree
-        parent = agent.parent if agent.parent and tree[agent.parent].alive else PERSON
-        message = tree.next_message("madrox")
-        self._manager.record(MessagePosted(agent=parent, message=message, sender="madrox", text=text))
+        self._post(agent.parent if agent.parent and tree[agent.parent].alive else PERSON, text)
+
+    def _post(self, agent: str, text: str) -> None:
+        message = self._manager.tree.next_message("madrox")
+        self._manager.record(MessagePosted(agent=agent, message=message, sender="madrox", text=text))
+
+
+def _cleared(logs: Path, runs: Sequence[str]) -> list[str]:
+    """Tidy the worktrees of those runs; returns what is kept, a line each."""
+    kept = []
+    for run in runs:
+        for agent in Tree.replay(read(run_files(logs, run))):
+            place = Path(agent.workspace)
+            if not agent.branch or not (place / ".git").exists():
+                continue
+            with held_alone(place) as ours:
+                lost = worktrees.tidy(_worktree(agent), ignored_too=True) if ours else ""
+            if lost:
+                log.warning("the worktree of %s, of the run %s, is kept: %s", agent.name, run, lost)
+                kept.append(f"- {agent.name}: {lost}")
+    return kept
 
 
 async def _whole(make: Callable[..., Worktree], *arguments: object) -> Worktree:

@@ -40,6 +40,8 @@ Always = Literal["", "agent", "subtree", "tool"]
 
 Way = Literal["sequential", "parallel", "consensus"]
 """How a job's participants work together."""
+JobOutcome = Literal["ok", "failed", "interrupted", "stopped"]
+"""Of a job: `stopped` by somebody's word, `interrupted` when nobody was left to ask or to tell."""
 PhaseOutcome = Literal["ok", "failed", "stopped"]
 """Of a share of a phase, and of a team's run."""
 TeamMode = Literal["phases", "lead"]
@@ -119,6 +121,8 @@ class AgentSpawned(Event):
     """The branch that was made for it there."""
     base: str = ""
     """The commit from which that branch began."""
+    aside: bool = False
+    """It has no tools and knows of nobody else: it answers what it is asked, and is ended."""
 
 
 @_kind("agent.ready")
@@ -279,7 +283,7 @@ class JobMissed(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobEnded(Event):
     job: str
-    outcome: Outcome
+    outcome: JobOutcome
     """`ok` when at least one participant has answered."""
     error: str = ""
     """Why it ended before everybody was asked."""

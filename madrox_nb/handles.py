@@ -62,6 +62,11 @@ class _TeamHandle:
         """What came of it so far: `ok`, `outcome`, `why`, `text` (the report), `results`, `usage`."""
         return self._run.manager.teams.result(self.id)
 
+    @property
+    def branches(self) -> dict[str, str]:
+        """Agent → the git branch that it works on; see `Result.branches`."""
+        return self._run.manager.teams.branches(self._team)
+
     def __getitem__(self, phase: str) -> str:
         """What was said in a phase (`design`), or by one of its agents there (`design.lead`)."""
         phase, _, agent = phase.partition(".")
@@ -86,7 +91,8 @@ class _TeamHandle:
         return f"<team {self.id}: {self.state}, {len(self.agents)} agents>"
 
     def __str__(self) -> str:
-        return "\n".join((self._head(), *(" ".join(cells).rstrip() for cells in self._lines())))
+        branches = [f"{agent} works on {branch}" for agent, branch in self.branches.items()]
+        return "\n".join((self._head(), *(" ".join(cells).rstrip() for cells in self._lines()), *branches))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         rows = "".join(f"<tr>{''.join(map(_cell, cells))}</tr>" for cells in self._lines())

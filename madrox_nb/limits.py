@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from .budget import LIMITS, NO_LIMIT, RUN, SHAPES, WARN_AT, Budget, Limit, Limits, Standing, spoken
+from .budget import LIMITS, NO_LIMIT, RUN, SHAPES, WARN_AT, Budget, Limit, Limits, Standing, remark, spoken
 from .config import Settings
 from .errors import BadInput, BudgetSpent, Forbidden, HarnessError, MadroxError, TreeFull
 from .events import (
@@ -368,13 +368,7 @@ class Spending:
 
     def remark(self, name: str) -> str:
         """What one who looks at `name` should know: a limit that holds it, or soon will; else nothing."""
-        standing = self.holding(name) or self._desk.budget.tightest(name, self._clock())
-        if standing is None or (standing.share < WARN_AT and not standing.limit.reached):
-            return ""
-        whose = "" if standing.holder == name else f" ({_called(standing.holder)})"
-        if standing.limit.reached or standing.out:
-            return f"limit reached: {standing}{whose}"
-        return f"{standing.share:.0%} of a limit: {standing}{whose}"
+        return remark(self._desk.budget, name, self._clock())
 
     # time
 

@@ -2,18 +2,19 @@
 
 What is carried lies inside the directory it comes from, links resolved; links themselves, and what
 git or a CLI would carry out, stay behind. Copies are told from the originals by their place:
-`from/<phase>/<agent>/<name>`.
+`from/<phase>/<agent>/<name>`. Where a directory is a git checkout, git is told to ignore them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .errors import BadInput
-from .workspace import SENSITIVE, directory_name, inside, may_touch
+from .workspace import IGNORE_ALL, SENSITIVE, directory_name, inside, may_touch
 
 LARGEST = 256 * 2**20
 """Bytes of one deliverable. A larger one is named, not copied."""
@@ -35,9 +36,19 @@ def hand_over(source: Path, names: Sequence[str], workspace: Path, place: Sequen
     if not inside(workspace, str(target)):
         raise BadInput(f"{target} leads out of {workspace}: nothing is copied there")
     try:
-        return [_copied(source, name, target, workspace) for name in there(source, names)[0]]
+        found = there(source, names)[0]
+        if found and (workspace / ".git").exists():
+            _ignored(workspace.joinpath(*map(directory_name, place[:2])))
+        return [_copied(source, name, target, workspace) for name in found]
     except (OSError, shutil.Error) as exc:
         raise BadInput(f"cannot copy {', '.join(names)} from {source} to {target}: {exc}") from exc
+
+
+def _ignored(directory: Path) -> None:
+    """Copies are no work of the agent's: they don't keep its worktree, nor get into its commits."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), (directory / ".gitignore").open("x") as file:
+        file.write(IGNORE_ALL)
 
 
 def _copied(source: Path, name: str, target: Path, workspace: Path) -> str:

@@ -34,9 +34,11 @@ from .conditions import Condition, condition
 from .errors import BadInput, nearest
 from .headed import front_matter
 
-TOP: Final = ("name", "description", "inputs", "members", "phases", "version", "tags")
+TOP: Final = ("name", "description", "inputs", "members", "phases", "worktree", "version", "tags")
 OF_INPUT: Final = ("description", "default")
-OF_MEMBER: Final = ("name", "role", "part", "harness", "model", "count", "permissions", "limits")
+OF_MEMBER: Final = (
+    *("name", "role", "part", "harness", "model", "count", "permissions", "limits", "worktree"),
+)
 OF_PHASE: Final = ("name", "who", "what", "needs", "deliverables", "when")
 OF_LIMITS: Final = ("usd", "tokens", "minutes")
 OURS: Final = ("task", "me", "number", "count", "inputs")
@@ -83,6 +85,8 @@ class Member:
     permissions: str | None = None
     """What its agents may do at most; never more than they would without it."""
     limits: Limits = Limits()
+    worktree: bool = False
+    """Each of its agents works in a git worktree, on a branch of its own."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -227,8 +231,10 @@ def read(name: str, text: str, path: str) -> Team:
         raise BadInput(f"{path} is no team: it has to begin with YAML between two lines `---`")
     file = _Table(path, "", keys, TOP)
     inputs = tuple(_inputs(file))
+    worktree = file.flag("worktree")
     members = tuple(
-        _member(_Table(path, f"members[{n}]", each, OF_MEMBER)) for n, each in file.listed("members")
+        _member(_Table(path, f"members[{n}]", each, OF_MEMBER), worktree)
+        for n, each in file.listed("members")
     )
     _distinct(file, "member", (name for each in members for name in {each.name, *each.names}))
     phases = [_phase(_Table(path, f"phases[{n}]", each, OF_PHASE)) for n, each in file.listed("phases")]
@@ -302,6 +308,12 @@ class _Table:
             raise self.wrong(key, f"{value!r} is no {'whole number' if kind is int else 'number'} above 0")
         return kind(value)
 
+    def flag(self, key: str, default: bool = False) -> bool:
+        value = self.keys.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"{value!r} is neither true nor false")
+        return value
+
     def listed(self, key: str) -> list[tuple[int, Any]]:
         value = self.keys.get(key)
         if not isinstance(value, list) or not value:
@@ -321,10 +333,11 @@ def _inputs(file: _Table) -> Iterator[Input]:
         yield Input(named, table.text("description"), default)
 
 
-def _member(table: _Table) -> Member:
+def _member(table: _Table, worktree: bool) -> Member:
+    """`worktree`: what the file says for all."""
     may = table.text("permissions", "") or None
     if may is not None and may not in MAY:
-        why = "is given by a person, to one agent" if may == "all" else f"is not known.{nearest(may, MAY)}"
+        why = "is given by a person, to one agent." if may == "all" else f"is not known.{nearest(may, MAY)}"
         raise table.wrong("permissions", f"{may!r} {why} Known: {', '.join(MAY)}")
     count = table.number("count", int) or 1
     if count > LARGEST:
@@ -341,6 +354,7 @@ def _member(table: _Table) -> Member:
         limits=Limits(
             limits.number("usd", float), limits.number("tokens", int), limits.number("minutes", float)
         ),
+        worktree=table.flag("worktree", worktree),
     )
 
 

@@ -70,7 +70,7 @@ class Persisted:
     why: str = ""
     """Why it can't come back now."""
     has_files: bool = True
-    """Its workspace is there."""
+    """Its workspace is there, or is a git worktree that is made anew."""
 
 
 def past(entries: Iterable[Entry]) -> list[Past]:
@@ -157,7 +157,7 @@ def _left_by(run: str, each: Past, entries: Sequence[Entry]) -> Persisted:
         lived[0].ts,
         lived[-1].ts,
         why="" if isinstance(entries[-1].event, RunClosed) else "its run goes on: another kernel has it",
-        has_files=Path(agent.workspace).is_dir(),
+        has_files=any(Path(each).is_dir() for each in (agent.workspace, agent.repository) if each),
     )
 
 
@@ -228,6 +228,8 @@ def _check(manager: Manager, agent: Agent) -> None:
         agent.parent not in manager.tree or not manager.tree[agent.parent].alive
     ):
         raise BadInput(f"its parent {agent.parent} did not come back")
+    if agent.aside:
+        raise BadInput("it was there for one answer only")
     if manager.harnesses[agent.harness].unguarded:
         raise BadInput(f"{agent.harness} takes permissions='all', which is not remembered: spawn it again")
     if agent.begun and not manager.harnesses[agent.harness].features.resume:

@@ -22,8 +22,10 @@ from urllib.parse import urlsplit
 
 from . import config, keeping, views
 from .config import Settings
+from .cost_history import CostHistory
+from .density import Density
 from .display import Live, Waiting, attended, how_to_answer
-from .doing import Doing, LastReplies, picture, row_of
+from .doing import Doing, LastReplies
 from .errands import Errands
 from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
@@ -37,9 +39,14 @@ from .ledger import utc_now
 from .logfile import LogFile
 from .manager import Manager
 from .offspring import Offspring, offspring
+from .parts import rows
+from .parts.moment import Moment
+from .parts.past import Then
+from .parts.reading import Conversations
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
+from .spans import Spans
 from .tickets import Ticket
 from .tokens import kept
 from .tree import WORKING, Agent
@@ -48,19 +55,22 @@ from .views import Picture, Row
 
 if TYPE_CHECKING:
     from .frames import Frames, Runs
-    from .widgets import TreeWidget
+    from .widgets import LiveView
 
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TITLE: Final = "Madrox"
 MANY: Final = 10
 """Agents that a waiting cell lists."""
 
 
 class Run:
-    """One open manager, and what stands around it: its loop, server, widget, frames and log."""
+    """One open manager, and what stands around it: its loop, server, widgets, frames and log."""
+
+    manager: Manager
 
     def __init__(self, *, environ: Mapping[str, str] | None = None, **settings: Any) -> None:
         """`environ` goes to the agents, on top of this process's own environment.
@@ -71,9 +81,10 @@ class Run:
         self._environ = ChainMap(dict(environ or {}), os.environ)  # what a later cell sets is seen
         chosen = self.config.settings
         self.doing, self.last = Doing(), LastReplies()
+        self._spans, self._density, self._cost_history = Spans(), Density(), CostHistory()
         self._pid = os.getpid()
         self._closed = False
-        self._widget: TreeWidget | None = None
+        self._views: dict[tuple[str, str], LiveView] = {}
         self._log = LogFile(chosen.logs / "madrox.log")
         self._log.open(chosen.log_level)
         self.portal = Portal()
@@ -228,21 +239,52 @@ class Run:
 
     # what is shown
 
+    def moment(self) -> Moment:
+        """The folds as they are now. Callable from any thread."""
+        manager = self.manager
+        return Moment(
+            title=TITLE,
+            now=utc_now(),
+            tree=manager.tree,
+            inboxes=manager.inboxes,
+            costs=manager.costs,
+            cost_history=self._cost_history,
+            approvals=manager.approvals,
+            budget=manager.budget,
+            activity=manager.activity,
+            doing=self.doing,
+            conversations=self._conversations,
+            spans=self._spans,
+            density=self._density,
+            past=self._then,
+        )
+
     def picture(self) -> Picture:
-        return picture(self.manager, self.doing)
+        return rows.picture(self.moment())
 
     def row(self, name: str) -> Row:
         agent, sums = self.manager.tree[name], self.manager.costs.subtrees(self.manager.tree)
-        return row_of(self.manager, self.doing, agent, len(self.manager.tree.above(name)), sums[name])
+        return rows.row(self.moment(), agent, len(self.manager.tree.above(name)), sums[name])
 
-    @property
-    def widget(self) -> TreeWidget:
-        """The one tree widget of this run; showing it again adds a view."""
-        if self._widget is None:
-            from .widgets import TreeWidget
+    def view(self, shows: str = "dashboard", agent: str = "") -> LiveView:
+        """The one live view of that kind of this run; showing it again adds a view of it to the page.
 
-            self._widget = TreeWidget(snapshot=self.picture, act=self._act)
-        return self._widget
+        Raises `BadInput` when there is none of that name, `UnknownAgent` when nobody has that one.
+        """
+        known = self._views.get((shows, agent))
+        if known is None:
+            from .widgets import LiveView
+
+            known = self._views.setdefault((shows, agent), LiveView(self, shows, agent))
+        return known
+
+    @cached_property
+    def _conversations(self) -> Conversations:
+        return Conversations(lambda: self.manager.ledger.paths)
+
+    @cached_property
+    def _then(self) -> Then:
+        return Then(lambda: self.manager.ledger.paths, self.moment)
 
     @property
     def frames(self) -> Frames:
@@ -257,20 +299,17 @@ class Run:
         ledger = self.manager.ledger
         return Runs(ledger.directory, ledger.run, lambda: ledger.paths)
 
-    def _act(self, verb: str, agent: str) -> cf.Future[Any]:
-        if verb == "interrupt":
-            return self.start(self.manager.interrupt, agent)
-        return self.start(self.manager.terminate, agent, force=True)
-
     def _apply(self, entry: Entry) -> None:
-        self.doing.apply(entry)
-        self.last.apply(entry)
-        if self._widget is not None:
-            self._widget.touch({entry.event.agent})
+        for fold in (self.doing, self.last, self._spans, self._density, self._cost_history):
+            fold.apply(entry)
+        event = entry.event
+        for view in tuple(self._views.values()):
+            view.touch((event.agent, getattr(event, "sender", "")))
 
     def _hear(self, signal: Signal) -> None:
-        if self.doing.hear(signal) and self._widget is not None:
-            self._widget.touch({signal.agent})
+        changed = self.doing.hear(signal)
+        for view in tuple(self._views.values()):
+            view.touch((signal.agent,), only_of_agents=not changed)
 
     # waiting
 

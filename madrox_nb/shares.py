@@ -75,6 +75,7 @@ class Shares:
             parent = known.parent  # it comes back where it stood
         brief = together(run, name) if run.mode == "phases" else ""
         return {
+            **self._worktree(run, member),
             "role": role.name,
             "harness": run.options.get("harness") or member.harness,
             "model": run.options.get("model") or (None if "harness" in run.options else member.model),
@@ -100,6 +101,25 @@ class Shares:
         return (
             options.get("harness") or member.harness or manager.harnesses.choose(manager.settings.harnesses)
         )
+
+    def in_worktree(self, member: Member, options: Mapping[str, str]) -> bool:
+        said = options.get("use_worktree")
+        return member.worktree if said is None else said == "true"
+
+    def _worktree(self, run: TeamRun, member: Member) -> dict[str, Any]:
+        """What a birth takes of worktrees. A lead that spawns the others gives them what it has itself."""
+        for_others = run.mode == "lead" and member is run.plan.lead
+        wanted = run.plan.members if for_others else (member,)
+        if not any(self.in_worktree(each, run.options) for each in wanted):
+            return {}
+        gives_its_own = run.by != PERSON and self._manager.tree[run.by].permissions != "all"
+        return {"use_worktree": True, "git_repo": None if gives_its_own else run.options["git_repo"]}
+
+    def branches(self, run: TeamRun) -> dict[str, str]:
+        """Agent → the branch that it works on, or that stands yet though it has ended."""
+        tree = self._manager.tree
+        known = [tree[name] for name in run.everyone if name in tree and tree[name].branch]
+        return {a.name: a.branch for a in known if a.alive or Path(a.workspace, ".git").exists()}
 
     # one share
 
@@ -136,20 +156,31 @@ class Shares:
 
     async def _prompt(self, run: TeamRun, phase: Phase, agent: str) -> str:
         task, inputs = self.given.get(run.id, (run.task, run.inputs))
-        if phase.name == LEAD_PHASE and run.mode == "lead":
-            return plan(run, self._spawns(run), task, inputs)
         files = await asyncio.to_thread(self._handed, run, phase, agent)
-        return work(run, phase, agent, files, task, inputs)
+        if phase.name == LEAD_PHASE and run.mode == "lead":
+            return plan(run, self._spawns(run), files, task, inputs)
+        return work(run, phase, agent, files, self._built_on(run, phase, agent), task, inputs)
+
+    def _built_on(self, run: TeamRun, phase: Phase, agent: str) -> dict[str, str]:
+        """The branches of those whose results a phase gets."""
+        givers = {name for of in phase.needs for name in run.who(run.team.phase(of))} - {agent}
+        return {name: branch for name, branch in self.branches(run).items() if name in givers}
 
     def _handed(self, run: TeamRun, phase: Phase, agent: str) -> list[str]:
         """Lay into its directory what it needs; returns what to say of each file."""
-        tree, said = self._manager.tree, list[str]()
+        tree = self._manager.tree
         workspace = Path(tree[agent].workspace)
-        for file in map(Path, run.files):
-            said += hand_over(file.parent, [file.name], workspace, (GIVEN, PERSON))
+        said = self.hand_files(run, workspace)
         for (name, giver), share in run.shares.items():
             if name in phase.needs and share.files and giver != agent and giver in tree:
                 said += hand_over(Path(tree[giver].workspace), share.files, workspace, (GIVEN, name, giver))
+        return said
+
+    def hand_files(self, run: TeamRun, workspace: Path) -> list[str]:
+        """Lay the files that the team was given into a directory; returns what to say of each."""
+        said = list[str]()
+        for file in map(Path, run.files):
+            said += hand_over(file.parent, [file.name], workspace, (GIVEN, PERSON))
         return said
 
     def _spawns(self, run: TeamRun) -> list[Mapping[str, object]]:
@@ -169,6 +200,7 @@ class Shares:
                 "instance_type": self.harness(member, run.options),
                 "model": run.options.get("model") or (None if "harness" in run.options else member.model),
                 "permissions": may,
+                "use_worktree": self.in_worktree(member, run.options) or None,
             }
             found.append({key: value for key, value in given.items() if value is not None})
         return found

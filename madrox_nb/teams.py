@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from . import library
-from .briefs import Result, report
+from . import library, worktrees
+from .briefs import Result, result
 from .errors import BadInput, LedgerFull, MadroxError, NotRunning, nearest
 from .events import (
     PERSON,
+    AgentSpawned,
     Entry,
     Event,
     PhaseEnded,
@@ -30,11 +31,10 @@ from .events import (
     TeamStarted,
 )
 from .folds import Usage
-from .ledger import read, run_files, runs
 from .plans import Phase, Team
-from .revival import bring_back
+from .reunion import take_over
 from .shares import Shares
-from .teamwork import TeamRun, TeamRuns, UnknownTeam, again, due, verdict
+from .teamwork import TeamRun, TeamRuns, UnknownTeam, again, due, spent, verdict
 
 if TYPE_CHECKING:
     from .manager import Manager
@@ -71,6 +71,8 @@ class Teams:
         lead_role: str | None = None,
         prefix: str | None = None,
         files: Sequence[str] = (),
+        use_worktree: bool | None = None,
+        git_repo: str | Path | None = None,
         parent: str | None = None,
         by: str = PERSON,
     ) -> str:
@@ -81,7 +83,9 @@ class Teams:
         team is spawned and stands by. `harness`, `model` and `permissions` hold for all its
         agents; what the file says of permissions only takes from that. `prefix` stands
         before every name; without it one is found when a name is taken. `files` are copied
-        to every member.
+        to every member. With `use_worktree` each works in a git worktree of its own, on a
+        branch named after run and agent, of `git_repo` or the repository that holds the
+        working directory; False gives nobody one, and None those of whom the file says so.
 
         Raises `BadInput` for a file, task or input that can't be used, `UnknownRole`,
         `UnknownHarness`, and `BadInput` when there is no room, before anything happens.
@@ -97,8 +101,16 @@ class Teams:
             raise BadInput(
                 f"{team.name}: a lead needs its task from the beginning. Say what the team is to do"
             )
-        options = _options(harness=harness, model=model, permissions=permissions, lead_role=lead_role)
+        options = _options(
+            harness=harness,
+            model=model,
+            permissions=permissions,
+            lead_role=lead_role,
+            use_worktree=None if use_worktree is None else str(use_worktree).lower(),
+        )
         self._check(team, options, mode, parent, by)
+        if repository := await self._repository(team, options, git_repo, by):
+            options["git_repo"] = repository
         paths = tuple(map(_existing, files))
         names = self._names(team, prefix)
         id_ = self.runs.next_id(team.name)
@@ -143,18 +155,15 @@ class Teams:
     def result(self, team: str) -> Result:
         """What came of it so far. Raises `UnknownTeam`."""
         run = self.runs[self.find(team)]
-        said = {name.name: run.said(name.name) for name in run.team.phases if run.outcome(name)}
-        each = {f"{phase}.{agent}": run.said(phase, agent) for phase, agent in run.shares}
-        spent = self.spent(run)
-        text = report(run, _cost(spent))
-        return Result(run.id, run.state, run.why, text, {**said, **each}, spent)
+        return result(run, self.spent(run), self.branches(run))
+
+    def branches(self, run: TeamRun) -> dict[str, str]:
+        """Agent → its git branch: those that are at work there, and those that were kept."""
+        return self._shares.branches(run)
 
     def spent(self, run: TeamRun) -> Usage:
         """What its agents and all below them used."""
-        tree, costs = self._manager.tree, self._manager.costs
-        known = [name for name in run.agents if name in tree]
-        tops = [name for name in known if not set(tree.above(name)).intersection(known)]
-        return sum((costs.subtree(tree, name) for name in tops), Usage())
+        return spent(run, self._manager.tree, self._manager.costs)
 
     async def stop(self, team: str, why: str = "stopped") -> Result:
         """End what is under way: turns are interrupted, the agents stay. `resume` goes on.
@@ -195,7 +204,9 @@ class Teams:
             if found.state == "ok":
                 raise BadInput(f"{here} is done. A retry that names a phase does it again")
             return await self._resume(found, (), task)
-        return await self._from_earlier(team, run)
+        id_ = await take_over(self._manager, team, run)
+        self._drive(id_)
+        return id_
 
     async def dismiss(self, team: str, by: str = PERSON) -> list[str]:
         """Stop it and end its agents, and all below them; returns the names that were ended."""
@@ -205,6 +216,20 @@ class Teams:
             if name in manager.tree and manager.tree[name].alive:
                 ended += await manager.terminate(name, force=True, by=by)
         return ended
+
+    async def furnish(self, spawned: AgentSpawned) -> None:
+        """Lay the files that a team was given into the directory of a member that its lead spawns.
+
+        It is called before that agent is on record. Raises `BadInput` when the disk refuses.
+        """
+        run = self.runs.under_way_with(spawned.agent)
+        if run is not None and run.mode == "lead" and run.lead == spawned.parent:
+            await asyncio.to_thread(self._shares.hand_files, run, Path(spawned.workspace))
+
+    def branch(self, agent: str) -> str:
+        """What the branch of an agent is called that is born into a team; else as itself."""
+        run = self.runs.under_way_with(agent)
+        return agent if run is None else f"{run.id}-{agent}"
 
     def close(self) -> None:
         """Nobody carries anything out any more. What was under way ends with the run's `run.closed`."""
@@ -229,6 +254,18 @@ class Teams:
                 f"{manager.settings.max_instances}. Stop some, or raise the limit: MAX_INSTANCES, "
                 "or Madrox(max_instances=…)"
             )
+
+    async def _repository(
+        self, team: Team, options: Mapping[str, str], wanted: str | Path | None, by: str
+    ) -> str:
+        """The directory whose repository the worktrees are made of; empty where nobody gets one."""
+        if not any(self._shares.in_worktree(each, options) for each in team.members):
+            if wanted:
+                raise BadInput("git_repo names the repository of worktrees: give use_worktree too")
+            return ""
+        place = self._manager.births.repository(wanted, by)
+        await asyncio.to_thread(worktrees.check, place)
+        return str(place)
 
     def _names(self, team: Team, prefix: str | None) -> dict[str, list[str]]:
         """Member → the names of its agents, none of which is known yet."""
@@ -271,71 +308,6 @@ class Teams:
         await self._manager.act(TeamResumed(team=run.id, again=names, task=task))
         self._drive(run.id)
         return run.id
-
-    async def _from_earlier(self, team: str, run: str) -> str:
-        """Take over what an earlier kernel's ledger says of a team."""
-        manager = self._manager
-        where, past = await asyncio.to_thread(self._past, team, run)
-        wanted = [name for name in past.agents if name not in manager.tree]
-        back = {}
-        try:
-            back = {each.agent: each for each in await bring_back(manager, tuple(wanted), where)}
-        except BadInput as exc:  # none was alive, or not all: who is missing is spawned when its phase begins
-            log.info("%s: %s", past.id, exc)
-            for name in wanted:
-                try:
-                    back |= {each.agent: each for each in await bring_back(manager, (name,), where)}
-                except BadInput as missing:
-                    log.info("%s: %s", past.id, missing)
-        id_ = self.runs.next_id(past.team.name)
-        await manager.act(
-            TeamStarted(
-                team=id_,
-                path=past.path,
-                text=past.text,
-                members=json.dumps(past.members),
-                task=past.task,
-                inputs=json.dumps(past.inputs) if past.inputs else "",
-                mode=past.mode,
-                by=past.by if past.by in manager.tree else PERSON,
-                parent=past.parent if past.parent in manager.tree else None,
-                options=json.dumps(past.options) if past.options else "",
-                files=past.files,
-                resumes=f"{where}/{past.id}",
-            )
-        )
-        for share in past.shares.values():
-            if share.state == "ok":
-                done = PhaseEnded(
-                    agent=share.agent,
-                    team=id_,
-                    phase=share.phase,
-                    outcome="ok",
-                    turn=share.turn,
-                    text=share.text,
-                    files=share.files,
-                    missing=share.missing,
-                )
-                await manager.act(done)
-        for skip in past.skipped.values():
-            if not skip.blocked:
-                await manager.act(replace(skip, team=id_))
-        self._drive(id_)
-        return id_
-
-    def _past(self, team: str, run: str) -> tuple[str, TeamRun]:
-        """(run, what it knew of the team). Raises `UnknownTeam` or `BadInput`."""
-        directory, own = self._manager.settings.logs, self._manager.run
-        known: list[str] = []
-        for each in [run] if run else [each for each in runs(directory) if each != own]:
-            found = TeamRuns.replay(read(run_files(directory, each)))
-            for past in reversed(found.runs.values()):
-                known.append(past.id)
-                if team in ("", past.id, past.id.rpartition(".")[0]):
-                    if past.state in ("ok", "standby"):
-                        raise BadInput(f"{past.id} of {each} is {past.state}: there is nothing to go on with")
-                    return each, past
-        raise UnknownTeam(team, known)
 
     # carrying it out
 
@@ -424,13 +396,6 @@ class Teams:
         run = self.runs[team]
         if run.by != PERSON and self._shares.awake(run.by) and run.state != "standby":
             await self._manager.ask(run.by, self.result(team).text, sender=TELLER)
-
-
-def _cost(usage: Usage) -> str:
-    if not usage.sources:
-        return "Nobody has reported a cost yet."
-    least = "" if usage.exact else "at least "
-    return f"It used {usage.tokens:,} tokens, {least}${usage.cost_usd:.4f}."
 
 
 def _options(**given: str | None) -> dict[str, str]:

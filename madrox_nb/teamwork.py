@@ -31,8 +31,9 @@ from .events import (
     UsageReported,
 )
 from .fold import Fold
-from .folds import Usage, usage_of
+from .folds import Costs, Usage, usage_of
 from .plans import Phase, Team, read
+from .tree import Tree
 
 LEGAL: Final[dict[str, dict[type[Event], str]]] = {
     "": {TeamStarted: "running"},
@@ -127,8 +128,12 @@ class TeamRun:
     @property
     def agents(self) -> tuple[str, ...]:
         """Those that madrox spawns: all, or the lead alone."""
-        everyone = tuple(name for names in self.members.values() for name in names)
-        return everyone if self.mode == "phases" else (self.lead,)
+        return self.everyone if self.mode == "phases" else (self.lead,)
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The agents of all members, whoever spawns them."""
+        return tuple(name for names in self.members.values() for name in names)
 
     def who(self, phase: Phase) -> tuple[str, ...]:
         """The agents that work in a phase."""
@@ -245,6 +250,13 @@ def verdict(run: TeamRun) -> tuple[Literal["ok", "failed"], str]:
     )
 
 
+def spent(run: TeamRun, tree: Tree, costs: Costs) -> Usage:
+    """What its agents and all below them used."""
+    known = [name for name in run.agents if name in tree]
+    tops = [name for name in known if not set(tree.above(name)).intersection(known)]
+    return sum((costs.subtree(tree, name) for name in tops), Usage())
+
+
 def again(run: TeamRun, names: Iterable[str]) -> tuple[str, ...]:
     """`names` checked: phases (`review`), or shares of them (`review.lead`).
 
@@ -312,6 +324,11 @@ class TeamRuns(Fold):
 
     def __contains__(self, team: object) -> bool:
         return team in self.runs
+
+    def under_way_with(self, agent: str) -> TeamRun | None:
+        """The newest run under way that has an agent of that name, born or to be born."""
+        running = (run for run in reversed(self.runs.values()) if run.state == "running")
+        return next((run for run in running if agent in run.everyone), None)
 
     def next_id(self, template: str) -> str:
         return f"{template}.{sum(run.id.rpartition('.')[0] == template for run in self) + 1}"

@@ -151,6 +151,8 @@ class Agent(NamedTuple):
     repository: str = ""
     branch: str = ""
     base: str = ""
+    aside: bool = False
+    """It only answers; see `AgentSpawned.aside`."""
     born: int = -1
     """The entry of its spawn: a name can live more than once."""
 
@@ -301,6 +303,7 @@ class Tree(Fold):
             repository=event.repository,
             branch=event.branch,
             base=event.base,
+            aside=event.aside,
             turns=before.turns if before else 0,
             born=entry.seq,
         )

@@ -1,87 +1,85 @@
-"""The Python half of the widgets: shows pictures, sends verbs.
+"""The Python half of the widgets: shows parts, sends verbs.
 
-A widget owns no facts. It asks `snapshot` for a picture, tells the browser what is
-different from the last one, and hands verbs to `act`. What travels, by `k`:
-
-    to the browser    snap    s, title, rows, lines    everything there is to draw
-                      d       s, u, gone, order        what changed; order only when it did
-                      hb      s                        every 5 s: the kernel is alive
-                      ack     id                       the verb is on its way …
-                      done    id, error                … and this is how it ended
-                      error   text                     this view could not be drawn
-    from the browser  {op: "hello"}                    answered by hb
-                      {op: "resync"}                   answered by snap
-                      {op: "act", id, verb, agent}     answered by ack and done, or by done alone
-
-`s` counts the deltas; a browser that misses one asks for everything. One thread pumps
-for all widgets of the process, at most ten times a second each: above a thousand
-messages a second the Jupyter server drops them without a word.
+A widget owns no facts. It looks at the parts that its pages want (`parts`), tells them
+what is different from the last time, and hands verbs on (`parts.verbs`). One thread pumps
+for all of them. The protocol is written down in `docs/widgets.md`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from operator import attrgetter
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import anywidget
-from traitlets import Dict
+from traitlets import Dict, Unicode
 
-from .errors import BadInput, UnknownAgent
+from .errors import BadInput, MadroxError
 from .library import static
-from .views import FIRST_LINES, Picture, Row, bundle
+from .parts import SHOWS, found, parts, topics
+from .parts.verbs import check
+from .pump import PUMP
+from .subscriptions import Subscription, Subscriptions
 
-HEARTBEAT: Final = 5.0
-"""Seconds between two signs of life. The browser gives up after three of them."""
-PERIOD: Final = 0.1
-"""Seconds between two messages of one widget, at least."""
-CEILING: Final = 50
-"""Messages a second of all widgets together, at most."""
+if TYPE_CHECKING:
+    from .run import Run
 
-VERBS: Final = {
-    "interrupt": frozenset({"busy", "waiting"}),
-    "stop": frozenset({"starting", "idle", "busy", "waiting", "suspended"}),
-}
-"""What the browser may ask for, and in which states of the agent."""
+log = logging.getLogger(__name__)
 
-Act = Callable[[str, str], "Future[Any] | None"]
+MAIN: Final = "widget"
+"""The library that draws; the page asks for the others when it needs them."""
+LIBRARIES: Final = (MAIN, "uplot", "xterm")
 
 
-class TreeWidget(anywidget.AnyWidget):
-    """The live list of agents.
+class LiveView(anywidget.AnyWidget):
+    """A live view of a run: the dashboard, or one part of it (`SHOWS`).
 
-    `snapshot` gives the picture of now. It is called on the pump's thread and on the
-    kernel's comm threads, never on the manager's loop. `act(verb, agent)` enqueues a
-    verb and returns at once; the future, if any, tells the browser how it ended.
+    Folds are looked at on the pump's thread and on the kernel's comm threads, never on
+    the manager's loop. Raises `BadInput` when there is nothing of that name to show.
     """
 
-    _esm = static("tree.js")
-    _css = static("tree.css")
+    _esm = static("loader.js")
+    _shows = Unicode().tag(sync=True)
+    _agent = Unicode().tag(sync=True)
+    _build = Unicode().tag(sync=True)
+    """Which libraries these are: a page that has them already asks for nothing."""
     _snap = Dict().tag(sync=True)
     """Filled in by `get_state` only, so that a reloaded page gets the present."""
+    _text = Unicode().tag(sync=True)
+    """The same as text, for a page that can't draw it. Filled in like `_snap`."""
 
-    def __init__(self, snapshot: Callable[[], Picture], act: Act) -> None:
-        self._snapshot, self._act = snapshot, act
+    def __init__(self, run: Run, shows: str = "dashboard", agent: str = "") -> None:
+        always = topics(shows, agent)
+        if agent:
+            run.manager.tree[agent]  # or it is unknown
+        self._run = run
         self._lock = threading.Lock()
-        self._told = snapshot()
-        self._seq = 0
-        self.dirty = False
-        super().__init__()
+        self._wanted = Subscriptions(always)
+        self._text_of = (parts()[SHOWS[shows][-1]], agent if ":" in always[-1] else "")
+        super().__init__(_shows=shows, _agent=agent, _build=build())
         self.on_msg(self._receive)
-        _PUMP.add(self)
+        self._send_library(MAIN, "")
+        PUMP.add(self)
 
-    def touch(self, names: Iterable[str] | None = None) -> None:
-        """Something changed. Cheap, and callable from any thread.
+    @property
+    def dirty(self) -> bool:
+        return any(each.dirty for each in self._wanted)
 
-        `names` says whose facts did. The tree shows sums, where one agent changes all
-        above it, so it looks at every row whatever it is told.
+    def touch(self, names: Iterable[str], *, only_of_agents: bool = False) -> None:
+        """Something happened to these agents. Cheap, and callable from any thread.
+
+        `only_of_agents`: it shows nowhere but in what is about one of them.
         """
-        if not self.dirty:
-            self.dirty = True
-            _PUMP.wake()
+        named = frozenset(names)
+        for each in self._wanted:
+            if not each.dirty and each.concerns(named) and (each.subject or not only_of_agents):
+                each.dirty = True
+                PUMP.wake()
 
     def open(self) -> None:
         """Open the comm, and keep the browser's messages off the shell that runs cells.
@@ -95,7 +93,7 @@ class TreeWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Take the widget off the page, and its layout with it."""
-        _PUMP.discard(self)
+        PUMP.discard(self)
         with self._lock:
             super().close()
         self.layout.close()
@@ -103,182 +101,148 @@ class TreeWidget(anywidget.AnyWidget):
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None:
-            state["_snap"] = self._everything()
+            with self._lock:
+                self._tell_changes(self._wanted)
+                told = [self._shown(each, each.told) for each in self._wanted]
+            state |= {"_snap": {"t": told}, "_text": self._static()["text/plain"]}
         return state
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**data, **bundle(self._snapshot())}, metadata
+        return {**data, **self._static()}, metadata
+
+    def _static(self) -> dict[str, str]:
+        """What a notebook keeps when no kernel, script or trust is left."""
+        part, agent = self._text_of
+        moment = self._run.moment()
+        return {"text/plain": part.plain(moment, agent), "text/html": part.html(moment, agent)}
 
     # to the browser
 
     def flush(self) -> bool:
-        """Tell what changed since the last time. For the pump; says whether it sent anything."""
+        """Tell what changed since the last time, in one message. For the pump."""
         if not self.dirty:
             return False
-        self.dirty = False  # first: whatever is touched from here on counts for the next time
         with self._lock:
-            return self._shown(self._tell_changes)
+            return self._tell_changes(each for each in self._wanted if each.dirty)
 
     def beat(self) -> None:
-        """Tell that the kernel is alive. For the pump."""
+        """Tell that the kernel is alive, and how many changes were told of each topic.
+
+        Who is silent changes by time alone, so the agents are looked at again, too.
+        """
+        if (rows := self._wanted["rows"]) is not None:
+            rows.dirty = True
         with self._lock:
-            self.send({"k": "hb", "s": self._seq})
+            self.send({"k": "hb", "s": self._wanted.seqs, "now": time.time()})
 
-    def _tell_changes(self) -> bool:
-        before, self._told = self._told, self._snapshot()
-        delta = _delta(before.rows, self._told.rows)
-        if delta:
-            self._seq += 1
-            self.send({"k": "d", "s": self._seq, **delta})
-        return bool(delta)
+    def _tell_changes(self, of: Iterable[Subscription]) -> bool:
+        if self.comm is None:
+            return False
+        return self._tell([self._shown(each, each.change) for each in of])
 
-    def _tell_everything(self) -> bool:
-        self.send({"k": "snap", **self._everything()})
-        return True
+    def _tell(self, news: list[dict[str, Any] | None]) -> bool:
+        told = [each for each in news if each]
+        if told:
+            self.send({"k": "news", "t": told})
+        return bool(told)
 
-    def _everything(self) -> dict[str, Any]:
-        seq = self._seq  # before the picture, which may be newer than it but never older
-        picture = self._snapshot()
-        lines = [] if picture.rows else FIRST_LINES
-        return {"s": seq, "title": picture.title, "rows": [wire(row) for row in picture.rows], "lines": lines}
-
-    def _shown(self, work: Callable[[], bool]) -> bool:
-        """Run `work`; what goes wrong in it is shown in the widget, for nobody else would see it."""
+    def _shown(self, each: Subscription, work: Callable[..., dict[str, Any] | None]) -> dict[str, Any] | None:
+        """What to tell of a topic; what goes wrong is told too, for nobody else would see it."""
+        moment = self._run.moment()
         try:
-            return work()
-        except Exception as exc:  # noqa: BLE001  a view that cannot be drawn must not end the pump
-            self.send({"k": "error", "text": f"{type(exc).__name__}: {exc}"})
-            return True
+            return work(lambda part, subject: part.look(moment, subject))
+        except MadroxError as exc:
+            return {"t": each.topic, "s": each.seq, "error": str(exc)}
+        except Exception as exc:  # a part that can't be drawn must not end the pump
+            log.exception("%s can't be drawn", each.topic)
+            return {"t": each.topic, "s": each.seq, "error": f"{type(exc).__name__}: {exc}"}
 
     # from the browser; ipykernel loses what is raised here
 
-    def _receive(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
+    def _receive(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         match content:
             case {"op": "hello"}:
                 self.beat()
-            case {"op": "resync"}:
+            case {"op": "want", "page": str(page), "topics": [*topics]}:
+                self._want(page, topics)
+            case {"op": "resync", "topics": [*topics]}:
                 with self._lock:
-                    self._shown(self._tell_everything)
-            case {"op": "act", "id": str(request), "verb": str(verb), "agent": str(agent)}:
-                self._carry_out(request, verb, agent)
+                    wanted = [each for each in self._wanted if each.topic in topics]
+                    self._tell([self._shown(each, each.everything) for each in wanted])
+            case {"op": "act", "id": str(request), "verb": verb, "agent": agent, **rest}:
+                self._carry_out(request, verb, agent, rest.get("given") or {})
+            case {"op": "ask", "id": str(request), "topic": topic, "what": what, **rest}:
+                _answering().submit(self._answer, request, topic, what, rest.get("given") or {})
+            case {"op": "library", "id": str(request), "name": str(name)}:
+                self._send_library(name, request)
 
-    def _carry_out(self, request: str, verb: str, agent: str) -> None:
+    def _want(self, page: str, topics: list[Any]) -> None:
+        with self._lock:
+            new: list[dict[str, Any] | None] = []
+            known = {each.topic for each in self._wanted}
+            good = []
+            for topic in map(str, topics):
+                try:
+                    found(topic)
+                    good.append(topic)
+                except BadInput as exc:
+                    new.append({"t": topic, "s": 0, "error": str(exc)})
+            for each in self._wanted.want(page, good):
+                # who has it already hears it again: this page may not
+                new.append(self._shown(each, each.told if each.topic in known else each.everything))
+            self._tell(new)
+
+    def _carry_out(self, request: str, verb: object, agent: object, given: Mapping[str, Any]) -> None:
         """Enqueue the verb and acknowledge it; its end is told when it comes."""
         try:
-            check(verb, agent, self._snapshot().rows)
-            future = self._act(verb, agent)
+            asked, name, texts = check(verb, agent, given, self._run.manager.tree)
+            future = asked.carry_out(self._run, name, texts)
         except Exception as exc:  # noqa: BLE001  every refusal belongs beside the button that was pressed
-            self._answer(request, exc)
+            self._done(request, exc)
             return
         self.send({"k": "ack", "id": request})
-        if future is None:
-            self._answer(request, None)
-        else:
-            future.add_done_callback(lambda done: self._answer(request, _failure(done)))
+        future.add_done_callback(lambda done: self._done(request, _failure(done)))
 
-    def _answer(self, request: str, failure: BaseException | None) -> None:
+    def _done(self, request: str, failure: BaseException | None) -> None:
         self.send({"k": "done", "id": request, "error": str(failure) if failure else None})
 
+    def _answer(self, request: str, topic: object, what: object, given: Mapping[str, Any]) -> None:
+        try:
+            part, subject = found(str(topic))
+            if what not in part.asks:
+                raise BadInput(
+                    f"{part.name} has no answer to {what!r}; it has: {', '.join(part.asks) or 'none'}"
+                )
+            data = part.asks[str(what)](self._run.moment(), subject, given)
+        except Exception as exc:  # noqa: BLE001  the page that asked shows it
+            self.send({"k": "answer", "id": request, "error": str(exc)})
+        else:
+            self.send({"k": "answer", "id": request, "data": data})
 
-def check(verb: str, agent: str, rows: Iterable[Row]) -> None:
-    """Whether the browser may ask this now. Raises `BadInput` that says why not."""
-    if verb not in VERBS:
-        raise BadInput(f"a widget cannot {verb!r}; it can: {', '.join(VERBS)}")
-    found = {row.name: row for row in rows}
-    if agent not in found:
-        raise UnknownAgent(agent, found)
-    state = found[agent].state
-    if state not in VERBS[verb]:
-        raise BadInput(f"{agent} is {state}: there is nothing to {verb}")
-
-
-def wire(row: Row) -> dict[str, Any]:
-    """A row as it travels. JSON has no NaN, so unknown money is null."""
-    return {
-        name: None if value != value else value for name, value in zip(_FIELDS, _values(row), strict=True)
-    }
-
-
-_FIELDS: Final = tuple(Row.__slots__)
-_values: Final = attrgetter(*_FIELDS)
-
-
-def _delta(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, Any]:
-    """What to tell a browser that shows `before`; empty when it need not be told anything."""
-    old = {row.name: row for row in before}
-    order = [row.name for row in after]
-    changed = [wire(row) for row in after if row.name not in old or _differ(old[row.name], row)]
-    gone = sorted(old.keys() - set(order))
-    moved = order != [row.name for row in before]
-    delta = {"u": changed} if changed or moved else {}
-    return {**delta, "gone": gone, "order": order} if moved else delta
-
-
-def _differ(old: Row, new: Row) -> bool:
-    return old != new and wire(old) != wire(new)  # NaN differs from itself; null does not
+    def _send_library(self, name: str, request: str) -> None:
+        """Send a library's code. One that the page does not know of is not sent."""
+        if name in LIBRARIES:
+            self.send({"k": "library", "id": request, "name": name}, buffers=[code(name)])
 
 
 def _failure(future: Future[Any]) -> BaseException | None:
     return BadInput("cancelled before it was done") if future.cancelled() else future.exception()
 
 
-class _Pump:
-    """The one thread that sends for all widgets. It ends when there is none left."""
-
-    def __init__(self) -> None:
-        self._change = threading.Condition()
-        self._beats: dict[TreeWidget, float] = {}
-        """When each widget's next heartbeat is due."""
-        self._thread: threading.Thread | None = None
-
-    def add(self, widget: TreeWidget) -> None:
-        with self._change:
-            self._beats[widget] = time.monotonic()
-            self._change.notify()
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="madrox-widgets", daemon=True)
-                self._thread.start()
-
-    def discard(self, widget: TreeWidget) -> None:
-        with self._change:
-            self._beats.pop(widget, None)
-            self._change.notify()
-
-    def wake(self) -> None:
-        """Some widget has something to tell."""
-        with self._change:
-            self._change.notify()
-
-    def _run(self) -> None:
-        while widgets := self._wait():
-            sent = sum([widget.flush() for widget in widgets]) + self._beat()
-            time.sleep(max(PERIOD, sent / CEILING))
-
-    def _wait(self) -> list[TreeWidget]:
-        """Until somebody has something to tell or a heartbeat is due. Empty when nobody is left."""
-        with self._change:
-            while self._beats and not self._dirty():
-                rest = min(self._beats.values()) - time.monotonic()
-                if rest <= 0:
-                    break
-                self._change.wait(rest)
-            if not self._beats:
-                self._thread = None
-            return list(self._beats)
-
-    def _dirty(self) -> bool:
-        return any(widget.dirty for widget in self._beats)
-
-    def _beat(self) -> int:
-        """Send the heartbeats that are due; says how many."""
-        now = time.monotonic()
-        with self._change:
-            due = [widget for widget, at in self._beats.items() if at <= now]
-            self._beats.update(dict.fromkeys(due, now + HEARTBEAT))
-        for widget in due:
-            widget.beat()
-        return len(due)
+@cache
+def code(library: str) -> bytes:
+    """What a library is made of."""
+    return static(f"{library}.js").read_bytes()
 
 
-_PUMP: Final = _Pump()
+@cache
+def build() -> str:
+    """Short for the code of all libraries together."""
+    return hashlib.sha256(b"".join(map(code, LIBRARIES))).hexdigest()[:16]
+
+
+@cache
+def _answering() -> ThreadPoolExecutor:
+    """Answers read files: not on the thread that hears all widgets."""
+    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="madrox-answers")

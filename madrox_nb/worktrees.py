@@ -40,20 +40,26 @@ class Worktree:
     """The commit from which the branch began."""
 
 
-def make(source: Path, place: Path, agent: str) -> Worktree:
+def check(source: Path) -> None:
+    """Raises `BadInput` when no worktree can be made of what `source` has checked out."""
+    _begins_at(source)
+
+
+def make(source: Path, place: Path, called: str) -> Worktree:
     """A worktree in the empty directory `place`, on a new branch from what `source` has checked out.
 
-    Raises `BadInput` when `source` is in no repository, or git can't.
+    The branch is `called` so, behind `madrox/`, with a number where that is taken. Raises
+    `BadInput` when `source` is in no repository, or git can't.
     """
-    worktree = _planned(source, place, agent)
+    worktree = _planned(source, place, called)
     with _one_at_a_time:
         _git(worktree.repository, "worktree", "add", "-q", "-b", worktree.branch, str(place), worktree.base)
     return worktree
 
 
-def fork(source: Path, place: Path, agent: str) -> Worktree:
+def fork(source: Path, place: Path, called: str) -> Worktree:
     """As `make`, with the files that stand in `source` now, committed or not. Raises as `make`."""
-    worktree = _planned(source, place, agent)
+    worktree = _planned(source, place, called)
     add = ("worktree", "add", "-q", "--no-checkout", "-b", worktree.branch, str(place), worktree.base)
     with _one_at_a_time:
         _git(worktree.repository, *add)
@@ -72,12 +78,15 @@ def restore(worktree: Worktree) -> None:
         _git(worktree.repository, "worktree", "add", "-q", *begin[:-1], path, *rest)
 
 
-def tidy(worktree: Worktree) -> str:
-    """Remove it and its branch when nothing is lost by that; else returns what would be, and where it is."""
+def tidy(worktree: Worktree, *, ignored_too: bool = False) -> str:
+    """Remove it and its branch when nothing is lost by that; else returns what would be, and where it is.
+
+    What git is told to ignore counts only with `ignored_too`.
+    """
     if not worktree.path.exists():
         return ""
     try:
-        if lost := _would_be_lost(worktree):
+        if lost := _would_be_lost(worktree, ignored_too):
             return f"{lost}. They are in {worktree.path}, on the branch {worktree.branch}"
         tip = _git(worktree.repository, "rev-parse", f"refs/heads/{worktree.branch}")
         with _one_at_a_time:
@@ -88,8 +97,9 @@ def tidy(worktree: Worktree) -> str:
     return ""
 
 
-def _would_be_lost(worktree: Worktree) -> str:
-    if changed := _git(worktree.path, "status", "--porcelain").splitlines():
+def _would_be_lost(worktree: Worktree, ignored_too: bool) -> str:
+    more = ("--ignored",) if ignored_too else ()
+    if changed := _git(worktree.path, "status", "--porcelain", *more).splitlines():
         return f"{_count(len(changed), 'file')} {'is' if len(changed) == 1 else 'are'} not committed"
     for tip in {_git(worktree.path, "rev-parse", what) for what in ("HEAD", f"refs/heads/{worktree.branch}")}:
         if tip != worktree.base and not _elsewhere(worktree, tip):
@@ -107,20 +117,25 @@ def _elsewhere(worktree: Worktree, tip: str) -> bool:
     return bool({*found.splitlines()} - {f"refs/heads/{worktree.branch}"})
 
 
-def _planned(source: Path, place: Path, agent: str) -> Worktree:
+def _planned(source: Path, place: Path, called: str) -> Worktree:
+    repository, base = _begins_at(source)
+    taken = _git(source, "for-each-ref", "--format=%(refname)", f"refs/heads/{PREFIX}").splitlines()
+    return Worktree(place, repository, _free(called, {*taken}), base)
+
+
+def _begins_at(source: Path) -> tuple[str, str]:
+    """(the repository that holds `source`, the commit that is checked out there)."""
     listed = _git(source, "worktree", "list", "--porcelain")
     repository = listed.partition("\n")[0].removeprefix("worktree ")
     try:
-        base = _git(source, "rev-parse", "--verify", "HEAD^{commit}")
+        return repository, _git(source, "rev-parse", "--verify", "HEAD^{commit}")
     except BadInput as exc:
         raise BadInput(f"{repository} has no commit yet that a worktree could begin at") from exc
-    taken = _git(source, "for-each-ref", "--format=%(refname)", f"refs/heads/{PREFIX}").splitlines()
-    return Worktree(place, repository, _free(agent, {*taken}), base)
 
 
-def _free(agent: str, taken: set[str]) -> str:
-    """The branch of that agent; with a number, where an earlier one's still holds something."""
-    name = re.sub(r"\.\.+|\.lock$", "-", directory_name(agent))
+def _free(called: str, taken: set[str]) -> str:
+    """A branch that is called so; with a number, where an earlier one still holds something."""
+    name = re.sub(r"\.\.+|\.lock$", "-", directory_name(called))
     number, branch = 1, f"{PREFIX}{name}"
     while f"refs/heads/{branch}" in taken:
         number += 1

@@ -369,7 +369,7 @@ def test_a_role_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_widget_file_is_found_and_a_missing_one_says_how_to_build_it():
-    assert library.static("tree.js").is_file()
+    assert library.static("loader.js").is_file()
     with pytest.raises(BadInput, match="npm --prefix widgets run build"):
         library.static("none.js")
 

@@ -94,13 +94,14 @@ def test_inputs_are_given_or_have_a_default_and_others_are_refused() -> None:
             r"two.md: members\[1\] \(head\): no key 'rol'. Did you mean 'role'\?",
         ),
         (HEAD + "members:\n  - {name: head}\n" + PHASES, r"members\[1\] \(head\).role: a text is missing"),
+        (HEAD + "members:\n  - {name: h, role: r, worktree: 1}\n" + PHASES, r"1 is neither true nor false"),
         (HEAD + "members: [head]\n" + PHASES, r"members\[1\]: 'head' is no table of name, role"),
         (HEAD + "members:\n  - {name: h/x, role: r}\n" + PHASES, r"name: 'h/x' is no name"),
         (HEAD + "members:\n  - {name: h, role: r, count: 0}\n" + PHASES, r"count: 0 is no whole number"),
         (HEAD + "members:\n  - {name: h, role: r, count: 1000}\n" + PHASES, r"count: 1000 is more than 50"),
         (
             HEAD + "members:\n  - {name: h, role: r, permissions: all}\n" + PHASES,
-            r"permissions: 'all' is given by a person, to one agent Known: deny, ask, edits",
+            r"permissions: 'all' is given by a person, to one agent\. Known: deny, ask, edits",
         ),
         (
             HEAD + "members:\n  - {name: h, role: r, limits: {usd: free}}\n" + PHASES,

@@ -291,9 +291,7 @@ def test_a_phase_that_is_named_is_done_again_with_all_that_comes_after_it(tmp_pa
         with pytest.raises(BadInput, match=r"trio\.1 is done\. A retry that names a phase does it again"):
             await m.teams.resume("trio.1")
 
-        await m.teams.retry("trio", "build.hand-2") if False else await m.teams.retry(
-            "trio.1", "build.hand-2"
-        )
+        await m.teams.retry("trio.1", "build.hand-2")
         await m.teams.wait("trio.1")
 
         attempts = {key: share.attempt for key, share in m.teams.runs["trio.1"].shares.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from madrox_nb.widgets import TreeWidget
+from madrox_nb.widgets import LIBRARIES, LiveView
 
 TOP = Path(__file__).parents[1]
 
@@ -30,11 +30,11 @@ def test_the_wheel_holds_roles_widgets_and_the_programs_that_are_started_by_path
     teams = {f"madrox_nb/templates/{path.name}" for path in (TOP / "templates").glob("*.md")}
     assert 15 == len(teams)
     assert teams <= names
-    for attribute in (TreeWidget._esm, TreeWidget._css):
-        assert Path(str(attribute)).is_relative_to(TOP) or str(attribute)
+    assert str(LiveView._esm)
     assert {
-        f"madrox_nb/{name}" for name in ("static/tree.js", "static/tree.css", "guard.py", "py.typed")
+        f"madrox_nb/{name}" for name in ("static/loader.js", "static/THIRD_PARTY.txt", "guard.py", "py.typed")
     } <= names
+    assert {f"madrox_nb/static/{library}.js" for library in LIBRARIES} <= names
     assert "madrox_nb/rehearse/__main__.py" in names
     shipped = {f"madrox_nb/profiles/{path.name}" for path in (TOP / "madrox_nb/profiles").glob("*.toml")}
     assert 8 == len(shipped)

@@ -1,20 +1,42 @@
-"""The Python half of the tree widget, against a comm that keeps what was sent."""
+"""The Python half of the widgets, against a comm that keeps what was sent and real folds."""
 
 import json
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import comm
 import pytest
 from comm.base_comm import BaseComm
-from test_views import NAN, row
 
-from madrox_nb.views import Picture, plain
-from madrox_nb.widgets import PERIOD, TreeWidget
+from madrox_nb.activity import Activity
+from madrox_nb.budget import Budget
+from madrox_nb.cost_history import CostHistory
+from madrox_nb.density import Density
+from madrox_nb.doing import Doing
+from madrox_nb.errors import BadInput, UnknownAgent
+from madrox_nb.events import (
+    AgentReady,
+    AgentSpawned,
+    AgentStopped,
+    Entry,
+    MessagePosted,
+    TurnEnded,
+    TurnStarted,
+    UsageReported,
+)
+from madrox_nb.folds import Approvals, Costs, Inboxes
+from madrox_nb.parts.moment import Moment
+from madrox_nb.parts.past import Then
+from madrox_nb.parts.reading import Conversations
+from madrox_nb.pump import PERIOD
+from madrox_nb.spans import Spans
+from madrox_nb.tree import Tree
+from madrox_nb.widgets import LIBRARIES, LiveView, build, code
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Wire(BaseComm):
@@ -29,6 +51,10 @@ class Wire(BaseComm):
         with self.news:
             self.sent.append((time.monotonic(), msg_type, data))
             self.news.notify_all()
+
+    def told(self, name):
+        """What was told of one topic, in order."""
+        return [t for message in self.messages("news") for t in message["t"] if t["t"] == name]
 
     def messages(self, *kinds):
         found = [data["content"] for _, kind, data in self.sent if kind == "comm_msg" and "content" in data]
@@ -45,38 +71,101 @@ class Wire(BaseComm):
             return found()
 
 
-class Run:
-    """A run as the widget sees it: a picture that tests change, and the verbs that arrived."""
+class World:
+    """A run as its widgets see it: real folds, fed by the test, and the verbs that arrived."""
 
-    def __init__(self, *rows):
-        self.picture, self.verbs, self.future = Picture("run", rows), [], None
+    def __init__(self, tmp_path):
+        self.folds = {
+            "tree": Tree(),
+            "inboxes": Inboxes(),
+            "costs": Costs(),
+            "approvals": Approvals(),
+            "budget": Budget(),
+            "activity": Activity(),
+            "doing": Doing(),
+            "cost_history": CostHistory(),
+            "spans": Spans(),
+            "density": Density(),
+        }
+        self.seq, self.verbs, self.future, self.widgets = 0, [], Future(), []
+        self.file = tmp_path / "run.jsonl"
+        self.file.touch()
+        self.conversations = Conversations(lambda: [self.file])
+        self.past = Then(lambda: [self.file], self.moment)
         self.looked = threading.Event()
 
-    def snapshot(self):
-        self.looked.set()
-        return self.picture
+    @property
+    def manager(self):
+        return self
 
-    def act(self, verb, agent):
-        self.verbs.append((verb, agent))
+    def __getattr__(self, name):
+        if name in self.folds:
+            return self.folds[name]
+        return name  # a verb of the manager's: `start` keeps its name
+
+    def start(self, verb, *args, **given):
+        self.verbs.append((verb, *args))
         return self.future
 
-    def now(self, *rows):
-        self.picture = Picture("run", rows)
+    def moment(self):
+        self.looked.set()
+        now = BEGAN + timedelta(seconds=self.seq)
+        return Moment(title="run", now=now, conversations=self.conversations, past=self.past, **self.folds)
+
+    def tell(self, *events):
+        """Let these happen, and say so to the widgets."""
+        for event in events:
+            entry = Entry(self.seq, BEGAN + timedelta(seconds=self.seq), event)
+            self.seq += 1
+            with self.file.open("ab") as file:
+                file.write(entry.to_line())
+            for fold in self.folds.values():
+                fold.apply(entry)
+            for widget in self.widgets:
+                widget.touch((event.agent, getattr(event, "sender", "")))
+
+
+def born(name, parent=None, **more):
+    spawned = AgentSpawned(agent=name, parent=parent, harness="claude", role="general", **more)
+    return spawned, AgentReady(agent=name)
+
+
+def busy(name, turn="t1"):
+    return TurnStarted(agent=name, turn=f"{name}.{turn}", sender="you", text="go")
+
+
+def idle(name, turn="t1"):
+    return TurnEnded(agent=name, turn=f"{name}.{turn}", outcome="ok", text="done")
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    """Make a widget over a run. Closed at the end, so that the pump's thread ends too."""
-    monkeypatch.setattr(comm, "create_comm", lambda **kwargs: Wire(**kwargs))
-    made = []
+def world(tmp_path):
+    return World(tmp_path)
 
-    def show(run):
-        made.append(TreeWidget(run.snapshot, run.act))
-        return made[-1]
+
+@pytest.fixture
+def shown(monkeypatch, world):
+    """Make a widget over the run. Closed at the end, so that the pump's thread ends too."""
+    monkeypatch.setattr(comm, "create_comm", lambda **kwargs: Wire(**kwargs))
+
+    def show(shows="tree", agent=""):
+        world.widgets.append(LiveView(world, shows, agent))
+        return world.widgets[-1]
 
     yield show
-    for widget in made:
+    for widget in world.widgets:
         widget.close()
+
+
+def rows(news):
+    """The agents that these news are about, with their state."""
+    told = news["snap"]["rows"] if "snap" in news else news["d"]["lists"]["rows"]["u"]
+    return [(row["name"], row["state"]) for row in told]
+
+
+def of(topic, seen=lambda told: True):
+    """Whether a message tells of that topic, in a way that `seen` accepts."""
+    return lambda message: any(each["t"] == topic and seen(each) for each in message["t"])
 
 
 def press(widget, **content):
@@ -85,106 +174,100 @@ def press(widget, **content):
     widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
 
-def test_the_bundle_holds_the_view_and_both_static_forms(shown):
-    run = Run(row("lead"))
-    data, _ = shown(run)._repr_mimebundle_()
+def test_the_bundle_holds_the_view_and_both_static_forms(shown, world):
+    world.tell(*born("lead"))
+    data, _ = shown()._repr_mimebundle_()
 
     assert {WIDGET_VIEW, "text/plain", "text/html"} == data.keys()
-    assert plain(run.picture) == data["text/plain"]
+    assert data["text/plain"].startswith("run\n1 agent: 1 idle")
     assert "<b>lead</b>" in data["text/html"]
 
 
-def test_a_reloaded_page_gets_the_present_not_the_past(shown):
-    run = Run(row("lead"))
-    widget = shown(run)
-    run.now(row("lead", state="busy"), row("api", "lead", 1))
+def test_a_reloaded_page_gets_the_present_not_the_past(shown, world):
+    world.tell(*born("lead"))
+    widget = shown()
+    world.tell(busy("lead"), *born("api", "lead"))
+    state = widget.get_state()
 
-    assert ["lead", "api"] == [r["name"] for r in widget.get_state()["_snap"]["rows"]]
-    assert "busy" == widget.get_state()["_snap"]["rows"][0]["state"]
-
-
-def test_only_what_changed_is_told(shown):
-    run = Run(row("lead"), row("api", "lead", 1), row("ui", "lead", 1))
-    widget = shown(run)
-    run.now(row("lead"), row("api", "lead", 1, state="busy"), row("ui", "lead", 1))
-    widget.touch(["api"])
-
-    delta = widget.comm.wait("d")
-    assert 1 == delta["s"]
-    assert [("api", "busy")] == [(r["name"], r["state"]) for r in delta["u"]]
-    assert "order" not in delta
+    assert [("lead", "busy"), ("api", "idle")] == rows(state["_snap"]["t"][0])
+    assert "lead" in state["_text"]
 
 
-def test_a_new_agent_and_a_gone_one_change_the_order(shown):
-    run = Run(row("lead"), row("api", "lead", 1))
-    widget = shown(run)
-    run.now(row("lead"), row("ui", "lead", 1))
-    widget.touch(["ui"])
+def test_only_what_changed_is_told(shown, world):
+    world.tell(*born("lead"), *born("api", "lead"), *born("ui", "lead"))
+    widget = shown()
+    world.tell(busy("api"))
+    widget.comm.wait("news")
 
-    delta = widget.comm.wait("d")
-    assert ["ui"] == [r["name"] for r in delta["u"]]
-    assert ["api"] == delta["gone"]
-    assert ["lead", "ui"] == delta["order"]
-
-
-def test_a_touch_that_changed_nothing_is_not_told(shown):
-    run = Run(row("lead", usd=NAN))
-    widget = shown(run)
-    run.now(row("lead", usd=float("nan")))
-    run.looked.clear()
-    widget.touch(None)
-    assert run.looked.wait(timeout=60)
-    run.now(row("lead", usd=2.0))
-    widget.touch(None)
-
-    assert 2.0 == widget.comm.wait("d")["u"][0]["own_usd"]
-    assert [1] == [message["s"] for message in widget.comm.messages("d")]
+    [told] = widget.comm.told("rows")
+    assert (1, [("api", "busy")]) == (told["s"], rows(told))
+    assert {"u", "name"} == told["d"]["lists"]["rows"].keys() | set(told["d"]["key"].values())
 
 
-def test_unknown_money_travels_as_null(shown):
-    assert None is shown(Run(row("lead", usd=NAN))).get_state()["_snap"]["rows"][0]["own_usd"]
+def test_a_new_agent_changes_the_order(shown, world):
+    world.tell(*born("lead"), *born("api", "lead"), *born("ui"))
+    widget = shown()
+    world.tell(*born("db", "api"))
+    message = widget.comm.wait("news", of("rows", lambda told: ("db", "idle") in rows(told)))
+
+    assert ["lead", "api", "db", "ui"] == message["t"][0]["d"]["lists"]["rows"]["order"]
+
+
+def test_a_touch_that_changed_nothing_is_not_told(shown, world):
+    world.tell(*born("lead"), busy("lead"), UsageReported(agent="lead", turn="lead.t1", input_tokens=1))
+    widget = shown()
+    world.looked.clear()
+    widget.touch(["lead"])
+    assert world.looked.wait(timeout=60)
+    world.tell(idle("lead"))
+    widget.comm.wait("news")
+
+    assert [1] == [told["s"] for told in widget.comm.told("rows")]
+
+
+def test_unknown_money_travels_as_null(shown, world):
+    world.tell(*born("lead"), busy("lead"), UsageReported(agent="lead", turn="lead.t1", input_tokens=1))
+
+    assert None is shown().get_state()["_snap"]["t"][0]["snap"]["rows"][0]["own_usd"]
 
 
 def test_a_widget_tells_at_once_that_its_kernel_is_alive(shown):
-    assert 0 == shown(Run()).comm.wait("hb")["s"]
+    assert {"rows": 0} == shown().comm.wait("hb")["s"]
 
 
 def test_a_page_that_says_hello_hears_that_its_kernel_is_alive(shown):
-    widget = shown(Run())
+    widget = shown()
     widget.comm.wait("hb")
     press(widget, op="hello")
 
     assert 2 == len(widget.comm.messages("hb"))
 
 
-def test_a_browser_that_missed_a_delta_gets_everything(shown):
-    run = Run(row("lead"))
-    widget = shown(run)
-    press(widget, op="resync")
+def test_a_browser_that_missed_a_change_gets_everything(shown, world):
+    world.tell(*born("lead"))
+    widget = shown()
+    press(widget, op="resync", topics=["rows"])
 
-    snap = widget.comm.wait("snap")
-    assert (0, "run", ["lead"]) == (snap["s"], snap["title"], [r["name"] for r in snap["rows"]])
+    [told] = widget.comm.told("rows")
+    assert (1, "run", [("lead", "idle")]) == (told["s"], told["snap"]["title"], rows(told))
 
 
 def test_an_empty_run_brings_the_lines_that_start_one(shown):
-    lines = [line for _, line in shown(Run()).get_state()["_snap"]["lines"]]
+    lines = [line for _, line in shown().get_state()["_snap"]["t"][0]["snap"]["lines"]]
 
     assert "%madrox spawn lead --harness rehearsal" in lines
 
 
-def test_five_thousand_touches_end_in_the_right_picture_and_few_messages(shown):
+def test_five_thousand_events_end_in_the_right_picture_and_few_messages(shown, world):
     names = [f"a{i}" for i in range(50)]
-    run = Run(*map(row, names))
-    widget = shown(run)
-
-    pace = threading.Event()  # never set: it only spreads the touches over a second
+    world.tell(*(event for name in names for event in born(name)), *(busy(name) for name in names))
+    widget = shown()
+    pace = threading.Event()  # never set: it only spreads the events over a second
 
     def work():
         for i in range(5000):
-            rows = list(run.picture.rows)
-            rows[i % 50] = replace(rows[i % 50], tokens=i)
-            run.now(*rows)
-            widget.touch([names[i % 50]])
+            name = names[i % 50]
+            world.tell(UsageReported(agent=name, turn=f"{name}.t1", input_tokens=1, cost_usd=0.0))
             if i % 10 == 0:
                 pace.wait(0.001)
 
@@ -192,118 +275,241 @@ def test_five_thousand_touches_end_in_the_right_picture_and_few_messages(shown):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    widget.comm.wait("d", lambda m: any(r["tokens"] == 4999 for r in m["u"]))
+
+    def counted(told):
+        return {row["name"]: row["tokens"] for row in told["d"]["lists"]["rows"]["u"]}
+
+    widget.comm.wait("news", of("rows", lambda told: counted(told).get("a49") == 100))
     took = time.monotonic() - began
 
     told = {}
-    for message in widget.comm.messages("d"):
-        told |= {r["name"]: r["tokens"] for r in message["u"]}
-    assert {r.name: r.tokens for r in run.picture.rows} == told
-    seqs = [message["s"] for message in widget.comm.messages("d")]
+    for each in widget.comm.told("rows"):
+        told |= counted(each)
+    assert dict.fromkeys(names, 100) == told
+    seqs = [each["s"] for each in widget.comm.told("rows")]
     assert list(range(1, len(seqs) + 1)) == seqs
-    assert len(widget.comm.messages()) <= took / PERIOD + 3
+    assert len(widget.comm.messages()) <= took / PERIOD + 4
 
 
-def test_a_verb_is_enqueued_acknowledged_and_told_when_done(shown):
-    run = Run(row("ui", state="busy"))
-    run.future = Future()
-    widget = shown(run)
+# what a page wants
+
+
+def test_a_page_is_told_what_it_wants_and_nothing_else(shown, world):
+    world.tell(*born("lead"), *born("api", "lead"))
+    widget = shown("dashboard")
+    press(widget, op="want", page="p", topics=["rows", "inbox:api"])
+    assert [] == widget.comm.told("inbox:api")[-1]["snap"]["messages"]
+
+    world.tell(MessagePosted(agent="api", message="lead.m1", sender="lead", text="hello"))
+    widget.comm.wait("news", of("inbox:api", lambda told: "d" in told))
+    press(widget, op="want", page="p", topics=["rows"])
+    world.tell(MessagePosted(agent="api", message="lead.m2", sender="lead", text="again"))
+    unread = of("rows", lambda t: "d" in t and t["d"]["lists"]["rows"]["u"][0]["unread"] == 2)
+    widget.comm.wait("news", unread)
+
+    assert ["lead.m1"] == [m["id"] for m in widget.comm.told("inbox:api")[-1]["d"]["lists"]["messages"]["u"]]
+
+
+def test_what_concerns_another_agent_is_not_looked_at(shown, world):
+    world.tell(*born("lead"), *born("api", "lead"))
+    widget = shown("dashboard")
+    press(widget, op="want", page="p", topics=["inbox:api"])
+    api, rows_ = widget._wanted["inbox:api"], widget._wanted["rows"]
+    api.dirty = rows_.dirty = False
+    widget.touch(["lead"])
+
+    assert not api.dirty
+
+
+def test_two_pages_want_different_things_and_one_that_leaves_takes_only_its_own(shown, world):
+    world.tell(*born("lead"))
+    widget = shown("dashboard")
+    press(widget, op="want", page="p", topics=["inbox:lead", "traffic"])
+    press(widget, op="want", page="q", topics=["inbox:lead"])
+    press(widget, op="want", page="p", topics=[])
+
+    assert {"rows", "inbox:lead"} == widget._wanted.seqs.keys()
+
+
+def test_a_ninth_page_lets_the_oldest_be_forgotten_and_a_heartbeat_shows_it(shown, world):
+    world.tell(*born("lead"))
+    widget = shown("dashboard")
+    press(widget, op="want", page="first", topics=["traffic"])
+    for page in range(8):
+        press(widget, op="want", page=f"p{page}", topics=["inbox:lead"])
+    press(widget, op="hello")
+
+    assert "traffic" not in widget.comm.messages("hb")[-1]["s"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "why"),
+    [("rowz", "no part 'rowz'. Did you mean 'rows'?"), ("inbox", "inbox:NAME"), ("inbox:nobody", "'nobody'")],
+)
+def test_a_topic_that_there_is_not_is_told_as_an_error_of_its_own(shown, world, topic, why):
+    world.tell(*born("lead"))
+    widget = shown("dashboard")
+    press(widget, op="want", page="p", topics=[topic, "traffic"])
+
+    assert why in widget.comm.told(topic)[0]["error"]
+    assert [] == widget.comm.told("traffic")[0]["snap"]["messages"]
+
+
+def test_a_part_that_cannot_be_drawn_says_so_and_recovers(shown, world):
+    world.tell(*born("lead"))
+    widget = shown()
+    whole, world.folds["costs"] = world.folds["costs"], Doing()
+    widget.touch(["lead"])
+    assert "AttributeError" in widget.comm.wait("news")["t"][0]["error"]
+
+    world.folds["costs"] = whole
+    world.tell(busy("lead"))
+    told = widget.comm.wait("news", of("rows", lambda told: "d" in told))
+    assert [("lead", "busy")] == rows(told["t"][0])
+
+
+# questions
+
+
+def test_a_question_is_answered_once_and_a_wrong_one_with_why(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget = shown()
+    press(widget, op="ask", id="1", topic="conversation:lead", what="older", given={"before": "e9"})
+    press(widget, op="ask", id="2", topic="conversation:lead", what="weather")
+    press(widget, op="ask", id="3", topic="conversation:lead", what="older", given={"before": "../x"})
+
+    assert ["go"] == [
+        i["text"] for i in widget.comm.wait("answer", lambda m: m["id"] == "1")["data"]["items"]
+    ]
+    assert "no answer to 'weather'" in widget.comm.wait("answer", lambda m: m["id"] == "2")["error"]
+    assert "'../x' is no item" in widget.comm.wait("answer", lambda m: m["id"] == "3")["error"]
+
+
+# libraries
+
+
+def test_the_code_that_draws_is_sent_once_and_any_library_that_is_asked_for(shown):
+    widget = shown()
+    press(widget, op="library", id="1", name="uplot")
+    press(widget, op="library", id="2", name="../secrets")
+
+    assert ["widget", "uplot"] == [m["name"] for m in widget.comm.messages("library")]
+    assert build() == widget._build
+    assert all(code(name) for name in LIBRARIES)
+
+
+def test_twenty_views_of_a_saved_notebook_hold_no_code(shown, world):
+    world.tell(*born("lead"))
+
+    assert len(json.dumps(shown("dashboard").get_state())) < 6_000
+
+
+# verbs
+
+
+def test_a_verb_is_enqueued_acknowledged_and_told_when_done(shown, world):
+    world.tell(*born("ui"), busy("ui"))
+    widget = shown()
     press(widget, op="act", id="1", verb="interrupt", agent="ui")
 
-    assert [("interrupt", "ui")] == run.verbs
+    assert [("interrupt", "ui")] == world.verbs
     assert [{"k": "ack", "id": "1"}] == widget.comm.messages("ack")
     assert [] == widget.comm.messages("done")
-    run.future.set_result(None)
+    world.future.set_result(None)
     assert [{"k": "done", "id": "1", "error": None}] == widget.comm.messages("done")
 
 
-def test_a_verb_that_fails_tells_why(shown):
-    run = Run(row("ui", state="idle"))
-    run.future = Future()
-    widget = shown(run)
+def test_what_is_written_is_sent_as_it_stands(shown, world):
+    world.tell(*born("ui"))
+    press(shown(), op="act", id="1", verb="send", agent="ui", given={"text": "<b>hi</b>\n"})
+
+    assert [("ask", "ui", "<b>hi</b>\n")] == world.verbs
+
+
+def test_a_verb_that_fails_tells_why(shown, world):
+    world.tell(*born("ui"))
+    widget = shown()
     press(widget, op="act", id="1", verb="stop", agent="ui")
-    run.future.set_exception(RuntimeError("it would not go"))
+    world.future.set_exception(RuntimeError("it would not go"))
 
     assert "it would not go" == widget.comm.wait("done")["error"]
 
 
 @pytest.mark.parametrize(
-    ("verb", "agent", "why"),
+    ("verb", "agent", "given", "why"),
     [
-        ("spawn", "ui", "a widget cannot 'spawn'"),
-        ("stop", "iu", "no agent named 'iu'"),
-        ("interrupt", "ui", "ui is idle: there is nothing to interrupt"),
-        ("stop", "old", "old is stopped: there is nothing to stop"),
+        ("explode", "ui", {}, "a page can't 'explode'"),
+        (["stop"], "ui", {}, "a page can't ['stop']"),
+        ("stop", "iu", {}, "no agent named 'iu'"),
+        ("stop", {"name": "ui"}, {}, "no agent named"),
+        ("interrupt", "ui", {}, "ui is idle: there is nothing to interrupt"),
+        ("stop", "old", {}, "old is stopped: there is nothing to stop"),
+        ("send", "old", {"text": "x"}, "nobody would read it"),
+        ("send", "ui", {}, "send needs text"),
+        ("send", "ui", {"text": 7}, "text of send is no text"),
+        ("send", "ui", {"text": "x" * 1_000_001}, "no text of at most 1,000,000 characters"),
+        ("send", "ui", {"text": "x", "sender": "lead"}, "send takes no 'sender'"),
+        ("stop", "ui", {"force": "no"}, "stop takes no 'force'"),
     ],
 )
-def test_a_verb_that_does_not_fit_is_refused_and_not_carried_out(shown, verb, agent, why):
-    run = Run(row("ui"), row("old", state="stopped"))
-    widget = shown(run)
-    press(widget, op="act", id="1", verb=verb, agent=agent)
+def test_a_verb_that_does_not_fit_is_refused_and_not_carried_out(shown, world, verb, agent, given, why):
+    world.tell(*born("ui"), *born("old"), AgentStopped(agent="old", reason="done"))
+    widget = shown()
+    press(widget, op="act", id="1", verb=verb, agent=agent, given=given)
 
     assert why in widget.comm.wait("done")["error"]
-    assert [] == run.verbs
-
-
-def test_an_error_in_the_verb_itself_is_shown_and_not_lost(shown):
-    run = Run(row("ui"))
-
-    def broken(verb, agent):
-        raise RuntimeError("the manager is closed")
-
-    run.act = broken
-    widget = shown(run)
-    press(widget, op="act", id="1", verb="stop", agent="ui")
-
-    assert "the manager is closed" == widget.comm.wait("done")["error"]
+    assert [] == world.verbs
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"op": "act"}, {"op": "act", "id": 1, "verb": [], "agent": None}, {"op": "x"}]
+    "content",
+    [
+        {},
+        {"op": "act"},
+        {"op": "act", "id": 1, "verb": [], "agent": None},
+        {"op": "want", "page": 1, "topics": "rows"},
+        {"op": "x"},
+    ],
 )
-def test_a_message_of_another_shape_does_nothing(shown, content):
-    run = Run(row("ui"))
-    widget = shown(run)
+def test_a_message_of_another_shape_does_nothing(shown, world, content):
+    widget = shown()
     press(widget, **content)
 
-    assert [] == run.verbs
-    assert [] == widget.comm.messages("ack", "done", "snap")
+    assert [] == world.verbs
+    assert [] == widget.comm.messages("ack", "done", "news", "answer")
 
 
-def test_a_view_that_cannot_be_drawn_says_so_and_recovers(shown):
-    run = Run(row("lead"))
-    widget = shown(run)
-
-    def broken():
-        raise KeyError("lead")
-
-    whole, widget._snapshot = widget._snapshot, broken
-    widget.touch(None)
-    assert "KeyError: 'lead'" == widget.comm.wait("error")["text"]
-
-    widget._snapshot = whole
-    run.now(row("lead", state="busy"))
-    widget.touch(None)
-    assert "busy" == widget.comm.wait("d")["u"][0]["state"]
+# what may be shown
 
 
-def test_one_thread_pumps_for_all_widgets_and_ends_with_the_last(shown):
-    first, second = shown(Run(row("a"))), shown(Run(row("b")))
+def test_there_is_no_view_of_what_there_is_not(shown, world):
+    world.tell(*born("lead"))
+    with pytest.raises(BadInput, match=r"no view 'dashbord'\. Did you mean 'dashboard'\?"):
+        shown("dashbord")
+    with pytest.raises(BadInput, match="inbox is about one agent: name it"):
+        shown("inbox")
+    with pytest.raises(UnknownAgent, match=r"Did you mean 'lead'\?"):
+        shown("inbox", "laed")
+
+
+# life
+
+
+def test_one_thread_pumps_for_all_widgets_and_ends_with_the_last(shown, world):
+    first, second = shown(), shown()
     pumps = [t for t in threading.enumerate() if t.name == "madrox-widgets"]
     assert 1 == len(pumps)
 
     first.close()
-    second.touch(None)
     second.close()
+    world.widgets.clear()
     pumps[0].join(timeout=60)
     assert not pumps[0].is_alive()
-
-    third = shown(Run(row("c")))
-    assert third.comm.wait("hb")
+    assert shown().comm.wait("hb")
 
 
 def test_closing_takes_the_layout_along_and_later_touches_do_no_harm(shown):
-    widget = shown(Run(row("a")))
+    widget = shown()
     layout = widget.layout
     widget.close()
     widget.touch(["a"])
@@ -319,4 +525,4 @@ def test_messages_of_the_browser_stay_off_the_shell_that_runs_cells(monkeypatch,
 
     monkeypatch.setattr(comm, "create_comm", lambda **kwargs: Routed(**kwargs))
 
-    assert "subshell" == shown(Run()).comm._reply_subshell_for({}, "subshell")
+    assert "subshell" == shown().comm._reply_subshell_for({}, "subshell")

@@ -12,14 +12,14 @@ from ..errors import BadInput
 from ..manager import Manager
 from ..tree import Agent
 from ..values import ClientTokens, Snapshot
-from .listings import roles, teams
+from .listings import roles, settings, teams
 from .shared import run_for
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..frames import Frames
-    from ..widgets import TreeWidget
+    from ..widgets import LiveView
 
 RunNames: TypeAlias = str | Iterable[str] | None
 """Which runs a frame is of: this one, `"all"` that have a ledger here, or those that are named."""
@@ -93,9 +93,7 @@ class Face:
 
     def config(self) -> pd.DataFrame:
         """The settings in force, and where each comes from."""
-        from ..frames import texts
-
-        return texts(self._run.config.rows(), "setting", "value", "source", "environment", "meaning")
+        return settings(self._run.config)
 
     def roles(self) -> pd.DataFrame:
         """The roles that `spawn` knows."""
@@ -141,9 +139,13 @@ class Face:
         if not self.manager.redactor.add(name, value):
             raise BadInput(f"the secret {name!r} is too short to be replaced wherever it occurs")
 
-    def widget(self) -> TreeWidget:
-        """The live tree."""
-        return self._run.widget
+    def widget(self, shows: str = "dashboard", agent: str = "") -> LiveView:
+        """A live view: the `dashboard`, or one part of it alone.
+
+        `tree`, `timeline`, `costs`, `approvals`, `team`; and of one agent `conversation`, `terminal`,
+        `inbox`, `details`. Raises `BadInput` for another name, `UnknownAgent` for an unknown agent.
+        """
+        return self._run.view(shows, agent)
 
     def __contains__(self, name: object) -> bool:
         return name in self.manager.tree

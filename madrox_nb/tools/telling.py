@@ -27,7 +27,9 @@ LONGEST_OUTPUT = 20_000
 def spawned_result(agent: Agent) -> Result:
     child = f", child of {agent.parent}" if agent.parent else ""
     text = f"spawned {agent.name} ({agent.role}, {agent.harness}{child}): {agent.state}"
-    return Result(text, {**brief_of(agent), "status": agent.state, "workspace": agent.workspace})
+    text += f", on the branch {agent.branch}" if agent.branch else ""
+    data = {**brief_of(agent), "status": agent.state, "workspace": agent.workspace, "branch": agent.branch}
+    return Result(text, data)
 
 
 def brief_of(agent: Agent) -> dict[str, Any]:
@@ -121,8 +123,30 @@ def drawn(
         yield from drawn(below, caller, agent.name, stem + more)
 
 
-def nested(below: Mapping[str | None, list[Agent]], parent: str | None = None) -> list[dict[str, Any]]:
-    return [{**brief_of(agent), "children": nested(below, agent.name)} for agent in below.get(parent, [])]
+def node_of(manager: Manager, agent: Agent) -> dict[str, Any]:
+    """An agent in the tree, also by the names that Madrox's users know there."""
+    used = manager.costs.of(agent.name)
+    return {
+        **brief_of(agent),
+        "id": agent.name,
+        "type": agent.harness,
+        "parent_id": agent.parent,
+        "root_instance_id": [agent.name, *manager.tree.above(agent.name)][-1],
+        "created_at": iso(manager.activity[agent.name].born),
+        "total_tokens": used.tokens,
+        "total_cost": used.cost_usd,
+        "request_count": agent.turns,
+    }
+
+
+def nested(
+    below: Mapping[str | None, list[Agent]],
+    nodes: Mapping[str, Mapping[str, Any]],
+    parent: str | None = None,
+) -> list[dict[str, Any]]:
+    return [
+        {**nodes[agent.name], "children": nested(below, nodes, agent.name)} for agent in below.get(parent, [])
+    ]
 
 
 def newest(said: list[Said], room: int = LONGEST_OUTPUT) -> list[Said]:

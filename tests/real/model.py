@@ -8,6 +8,8 @@ The lines of the last prompt are looked through for the first of these words:
     ERR 429 2            refuse with that HTTP status, twice (for ever without a number)
     EMPTY                answer without a word
     DROP                 hang up in the middle of the answer
+    LEAD mcp__madrox__   carry out the plan of a team that stands in the prompt, by the tools of
+                         that prefix (`leading`)
 
 and anything else is echoed, with the earlier prompts of the conversation, which shows what
 the program still remembers. Usage figures differ from request to request, so a sum that
@@ -28,6 +30,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from leading import next_step
 
 Body = dict[str, Any]
 
@@ -113,7 +117,7 @@ Answer = Say | Call | Refuse
 NOBODYS = "no-such-model"
 """The one model that the stub does not have."""
 
-DIRECTIVE = re.compile(r"^(SLOW|CALL|ERR|EMPTY|DROP)\b *(.*)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^(SLOW|CALL|ERR|EMPTY|DROP|LEAD)\b *(.*)$", re.MULTILINE)
 
 
 def script(conversation: Conversation, refused: Counter[str], n: int) -> Answer:
@@ -131,6 +135,11 @@ def script(conversation: Conversation, refused: Counter[str], n: int) -> Answer:
                 tool, _, arguments = calls[done].partition(" ")
                 return Call(tool, json.loads(arguments or "{}"), f"toolu_{n:04}")
             return Say(("result: ", text_of(conversation.results[-1])))
+        case "LEAD", prefix:
+            step = next_step(prompt, tuple(map(text_of, conversation.results)))
+            if isinstance(step, str):
+                return Say((step,))
+            return Call(f"{prefix}{step[0]}", step[1], f"toolu_{n:04}")
         case "ERR", rest:
             status, _, times = rest.partition(" ")
             if not times or refused[prompt] < int(times):

@@ -60,3 +60,37 @@ export function some(count: number, what: string): string {
 export function clock(date: Date): string {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => String(n).padStart(2, "0")).join(":");
 }
+
+/** 2:14, or 1:02:14. */
+export function span(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const tail = `${String(m).padStart(h ? 2 : 1, "0")}:${String(s).padStart(2, "0")}`;
+  return h ? `${h}:${tail}` : tail;
+}
+
+/** 950, 822 k, 1.31 M. */
+export function tokens(count: number): string {
+  if (count < 1000) return String(count);
+  return count < 999_500 ? `${Math.round(count / 1000)} k` : `${(count / 1_000_000).toFixed(2)} M`;
+}
+
+/** What it does now, with how long it has been waiting for something; `now` is the kernel's time. */
+export function doing(row: Row, now: number, past = false): string {
+  const since = row.since === null ? "" : ` ${span(now - row.since)}`;
+  const was = past ? "was " : "";
+  if (row.state === "busy") return row.stalled ? `silent${since}` : row.now || `${was}busy${since}`;
+  if (row.state === "waiting") return `${past ? "waited" : "waits"} for you${since}`;
+  if (row.state === "failed") return `failed${row.reason ? `: ${row.reason}` : ""}`;
+  if (row.state === "idle") return row.now || `${was}idle${since}`;
+  return row.state === "stopped" ? row.reason || "stopped" : row.state;
+}
+
+/** The part of its limit in dollars that is used; null without one. */
+export function share(used: number, limit: number | null): number | null {
+  return limit ? used / limit : null;
+}
+
+export function percent(part: number): string {
+  return `${Math.round(part * 100)} %`;
+}

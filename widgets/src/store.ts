@@ -1,6 +1,9 @@
-// What one model knows: the rows, the link to the kernel, the verbs under way. One store
-// per model, made in `initialize`, so that all views of it agree and none misses a
-// message that came before it was drawn. The protocol stands in madrox_nb/widgets.py.
+// What one model knows. One store per model, made in `initialize`, so that all views of
+// it agree and none misses a message that came before it was drawn.
+
+import { library as fetched, type Model } from "./library";
+import { Link } from "./link";
+import { Topic, type Data, type News } from "./topics";
 
 export interface Row {
   name: string;
@@ -20,178 +23,154 @@ export interface Row {
   subtree_exact: boolean;
   tokens: number;
   reason: string;
+  held: boolean;
+  since: number | null;
+  limit_usd: number | null;
+  limit_used: number;
 }
 
-export interface Snapshot {
-  s: number;
+/** The topic `rows`. */
+export interface Rows extends Data {
   title: string;
   rows: Row[];
   lines: [what: string, code: string][];
+  limit_usd: number | null;
+  opened: number | null;
+  closed: boolean;
 }
 
-export type Message =
-  | ({ k: "snap" } & Snapshot)
-  | { k: "d"; s: number; u: Row[]; gone?: string[]; order?: string[] }
-  | { k: "hb"; s: number }
-  | { k: "ack"; id: string }
-  | { k: "done"; id: string; error: string | null }
-  | { k: "error"; text: string };
-
-/** The part of anywidget's model that we use. */
-export interface Model {
-  get(key: "_snap"): unknown;
-  on(event: "msg:custom", listener: (message: Message) => void): void;
-  off(event: "msg:custom", listener: (message: Message) => void): void;
-  send(content: unknown): void;
-}
-
-export type Verb = "interrupt" | "stop";
-export type Link = "connecting" | "live" | "cut";
-
-/** Silence after which the kernel counts as gone: three heartbeats. */
-export const SILENCE = 15_000;
-/** How long a verb may go unacknowledged before that is said. */
-export const PATIENCE = 3_000;
-
-interface Pending {
-  verb: Verb;
-  agent: string;
-  timer: ReturnType<typeof setTimeout>;
-}
+const NOTHING: Rows = { title: "", rows: [], lines: [], limit_usd: null, opened: null, closed: false };
 
 export class Store {
-  title = "";
-  lines: Snapshot["lines"] = [];
-  rows: Row[] = [];
-  children = new Map<string | null, string[]>();
-  link: Link = "connecting";
-  heard: Date | null = null;
-  /** Why the picture could not be drawn. */
-  error = "";
+  readonly link: Link;
   /** Why the last verb was not carried out. */
   refused = "";
+  /** The agent that is looked at; empty while there is none. */
+  selected = "";
+  /** The entry of the ledger that is looked at instead of the present. */
+  at: number | null = null;
+  /** When that was, as soon as it is here. */
+  when: number | null = null;
+  children = new Map<string | null, string[]>();
 
-  private seq = 0;
-  private stale = false; // a delta was missed, and the snapshot that mends it is not here yet
+  private topics = new Map<string, Topic>();
+  private past = new Map<string, Data>();
   private byName = new Map<string, Row>();
-  private pending = new Map<string, Pending>();
+  private arranged: Row[] | undefined;
+  private wants = new Map<object, string[]>();
+  private wanted = "";
+  private moving = false;
   private listeners = new Set<() => void>();
-  private silence: ReturnType<typeof setTimeout> | undefined;
-  private page = Math.random().toString(36).slice(2, 10); // two pages may share one model
-  private asked = 0;
 
   constructor(
     private model: Model,
-    signal: AbortSignal,
+    private signal: AbortSignal,
   ) {
-    const listener = (message: Message) => this.receive(message);
-    model.on("msg:custom", listener);
-    signal.addEventListener("abort", () => {
-      model.off("msg:custom", listener);
-      clearTimeout(this.silence);
-      for (const { timer } of this.pending.values()) clearTimeout(timer);
+    const saved = model.get("_snap") as { t?: News[] } | undefined;
+    for (const news of saved?.t ?? []) this.topic(news.t).hear(news);
+    this.selected = String(model.get("_agent") ?? "");
+    this.link = new Link(model, signal, {
+      news: (news) => this.hear(news),
+      beat: (seqs) => this.beat(seqs),
+      changed: () => this.changed(),
     });
-    const saved = model.get("_snap") as Partial<Snapshot> | undefined;
-    if (saved?.rows) this.load(saved as Snapshot);
-    this.listen();
-    this.send({ op: "hello" });
+  }
+
+  /** What this widget shows: the dashboard, or the name of a part. */
+  get shows(): string {
+    return String(this.model.get("_shows") || "dashboard");
+  }
+
+  // topics
+
+  /** What is known of a topic: of the present, or of the moment that is looked at. */
+  data<T extends object>(topic: string): T | undefined {
+    const present = this.at === null || !this.past.size || WHOLE.includes(topic);
+    return (present ? this.topics.get(topic)?.data : this.past.get(topic)) as T | undefined;
+  }
+
+  /** Why a topic can't be shown. */
+  error(topic: string): string {
+    return this.topics.get(topic)?.error ?? "";
+  }
+
+  /** From now on this view wants these topics, and no others. */
+  want(view: object, topics: string[]): void {
+    if (topics.length) this.wants.set(view, topics);
+    else this.wants.delete(view);
+    const wanted = [...new Set([...this.wants.values()].flat())].sort();
+    if (wanted.join() === this.wanted) return;
+    this.wanted = wanted.join();
+    this.link.send({ op: "want", page: this.link.page, topics: wanted });
+    if (this.at !== null) void this.look();
+  }
+
+  resync(): void {
+    this.link.send({ op: "resync", topics: [...this.topics.keys()] });
+  }
+
+  private topic(name: string): Topic {
+    const known = this.topics.get(name) ?? new Topic();
+    this.topics.set(name, known);
+    return known;
+  }
+
+  private hear(news: News[]): void {
+    const lacking = news.filter((each) => this.topic(each.t).hear(each)).map((each) => each.t);
+    if (lacking.length) this.link.send({ op: "resync", topics: lacking });
+  }
+
+  private beat(seqs: Record<string, number> = {}): void {
+    const lacking = [...this.topics].filter(([name, topic]) => topic.beat(seqs[name])).map(([name]) => name);
+    if (lacking.length) this.link.send({ op: "resync", topics: lacking });
+    const wanted = this.wanted ? this.wanted.split(",") : [];
+    // a kernel that has forgotten this page, or never heard it, is told again
+    if (wanted.some((name) => !(name in seqs))) this.link.send({ op: "want", page: this.link.page, topics: wanted });
+  }
+
+  // agents
+
+  get run(): Rows {
+    return this.data<Rows>("rows") ?? NOTHING;
+  }
+
+  /** The same of now, while the past is looked at. */
+  get present(): Rows {
+    return (this.topics.get("rows")?.data as Rows | undefined) ?? NOTHING;
+  }
+
+  get rows(): Row[] {
+    this.arrange();
+    return this.arranged!;
   }
 
   get(name: string): Row | undefined {
+    this.arrange();
     return this.byName.get(name);
-  }
-
-  /** Call `listener` after every change, until `signal` ends it. */
-  subscribe(listener: () => void, signal: AbortSignal): void {
-    this.listeners.add(listener);
-    signal.addEventListener("abort", () => this.listeners.delete(listener));
   }
 
   /** Everyone below `name`. */
   below(name: string): Row[] {
     const rows: Row[] = [];
-    for (const child of this.children.get(name) ?? []) rows.push(this.byName.get(child)!, ...this.below(child));
+    for (const child of this.children.get(name) ?? []) rows.push(this.get(child)!, ...this.below(child));
     return rows;
   }
 
-  /** Ask the kernel for a verb. What becomes of it is told in `busy` and `refused`. */
-  act(verb: Verb, agent: string): void {
-    const id = `${this.page}.${++this.asked}`;
-    const timer = setTimeout(() => this.finish(id, unanswered(verb, agent)), PATIENCE);
-    this.pending.set(id, { verb, agent, timer });
-    this.refused = "";
-    if (!this.send({ op: "act", id, verb, agent })) this.finish(id, "the kernel is not connected");
+  /** The agent that is looked at: the one that was chosen, else the first. */
+  get current(): Row | undefined {
+    return this.get(this.selected) ?? this.rows[0];
+  }
+
+  select(name: string): void {
+    this.selected = name;
     this.changed();
   }
 
-  /** Whether a verb for this agent is under way. */
-  busy(agent: string): boolean {
-    return [...this.pending.values()].some((pending) => pending.agent === agent);
-  }
-
-  dismiss(): void {
-    this.refused = "";
-    this.changed();
-  }
-
-  resync(): void {
-    this.send({ op: "resync" });
-  }
-
-  private receive(message: Message): void {
-    this.listen();
-    this.link = "live";
-    this.heard = new Date();
-    switch (message.k) {
-      case "snap":
-        this.load(message);
-        break;
-      case "d":
-        this.apply(message);
-        break;
-      case "hb":
-        if (this.stale || message.s !== this.seq) this.resync();
-        break;
-      case "ack":
-        clearTimeout(this.pending.get(message.id)?.timer);
-        break;
-      case "done":
-        this.finish(message.id, message.error ?? "");
-        break;
-      case "error":
-        this.error = message.text;
-    }
-    this.changed();
-  }
-
-  private load(snapshot: Snapshot): void {
-    this.seq = snapshot.s;
-    this.stale = false;
-    this.title = snapshot.title;
-    this.lines = snapshot.lines;
-    this.byName = new Map(snapshot.rows.map((row) => [row.name, row]));
-    this.arrange(snapshot.rows.map((row) => row.name));
-    this.error = "";
-  }
-
-  /** Rows are absolute: after a gap they are still true, only not all there is to know. */
-  private apply(delta: Extract<Message, { k: "d" }>): void {
-    if (delta.s <= this.seq) return; // the snapshot knew it already
-    if (delta.s !== this.seq + 1 && !this.stale) {
-      this.stale = true;
-      this.resync();
-    }
-    this.seq = delta.s;
-    for (const row of delta.u) this.byName.set(row.name, row);
-    for (const name of delta.gone ?? []) this.byName.delete(name);
-    this.arrange(delta.order ?? [...this.byName.keys()]);
-    this.error = "";
-  }
-
-  private arrange(order: string[]): void {
-    const rows = order.flatMap((name) => this.byName.get(name) ?? []);
+  private arrange(): void {
+    const { rows } = this.run;
+    if (rows === this.arranged) return;
+    this.arranged = rows;
     this.byName = new Map(rows.map((row) => [row.name, row]));
-    this.rows = rows;
     this.children = new Map();
     for (const { name, parent } of rows) {
       const siblings = this.children.get(parent);
@@ -200,31 +179,79 @@ export class Store {
     }
   }
 
-  private finish(id: string, error: string): void {
-    const pending = this.pending.get(id);
-    if (!pending) return; // asked on another page, or given up here
-    clearTimeout(pending.timer);
-    this.pending.delete(id);
-    if (error) this.refused = `${pending.agent} was not ${DONE[pending.verb]}: ${error}`;
+  // verbs and questions
+
+  /** Whether verbs make sense now: the kernel is there, and it is the present that is shown. */
+  get acts(): boolean {
+    return this.link.state === "live" && this.at === null;
+  }
+
+  /** Ask the kernel for a verb. A refusal is told in `refused`. */
+  async act(verb: string, agent: string, given: Record<string, string> = {}): Promise<void> {
+    this.refused = "";
+    this.changed();
+    const error = await this.tell(verb, agent, given);
+    if (error) this.refused = `${agent || "Nothing"} was not ${DONE[verb] ?? `asked to ${verb}`}: ${error}`;
     this.changed();
   }
 
-  private listen(): void {
-    clearTimeout(this.silence);
-    this.silence = setTimeout(() => {
-      this.link = "cut";
-      this.changed();
-    }, SILENCE);
+  /** The same for a form, which tells itself why it was refused; empty when it was not. */
+  async tell(verb: string, agent: string, given: Record<string, string> = {}): Promise<string> {
+    const line = `%madrox ${verb === "stop_all" ? "stop --all" : `${verb} ${agent}`}`.trim();
+    const unanswered = `the kernel has not answered yet. It may still do it; if not, run ${line}`;
+    const ended = this.link.act(verb, agent, given, unanswered);
+    this.changed();
+    return ended;
   }
 
-  /** Whether it could be sent; a model restored from a file has nobody to send to. */
-  private send(content: unknown): boolean {
+  ask<T>(topic: string, what: string, given: Record<string, unknown> = {}): Promise<T> {
+    return this.link.ask<T>(topic, what, given);
+  }
+
+  library<T>(name: string): Promise<T> {
+    return fetched<T>(this.model, name, this.signal);
+  }
+
+  dismiss(): void {
+    this.refused = "";
+    this.changed();
+  }
+
+  // the past
+
+  /** Look at the run as it was at an entry of its ledger; null is the present. */
+  go(at: number | null): void {
+    if (at === this.at) return;
+    this.at = at;
+    if (at !== null) void this.look();
+    else [this.past, this.when] = [new Map(), null];
+    this.changed();
+  }
+
+  /** Ask for the moment that is wanted. While one is on its way the next waits, and the newest wins. */
+  private async look(): Promise<void> {
+    if (this.moving || this.at === null) return;
+    this.moving = true;
+    const at = this.at;
+    const topics = ["rows", ...this.wanted.split(",").filter((name) => name && name !== "rows")];
     try {
-      this.model.send(content);
-      return true;
-    } catch {
-      return false;
+      const told = await this.ask<{ now: number; topics: Record<string, Data> }>("slider", "at", { at, topics });
+      if (this.at !== null) [this.past, this.when] = [new Map(Object.entries(told.topics)), told.now];
+    } catch (failure) {
+      this.refused = `The past can't be shown: ${(failure as Error).message}`;
+      this.go(null);
     }
+    this.moving = false;
+    if (this.at !== null && this.at !== at) void this.look();
+    this.changed();
+  }
+
+  // who listens
+
+  /** Call `listener` after every change, until `signal` ends it. */
+  subscribe(listener: () => void, signal: AbortSignal): void {
+    this.listeners.add(listener);
+    signal.addEventListener("abort", () => this.listeners.delete(listener));
   }
 
   private changed(): void {
@@ -232,8 +259,9 @@ export class Store {
   }
 }
 
-const DONE: Record<Verb, string> = { interrupt: "interrupted", stop: "stopped" };
+/** Topics that show the whole run, whatever moment of it is looked at. */
+const WHOLE = ["timeline", "slider"];
 
-function unanswered(verb: Verb, agent: string): string {
-  return `the kernel has not answered yet. It may still do it; if not, run %madrox ${verb} ${agent}`;
-}
+const DONE: Record<string, string> = {
+  ...{ interrupt: "interrupted", stop: "stopped", suspend: "suspended", resume: "resumed", stop_all: "stopped" },
+};

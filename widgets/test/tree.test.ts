@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { PATIENCE, SILENCE } from "../src/store";
-import { drawn, row, shown, snapshot } from "./model";
+import { PATIENCE, SILENCE } from "../src/link";
+import { drawn, row, run, shown } from "./model";
 
 const FAMILY = [
   row("lead", null, 0, { state: "busy", now: "reads 2 replies", subtree_usd: 6.34, subtree_exact: false }),
@@ -25,7 +25,7 @@ const verb = (el: HTMLElement, name: string) => find(el, name).querySelector("bu
 const list = (el: HTMLElement) => el.querySelector<HTMLElement>(".mx-list")!;
 const press = (key: string) =>
   document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-const active = (el: HTMLElement) => el.querySelector<HTMLElement>(".mx-row[aria-selected=true]")?.dataset.agent;
+const active = (el: HTMLElement) => el.querySelector<HTMLElement>(".mx-row.is-on[aria-selected=true]")?.dataset.agent;
 const labelled = (el: HTMLElement, name: string) =>
   [...el.querySelectorAll("button")].find((each) => each.textContent === name)!;
 
@@ -41,7 +41,7 @@ afterEach(() => {
 
 describe("what is shown", () => {
   test("rows in tree order, with their level, state and money", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
 
     expect(names(el)).toEqual(["lead", "backend", "api", "ui", "old"]);
     expect(find(el, "api").getAttribute("aria-level")).toBe("3");
@@ -53,16 +53,16 @@ describe("what is shown", () => {
   });
 
   test("the header counts states, leaves zero out, and sums what the run cost", async () => {
-    const { el } = await show(snapshot(...FAMILY));
-    const counts = [...el.querySelectorAll(".mx-counts > span")].map((each) => each.textContent);
+    const { el } = await show(run(...FAMILY));
+    const counts = [...el.querySelectorAll(".mx-counts > button")].map((each) => each.textContent);
 
     expect(counts).toEqual(["2 busy", "1 waiting for you", "1 idle", "1 stopped"]);
-    expect(el.querySelector(".mx-cost")!.textContent).toBe("≥ $6.34, 1 agent unpriced");
+    expect(el.querySelector(".mx-cost")!.textContent).toBe("≥ $6.341 agent unpriced");
     expect(el.querySelector(".mx-head .name")!.textContent).toBe("checkout-refunds");
   });
 
   test("an agent that may do everything is marked", async () => {
-    const { el } = await show(snapshot(row("lead", null, 0, { permissions: "all" }), row("safe")));
+    const { el } = await show(run(row("lead", null, 0, { permissions: "all" }), row("safe")));
     const marked = (name: string) => !find(el, name).querySelector(".mx-tag")!.hasAttribute("hidden");
 
     expect([marked("lead"), marked("safe")]).toEqual([true, false]);
@@ -70,32 +70,32 @@ describe("what is shown", () => {
 
   test("markup in a name, a reason and the title stays text", async () => {
     const evil = '<img src=x onerror="globalThis.pwned = 1">';
-    const { el } = await show({ ...snapshot(row(evil, null, 0, { state: "failed", reason: evil, role: evil })), title: evil });
+    const { el } = await show({ ...run(row(evil, null, 0, { state: "failed", reason: evil, role: evil })), title: evil });
 
     expect(el.querySelector("img")).toBeNull();
     expect(find(el, evil).querySelector(".nm")!.textContent).toContain(evil);
   });
 
   test("an empty run says what to run", async () => {
-    const { el } = await show(snapshot());
+    const { el } = await show(run());
 
     expect(el.textContent).toContain("No agents yet");
     expect([...el.querySelectorAll("pre")].map((each) => each.textContent)).toEqual([
       "%madrox spawn lead --role architect",
       "%madrox spawn lead --harness rehearsal",
     ]);
-    expect(list(el).hidden).toBe(true);
+    expect(el.querySelector<HTMLElement>(".mx-tree")!.hidden).toBe(true);
   });
 
   test("the keys of the notebook are kept away from the widget", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
 
     expect(el.firstElementChild!.getAttribute("data-lm-suppress-shortcuts")).toBe("true");
   });
 
   test("five thousand agents put a few dozen rows into the page, the right ones", async () => {
     const many = Array.from({ length: 5000 }, (_, i) => row(`a${i}`));
-    const { el } = await show(snapshot(...many));
+    const { el } = await show(run(...many));
     expect(rows(el).length).toBeLessThan(40);
 
     list(el).scrollTop = 26 * 3000;
@@ -108,9 +108,9 @@ describe("what is shown", () => {
 
 describe("changes", () => {
   test("a delta changes its row and leaves the others as they are", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     const [kept, button] = [find(el, "backend"), verb(el, "ui")];
-    model.tell({ k: "d", s: 1, u: [row("ui", "lead", 1, { state: "idle" })] });
+    model.rows(1, [row("ui", "lead", 1, { state: "idle" })]);
     await drawn();
 
     expect(find(el, "ui").textContent).toContain("idle");
@@ -119,40 +119,37 @@ describe("changes", () => {
   });
 
   test("a new agent takes its place and a gone one leaves", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
-    model.tell({
-      ...{ k: "d", s: 1, u: [row("db", "backend", 2)], gone: ["old"] },
-      order: ["lead", "backend", "api", "db", "ui"],
-    });
+    const { el, model } = await show(run(...FAMILY));
+    model.rows(1, [row("db", "backend", 2)], ["lead", "backend", "api", "db", "ui"]);
     await drawn();
 
     expect(names(el)).toEqual(["lead", "backend", "api", "db", "ui"]);
   });
 
   test("a gap asks for everything once, and the snapshot mends it", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
-    model.tell({ k: "d", s: 3, u: [] });
-    model.tell({ k: "d", s: 4, u: [] });
-    expect(model.ops("resync")).toHaveLength(1);
+    const { el, model } = await show(run(...FAMILY));
+    model.rows(3, []);
+    model.rows(4, []);
+    expect(model.ops("resync")).toMatchObject([{ topics: ["rows"] }]);
 
-    model.tell({ k: "snap", ...snapshot(row("solo")), s: 4 });
+    model.whole("rows", 4, run(row("solo")));
     await drawn();
     expect(names(el)).toEqual(["solo"]);
-    model.tell({ k: "d", s: 5, u: [row("solo", null, 0, { state: "busy" })] });
+    model.rows(5, [row("solo", null, 0, { state: "busy" })]);
     expect(model.ops("resync")).toHaveLength(1);
   });
 
   test("a gap at the end is found by the next heartbeat, which goes on asking", async () => {
-    const { model } = await show(snapshot(...FAMILY));
-    model.tell({ k: "hb", s: 2 });
-    model.tell({ k: "hb", s: 2 });
+    const { model } = await show(run(...FAMILY));
+    model.beat({ rows: 2 });
+    model.beat({ rows: 2 });
 
     expect(model.ops("resync")).toHaveLength(2);
   });
 
   test("what was sent before the view was drawn is in it, and two views agree", async () => {
-    const { model, el, view } = await show(snapshot(...FAMILY));
-    model.tell({ k: "d", s: 1, u: [row("ui", "lead", 1, { state: "failed", reason: "overloaded" })] });
+    const { model, el, view } = await show(run(...FAMILY));
+    model.rows(1, [row("ui", "lead", 1, { state: "failed", reason: "overloaded" })]);
     const second = view().el;
     await drawn();
 
@@ -161,10 +158,10 @@ describe("changes", () => {
   });
 
   test("a closed view is gone and the other lives on; a closed model hears nothing more", async () => {
-    const { model, el, close, view, end } = await show(snapshot(...FAMILY));
+    const { model, el, close, view, end } = await show(run(...FAMILY));
     const second = view().el;
     close();
-    model.tell({ k: "d", s: 1, u: [row("ui", "lead", 1, { state: "failed" })] });
+    model.rows(1, [row("ui", "lead", 1, { state: "failed" })]);
     await drawn();
 
     expect(el.childElementCount).toBe(0);
@@ -174,14 +171,14 @@ describe("changes", () => {
   });
 
   test("a view that could not be drawn says so, and the next picture clears it", async () => {
-    const { model, el } = await show(snapshot(...FAMILY));
-    model.tell({ k: "error", text: "KeyError: 'lead'" });
+    const { model, el } = await show(run(...FAMILY));
+    model.tell({ k: "news", t: [{ t: "rows", s: 0, error: "KeyError: 'lead'" }] });
     await drawn();
     expect(el.textContent).toContain("This view could not be drawn. The agents are not affected. KeyError: 'lead'");
 
     labelled(el, "Draw again").click();
     expect(model.ops("resync")).toHaveLength(1);
-    model.tell({ k: "snap", ...snapshot(...FAMILY) });
+    model.whole("rows", 1, run(...FAMILY));
     await drawn();
     expect(el.textContent).not.toContain("could not be drawn");
   });
@@ -189,14 +186,14 @@ describe("changes", () => {
 
 describe("verbs", () => {
   test("each agent has the one verb that fits", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     const offered = rows(el).map((each) => each.querySelector<HTMLButtonElement>("button:not([hidden])")?.textContent);
 
     expect(offered).toEqual(["Interrupt", "Stop…", "Interrupt", "Interrupt", undefined]);
   });
 
   test("interrupt is sent at once and stays pressed until it is done", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     verb(el, "ui").click();
     await drawn();
     const [asked] = model.ops("act");
@@ -212,7 +209,7 @@ describe("verbs", () => {
   });
 
   test("a refusal is told where the hand was, and can be closed", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     verb(el, "ui").click();
     model.tell({ k: "done", id: model.ops("act")[0]!.id!, error: "there is nothing to interrupt" });
     await drawn();
@@ -226,7 +223,7 @@ describe("verbs", () => {
   });
 
   test("a verb that nobody acknowledges is told, with the line that does the same", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     verb(el, "ui").click();
     vi.advanceTimersByTime(PATIENCE);
     await drawn();
@@ -235,7 +232,7 @@ describe("verbs", () => {
   });
 
   test("stopping asks first, with numbers and the focus on the safe answer", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     verb(el, "backend").click();
 
     const asked = el.querySelector("[role=alertdialog]")!;
@@ -251,7 +248,7 @@ describe("verbs", () => {
   });
 
   test("Escape keeps it running", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     verb(el, "backend").click();
     press("Escape");
 
@@ -263,21 +260,21 @@ describe("verbs", () => {
 
 describe("the link", () => {
   test("a view connects before it offers anything", async () => {
-    const { el, model } = await show(snapshot(...FAMILY), false);
+    const { el, model } = await show(run(...FAMILY), { connected: false });
     expect(model.ops("hello")).toHaveLength(1);
     expect(el.querySelector(".mx-live")!.textContent).toBe("connecting");
     expect(verb(el, "ui").disabled).toBe(true);
 
-    model.tell({ k: "hb", s: 0 });
+    model.beat();
     await drawn();
     expect(el.querySelector(".mx-live")!.textContent).toBe("live");
     expect(verb(el, "ui").disabled).toBe(false);
   });
 
   test("after fifteen silent seconds it looks dead, and a heartbeat brings it back", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     vi.advanceTimersByTime(SILENCE - 1);
-    model.tell({ k: "hb", s: 0 });
+    model.beat();
     vi.advanceTimersByTime(SILENCE - 1);
     await drawn();
     expect(el.querySelector(".is-cut")).toBeNull();
@@ -290,7 +287,7 @@ describe("the link", () => {
     expect(find(el, "old").textContent).not.toContain("was stopped");
     expect(verb(el, "ui").disabled).toBe(true);
 
-    model.tell({ k: "hb", s: 0 });
+    model.beat();
     await drawn();
     expect(el.querySelector(".is-cut")).toBeNull();
     expect(verb(el, "ui").disabled).toBe(false);
@@ -299,7 +296,7 @@ describe("the link", () => {
 
 describe("keys", () => {
   test("arrows, Home and End walk the rows", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     list(el).focus();
     const walked = ["ArrowDown", "ArrowDown", "ArrowUp", "End", "Home"].map((key) => (press(key), active(el)));
 
@@ -308,7 +305,7 @@ describe("keys", () => {
   });
 
   test("left folds and goes to the parent, right unfolds and goes to the first child", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     list(el).focus();
     press("ArrowRight");
     expect(active(el)).toBe("backend");
@@ -324,7 +321,7 @@ describe("keys", () => {
   });
 
   test("Enter goes to the verb and an arrow comes back", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     list(el).focus();
     press("Enter");
     expect(document.activeElement).toBe(verb(el, "lead"));
@@ -334,7 +331,7 @@ describe("keys", () => {
   });
 
   test("a letter finds the next agent that begins with it", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     list(el).focus();
     press("u");
 
@@ -342,19 +339,19 @@ describe("keys", () => {
   });
 
   test("the focus stays in the tree when the verb that held it goes away", async () => {
-    const { el, model } = await show(snapshot(...FAMILY));
+    const { el, model } = await show(run(...FAMILY));
     list(el).focus();
     press("End");
     press("ArrowUp");
     press("Enter");
-    model.tell({ k: "d", s: 1, u: [], gone: ["ui"], order: ["lead", "backend", "api", "old"] });
+    model.rows(1, [], ["lead", "backend", "api", "old"]);
     await drawn();
 
     expect(document.activeElement).toBe(list(el));
   });
 
   test("Escape gives the focus back to the notebook", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     el.tabIndex = -1;
     list(el).focus();
     press("Escape");
@@ -363,7 +360,7 @@ describe("keys", () => {
   });
 
   test("the expander folds by mouse too, and a leaf has nothing to fold", async () => {
-    const { el } = await show(snapshot(...FAMILY));
+    const { el } = await show(run(...FAMILY));
     find(el, "api").querySelector<HTMLElement>(".tw")!.click();
     expect(names(el)).toHaveLength(5);
     find(el, "lead").querySelector<HTMLElement>(".tw")!.click();

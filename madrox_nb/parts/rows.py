@@ -1,0 +1,105 @@
+"""The agents: who there is, what each does, what it cost. The part that every view begins with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, ClassVar, Final
+
+from .. import views
+from ..budget import RUN, remark
+from ..folds import Usage
+from ..tree import WORKING, Agent, spawn_line
+from ..views import FIRST_LINES, Picture, Row
+from . import Data, Part
+from .moment import Moment
+
+SILENT: Final = 120.0
+"""Seconds without a word or a deed after which a busy agent counts as stalled."""
+
+
+class Rows(Part):
+    name: ClassVar[str] = "rows"
+    title: ClassVar[str] = "Agents"
+    keyed: ClassVar[dict[str, str]] = {"rows": "name"}
+
+    def look(self, moment: Moment, subject: str) -> Data:
+        shown = picture(moment)
+        usd = next((s for s in moment.budget.standings(RUN, moment.now) if s.name == "usd"), None)
+        return {
+            "title": shown.title,
+            "rows": [wire(row) for row in shown.rows],
+            "lines": [] if shown.rows else FIRST_LINES,
+            "limit_usd": usd.limit.amount if usd else None,
+            "opened": _opened(moment),
+            "closed": moment.tree.closed,
+        }
+
+    def plain(self, moment: Moment, subject: str) -> str:
+        return views.plain(picture(moment))
+
+    def html(self, moment: Moment, subject: str) -> str:
+        return views.html(picture(moment))
+
+
+def picture(moment: Moment) -> Picture:
+    """One look at a run."""
+    sums = moment.costs.subtrees(moment.tree)
+    rows = (row(moment, agent, depth, sums.get(agent.name, Usage())) for depth, agent in moment.tree.walk())
+    return Picture(moment.title, tuple(rows))
+
+
+def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
+    """One agent as it is shown; `below` is what it and its subtree used."""
+    own = moment.costs.of(agent.name)
+    usd = next((s for s in moment.budget.standings(agent.name, moment.now) if s.name == "usd"), None)
+    held = moment.budget.holding(agent.name, moment.now) is not None
+    silent = _silent(moment, agent)
+    return Row(
+        name=agent.name,
+        parent=agent.parent,
+        depth=depth,
+        state=agent.state,
+        stalled=silent is not None,
+        role=agent.role,
+        harness=agent.harness,
+        model=agent.model,
+        permissions=agent.permissions,
+        now=moment.doing.now(agent) or (remark(moment.budget, agent.name, moment.now) if agent.alive else ""),
+        queued=moment.inboxes.queued(agent.name),
+        unread=len(moment.inboxes.unread(agent.name)),
+        own_usd=own.known_usd,
+        subtree_usd=below.cost_usd,
+        subtree_exact=below.exact,
+        tokens=own.tokens,
+        reason=agent.reason,
+        held=agent.alive and agent.state not in WORKING and held,
+        since=(silent or agent.since).timestamp(),
+        limit_usd=usd.limit.amount if usd else None,
+        limit_used=usd.used if usd else 0.0,
+        again=spawn_line(agent) if agent.state == "failed" else "",
+    )
+
+
+def _silent(moment: Moment, agent: Agent) -> datetime | None:
+    """Since when a busy agent has said and done nothing, when that is long."""
+    work = moment.activity.work.get(agent.name)
+    if work is None or agent.state != "busy" or moment.doing.speaking.get(agent.name):
+        return None
+    return work.active if (moment.now - work.active).total_seconds() >= SILENT else None
+
+
+def wire(row: Row) -> dict[str, Any]:
+    """A row as it travels. JSON has no NaN, so unknown money is null."""
+    return {
+        name: None if value != value else value for name, value in zip(_FIELDS, _values(row), strict=True)
+    }
+
+
+_FIELDS: Final = tuple(Row.__slots__)
+_values: Final = attrgetter(*_FIELDS)
+
+
+def _opened(moment: Moment) -> float | None:
+    """When the first agent was born: from then on the run's time is told."""
+    return min((work.born.timestamp() for work in tuple(moment.activity.work.values())), default=None)

@@ -1,0 +1,97 @@
+"""What a page may do, in one table. Everything else is refused before it reaches an agent.
+
+A page that is stale, forged or mistaken changes nothing: the agent has to exist, be in a
+state in which the verb means something, and each argument has to be of its kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures as cf
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import BadInput, nearest
+from ..tree import Agent, Tree
+
+if TYPE_CHECKING:
+    from ..manager import Manager
+    from ..run import Run
+
+ALIVE: Final = frozenset({"starting", "idle", "busy", "waiting", "suspended"})
+LONGEST: Final = 1_000_000
+"""Characters of one text that a page may send."""
+
+Given = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One thing that a page may ask for."""
+
+    carry_out: Callable[[Run, str, Given], cf.Future[Any]]
+    """`(run, agent, given)`; enqueues it on the manager's loop and returns at once."""
+    states: frozenset[str] = ALIVE
+    """In which the agent has to be. Empty: it is not about an agent."""
+    takes: tuple[str, ...] = ()
+    """Texts that have to be given."""
+    may_take: tuple[str, ...] = field(default=())
+    """Texts that may be given."""
+
+
+async def _stop_all(manager: Manager) -> None:
+    """Everybody, each tree from its top."""
+    tree = manager.tree
+    tops = [a.name for a in tree.alive() if a.parent is None or not tree[a.parent].alive]
+    await asyncio.gather(*(manager.terminate(name, force=True) for name in tops))
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "interrupt": Verb(
+        lambda run, agent, given: run.start(run.manager.interrupt, agent), frozenset({"busy", "waiting"})
+    ),
+    "stop": Verb(lambda run, agent, given: run.start(run.manager.terminate, agent, force=True)),
+    "suspend": Verb(lambda run, agent, given: run.start(run.manager.suspend, agent), frozenset({"idle"})),
+    "resume": Verb(lambda run, agent, given: run.start(run.manager.resume, agent), frozenset({"suspended"})),
+    "send": Verb(lambda run, agent, given: run.start(run.manager.ask, agent, given["text"]), takes=("text",)),
+    "stop_all": Verb(lambda run, agent, given: run.start(_stop_all, run.manager), frozenset()),
+}
+"""Name → what it takes. Another part adds its line here."""
+
+
+def check(verb: object, agent: object, given: Mapping[str, Any], tree: Tree) -> tuple[Verb, str, Given]:
+    """What a page asked for, if it may. Raises `BadInput` or `UnknownAgent` that says why not."""
+    if not isinstance(verb, str) or verb not in VERBS:
+        raise BadInput(f"a page can't {verb!r}.{nearest(str(verb), VERBS)} It can: {', '.join(VERBS)}")
+    asked = VERBS[verb]
+    texts = _texts(verb, asked, given)
+    if not asked.states:
+        return asked, "", texts
+    known = tree[str(agent)]
+    if known.state not in asked.states:
+        raise BadInput(_idle(verb, known))
+    return asked, known.name, texts
+
+
+def _idle(verb: str, agent: Agent) -> str:
+    if verb == "send":
+        return f"{agent.name} has {agent.state}: nobody would read it"
+    return f"{agent.name} is {agent.state}: there is nothing to {verb}"
+
+
+def _texts(verb: str, asked: Verb, given: Mapping[str, Any]) -> Given:
+    _only(verb, given, (*asked.takes, *asked.may_take))
+    for name in asked.takes:
+        if name not in given:
+            raise BadInput(f"{verb} needs {name}")
+    for name, value in given.items():
+        if not isinstance(value, str) or len(value) > LONGEST:
+            raise BadInput(f"{name} of {verb} is no text of at most {LONGEST:,} characters")
+    return given
+
+
+def _only(verb: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise BadInput(f"{verb} takes no {name!r}.{nearest(name, known)}")

@@ -1,0 +1,122 @@
+// One model's line to the kernel: signs of life, verbs under way, questions. The protocol
+// is written down in docs/widgets.md.
+
+import { send, type Listener, type Model } from "./library";
+import type { News } from "./topics";
+
+export type LinkState = "connecting" | "live" | "cut";
+type Given = Record<string, unknown>;
+
+/** Silence after which the kernel counts as gone: three heartbeats. */
+export const SILENCE = 15_000;
+/** How long a verb may go unacknowledged before that is said. */
+export const PATIENCE = 3_000;
+/** How long an answer may take. */
+export const ANSWER = 30_000;
+
+interface Waiting {
+  timer: ReturnType<typeof setTimeout>;
+  agent: string;
+  done(error: string, data?: unknown): void;
+}
+
+export class Link {
+  state: LinkState = "connecting";
+  heard: Date | null = null;
+  /** Seconds that the kernel's clock is ahead of this page's. */
+  ahead = 0;
+  /** Two pages may share one model. */
+  readonly page = Math.random().toString(36).slice(2, 10);
+
+  private waiting = new Map<string, Waiting>();
+  private silence: ReturnType<typeof setTimeout> | undefined;
+  private asked = 0;
+
+  /** `news` hears of topics, `beat` how many changes of each there were; `changed` of all else. */
+  constructor(
+    private model: Model,
+    signal: AbortSignal,
+    private on: { news(news: News[]): void; beat(seqs: Record<string, number>): void; changed(): void },
+  ) {
+    const listener: Listener = (message) => this.receive(message);
+    model.on("msg:custom", listener);
+    signal.addEventListener("abort", () => {
+      model.off("msg:custom", listener);
+      clearTimeout(this.silence);
+      for (const { timer } of this.waiting.values()) clearTimeout(timer);
+    });
+    this.listen();
+    this.send({ op: "hello" });
+  }
+
+  send(content: { op: string } & Given): boolean {
+    return send(this.model, content);
+  }
+
+  /** Ask the kernel for a verb; how it ended: nothing, or why it was not done. */
+  act(verb: string, agent: string, given: Given, unanswered: string): Promise<string> {
+    return new Promise((ended) => {
+      const id = this.wait(agent, PATIENCE, unanswered, ended);
+      if (!this.send({ op: "act", id, verb, agent, given })) this.finish(id, "the kernel is not connected");
+    });
+  }
+
+  /** Ask a part for something once. Rejects with what the kernel says. */
+  ask<T>(topic: string, what: string, given: Given): Promise<T> {
+    return new Promise((answered, failed) => {
+      const done = (error: string, data: unknown) => (error ? failed(new Error(error)) : answered(data as T));
+      const id = this.wait("", ANSWER, "the kernel has not answered", done);
+      if (!this.send({ op: "ask", id, topic, what, given })) this.finish(id, "the kernel is not connected");
+    });
+  }
+
+  /** Whether a verb for this agent is under way. */
+  busy(agent: string): boolean {
+    return [...this.waiting.values()].some((each) => each.agent === agent);
+  }
+
+  private wait(agent: string, most: number, unanswered: string, done: Waiting["done"]): string {
+    const id = `${this.page}.${++this.asked}`;
+    this.waiting.set(id, { agent, done, timer: setTimeout(() => this.finish(id, unanswered), most) });
+    return id;
+  }
+
+  private receive(message: Parameters<Listener>[0]): void {
+    this.listen();
+    this.state = "live";
+    this.heard = new Date();
+    switch (message.k) {
+      case "news":
+        this.on.news(message.t as News[]);
+        break;
+      case "hb":
+        this.ahead = typeof message.now === "number" ? message.now - Date.now() / 1000 : 0;
+        this.on.beat(message.s as Record<string, number>);
+        break;
+      case "ack":
+        clearTimeout(this.waiting.get(message.id as string)?.timer);
+        break;
+      case "done":
+      case "answer":
+        this.finish(message.id as string, (message.error as string | null) ?? "", message.data);
+    }
+    this.on.changed();
+  }
+
+  private finish(id: string, error: string, data?: unknown): void {
+    const waiting = this.waiting.get(id);
+    if (!waiting) return; // asked on another page, or given up here
+    clearTimeout(waiting.timer);
+    this.waiting.delete(id);
+    waiting.done(error, data);
+    this.on.changed();
+  }
+
+  private listen(): void {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => {
+      this.state = "cut";
+      this.on.changed();
+    }, SILENCE);
+  }
+}

@@ -1,0 +1,144 @@
+// One agent as a row of the list.
+
+import { attribute, bar, button, h, text } from "../element";
+import { doing, look, own, percent, share, some, stateWord, subtree, UNPRICED } from "../format";
+import type { Frame } from "../frame";
+import { glyph, icon } from "../glyphs";
+import { ENDED, now } from "../head";
+import type { Row, Store } from "../store";
+
+/** The one verb that fits an agent in this state. */
+export function verbFor(state: string): "interrupt" | "stop" | null {
+  if (state === "busy" || state === "waiting") return "interrupt";
+  return ["idle", "starting", "suspended"].includes(state) ? "stop" : null;
+}
+
+/** The names of the columns. */
+export const HEAD = () =>
+  h(
+    "div",
+    { class: "mx-lh", "aria-hidden": "true" },
+    h("span", {}, "Agent"),
+    h("span", { class: "mid st" }, "State"),
+    h("span", { class: "mid ro" }, "Role"),
+    h("span", { class: "mid ha" }, "Harness"),
+    h("span", { class: "wide" }, "Model"),
+    h("span", {}, "Now"),
+    h("span", { class: "mx-num" }, "Own $"),
+    h("span", { class: "mx-num" }, "Σ $"),
+    h("span", { class: "bud" }, "Limit"),
+    h("span", { class: "does" }),
+  );
+
+/** One row. Its elements live as long as it is shown: a button pressed while the row changes stays pressed. */
+export class RowView {
+  readonly element: HTMLElement;
+  readonly verb = button("", "", { tabindex: -1 });
+  private twisty = h("span", { class: "tw" });
+  private sign = h("span", { class: "sg" });
+  private name = h("span", { class: "mx-cut" });
+  private tag = h(
+    "span",
+    { class: "mx-tag", hidden: true, title: "all permissions: it may run anything without asking" },
+    "all",
+    h("span", {}, " permissions"),
+  );
+  private queue = h("span", { class: "mx-q", hidden: true });
+  private state = h("span");
+  private role = h("span", { class: "mid ro mx-sm mx-2 mx-cut" });
+  private harness = h("span", { class: "mid ha mx-sm mx-cut" });
+  private model = h("span", { class: "wide mx-sm mx-2 mx-cut" });
+  private now = h("span");
+  private own = h("span");
+  private sum = h("span");
+  private budget = bar();
+  private limit = h("span", { class: "wide mx-xs mx-2" });
+
+  constructor(name: string, id: string) {
+    const nm = h("span", { class: "nm" }, this.twisty, this.sign, this.name, this.tag, this.queue);
+    const bud = h("span", { class: "bud" }, h("span", { class: "mx-grow" }, this.budget.element), this.limit);
+    const does = h("span", { class: "does" }, this.verb);
+    this.element = h(
+      "div",
+      { class: "mx-row", role: "treeitem", id, "data-agent": name },
+      ...[nm, this.state, this.role, this.harness, this.model, this.now, this.own, this.sum, bud, does],
+    );
+  }
+
+  draw(frame: Frame, open: boolean, at: { active: boolean; selected: boolean }): void {
+    const { store } = frame;
+    const row = store.get(this.element.dataset.agent!)!;
+    const parent = store.children.has(row.name);
+    this.place(store, row, parent ? open : null);
+    attribute(this.element, "aria-selected", String(at.selected));
+    attribute(this.element, "class", `mx-row${at.active ? " is-on" : ""}`);
+    this.tell(row, store.link.state === "cut");
+    this.does(frame, row);
+    this.count(row, parent);
+    this.offer(row, store);
+  }
+
+  private place(store: Store, row: Row, open: boolean | null): void {
+    const siblings = store.children.get(row.parent)!;
+    attribute(this.element, "aria-level", row.depth + 1);
+    attribute(this.element, "aria-setsize", siblings.length);
+    attribute(this.element, "aria-posinset", siblings.indexOf(row.name) + 1);
+    attribute(this.element, "aria-expanded", open === null ? null : String(open));
+    (this.element.firstElementChild as HTMLElement).style.paddingLeft = `${row.depth * 16}px`;
+    if ((open !== null) !== this.twisty.hasChildNodes()) this.twisty.replaceChildren(...(open === null ? [] : [icon("right")]));
+  }
+
+  private tell(row: Row, cut: boolean): void {
+    const seen = look(row);
+    if (this.sign.dataset.look !== seen) this.sign.replaceChildren(glyph(seen, true));
+    this.sign.dataset.look = seen;
+    text(this.state, cut && !ENDED.includes(row.state) ? `was ${row.state}` : stateWord(seen));
+    attribute(this.state, "class", `st mid mx-cut s-${seen}`);
+    text(this.name, row.name);
+    attribute(this.name, "title", row.name);
+    attribute(this.name, "class", `mx-cut ${row.depth < 2 ? "mx-bold" : ""}`.trim());
+    text(this.role, row.role);
+    text(this.harness, row.harness);
+    attribute(this.harness, "title", `${row.harness} ${row.model ?? ""}`.trim());
+    text(this.model, row.model ?? "–");
+    attribute(this.tag, "hidden", row.permissions !== "all");
+  }
+
+  private does(frame: Frame, row: Row): void {
+    const seen = look(row);
+    const told = frame.alone ? row.now || row.reason : doing(row, now(frame), frame.store.link.state === "cut");
+    text(this.now, told);
+    attribute(this.now, "title", row.now || row.reason || null);
+    attribute(this.now, "class", `now mx-cut s-${ASKING.includes(seen) ? seen : "x"}`);
+  }
+
+  private count(row: Row, parent: boolean): void {
+    money(this.own, own(row), "");
+    money(this.sum, subtree(row, parent), parent ? "mx-bold" : "mx-2");
+    const part = share(row.limit_used, row.limit_usd);
+    this.budget.draw(part, `${percent(part ?? 0)} of the limit of $${row.limit_usd} for its subtree`);
+    text(this.limit, row.limit_usd === null ? "" : `of ${row.limit_usd}`);
+    const waiting = Math.max(row.queued, row.unread);
+    attribute(this.queue, "hidden", waiting === 0);
+    if (this.queue.dataset.count === String(waiting)) return;
+    this.queue.dataset.count = String(waiting);
+    this.queue.title = `${some(row.unread, "unread message")}, ${some(row.queued, "turn")} queued`;
+    this.queue.replaceChildren(icon("mail"), String(waiting));
+  }
+
+  private offer(row: Row, store: Store): void {
+    const verb = verbFor(row.state);
+    attribute(this.verb, "hidden", verb === null);
+    text(this.verb, verb === "interrupt" ? "Interrupt" : "Stop…");
+    attribute(this.verb, "class", verb === "interrupt" ? "mx-btn" : "mx-btn danger bare");
+    attribute(this.verb, "aria-label", `${verb === "interrupt" ? "Interrupt" : "Stop"} ${row.name}`);
+    attribute(this.verb, "disabled", !store.acts || store.link.busy(row.name));
+  }
+}
+
+const ASKING = ["waiting", "stalled", "failed"];
+
+function money(cell: HTMLElement, value: string, kind: string): void {
+  text(cell, value);
+  attribute(cell, "class", `mx-num ${value === UNPRICED ? "mx-unp" : value === "–" ? "mx-2" : kind}`.trim());
+}
