@@ -67,7 +67,9 @@ export class Card {
   private spoken(row: Row, told: string, hidden: number): string {
     const above = row.parent ? `, child of ${row.parent}` : "";
     const more = hidden ? `, ${some(hidden, "agent")} below it folded away` : "";
-    return `${row.name}: ${stateWord(look(row))}, ${told}, ${row.role}${above}${more}`;
+    const state = stateWord(look(row));
+    const does = told.startsWith(row.state) ? told : `${state}, ${told}`;
+    return `${row.name}: ${does}, ${row.role}${above}${more}`;
   }
 }
 
