@@ -90,6 +90,11 @@ class Settings:
         "MADROX_ON_KERNEL_DEATH",
         "kill, or keep:<seconds> for another kernel to go on with the agents",
     )
+    summaries: str = _setting(
+        "",
+        "MADROX_SUMMARIES",
+        "who writes summaries of agents: a harness, or harness:model; empty: nobody, the ledger tells",
+    )
     retention_days: int = _setting(30, "MADROX_RETENTION_DAYS", "days that ledgers are kept")
     tables: Tables = field(default_factory=dict)
     """`[harness.NAME]`, `[acp.NAME]`, `[terminal.NAME]`: section → name → keys."""
@@ -106,6 +111,13 @@ class Settings:
 SETTINGS = {f.name: f for f in fields(Settings) if f.metadata}
 PATHS = ("home", "workspace_dir", "log_dir", "tls_cert", "tls_key")
 SECTIONS = ("harness", "acp", "terminal")
+CHOICES = {
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "permissions": ("auto", "ask", "edits", "deny"),
+    "attended": ("auto", "yes", "no"),
+    "insecure": ("yes", "no"),
+}
+"""Settings that are one of a few words."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,7 @@ class Config:
         return [
             {
                 "setting": name,
-                "value": _shown(getattr(self.settings, name)),
+                "value": shown(getattr(self.settings, name)),
                 "source": self.sources[name],
                 "environment": f.metadata["env"],
                 "meaning": f.metadata["doc"],
@@ -141,7 +153,7 @@ def load(
     cwd = Path.cwd() if cwd is None else cwd
     given = {k: v for k, v in (arguments or {}).items() if v is not None}
     for name in given:
-        _known(name, "an argument")
+        check_known(name, "an argument")
     layers: list[tuple[str, Mapping[str, Any]]] = [("argument", given), *_environment(environ)]
     read = {path: _file(path) for path in (config_files(cwd) if files is None else files)}
     layers += [(str(path), plain) for path, (plain, _) in read.items()]
@@ -149,7 +161,7 @@ def load(
     sources = dict.fromkeys(SETTINGS, "default")
     for source, layer in reversed(layers):
         for name, raw in layer.items():
-            values[name], sources[name] = _parse(name, raw, source), source
+            values[name], sources[name] = parsed(name, raw, source), source
     for name in PATHS:
         if (path := values.get(name, SETTINGS[name].default)) is not None:
             values[name] = (cwd / path).resolve()
@@ -191,11 +203,14 @@ def _file(path: Path) -> tuple[Mapping[str, Any], Tables]:
                     f"{path}: [{section}] holds tables by name, such as [{section}.{name or 'mine'}]"
                 )
     for name in found:
-        _known(name, str(path))
+        check_known(name, str(path))
     return found, tables
 
 
-def _known(name: str, where: str) -> None:
+def check_known(name: str, where: str) -> None:
+    """Raises `BadInput` with the nearest setting."""
+    if name in SECTIONS:
+        raise BadInput(f"{where}: {name!r} is a table, write [{name}.NAME] into madrox.toml")
     if name not in SETTINGS:
         raise BadInput(
             f"{where} names no setting: {name!r}.{nearest(name, (*SETTINGS, *SECTIONS))} "
@@ -203,7 +218,8 @@ def _known(name: str, where: str) -> None:
         )
 
 
-def _parse(name: str, raw: Any, source: str) -> Any:
+def parsed(name: str, raw: Any, source: str) -> Any:
+    """What `raw` means for that setting. Raises `BadInput` naming it, `source` and the value."""
     default = SETTINGS[name].default
     try:
         value = _converted(name, default, raw)
@@ -218,29 +234,33 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
     if name == "host":
         return "127.0.0.1" if raw == "localhost" else _said(raw)
     if name == "log_level":
-        return _one_of(str(raw).upper(), ("DEBUG", "INFO", "WARNING", "ERROR"))
+        return _one_of(str(raw).upper(), CHOICES[name])
     if name == "on_kernel_death":
         seconds_of(_said(raw))
         return raw
     if name == "permissions":
         if raw == "all":
             raise ValueError("that is given to one agent, by name: spawn it with permissions='all'")
-        return _one_of(str(raw), ("auto", "ask", "edits", "deny"))
-    if name == "attended":
-        return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), ("auto", "yes", "no"))
-    if name == "insecure":
-        return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), ("yes", "no"))
+        return _one_of(str(raw), CHOICES[name])
+    if name in ("attended", "insecure"):
+        return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), CHOICES[name])
     if name == "policy":
         return _policy(raw)
+    if name == "summaries":
+        return _writer(raw)
     if isinstance(default, tuple):
         return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(map(_said, raw))
     return _number(type(default), raw)
 
 
 def _number(kind: type[int] | type[float], raw: Any) -> float:
+    what = "not a whole number" if kind is int else "not a number"
     if isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
-        raise ValueError("not a whole number" if kind is int else "not a number")
-    number = kind(raw)
+        raise ValueError(what)
+    try:
+        number = kind(raw)
+    except ValueError:
+        raise ValueError(what) from None
     if not number >= 0:  # NaN isn't either
         raise ValueError("must not be negative")
     return number
@@ -254,6 +274,16 @@ def _policy(raw: Any) -> dict[str, str]:
         if answer not in ("allow", "deny", "ask"):
             raise ValueError(f"{rule!r} is answered {answer!r}, which is none of allow, deny, ask")
     return {str(rule): answer for rule, answer in raw.items()}
+
+
+def _writer(raw: Any) -> str:
+    """`harness` or `harness:model`; empty for nobody."""
+    if raw == "":
+        return ""
+    harness, colon, model = _said(raw).partition(":")
+    if not harness.strip() or (colon and not model.strip()):
+        raise ValueError("neither a harness nor harness:model, such as claude:haiku")
+    return f"{harness.strip()}{colon}{model.strip()}"
 
 
 def _said(raw: Any) -> str:
@@ -271,7 +301,8 @@ def _one_of(value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a person reads it."""
     if isinstance(value, tuple):
         return ", ".join(value)
     if isinstance(value, Mapping):

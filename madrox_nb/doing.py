@@ -23,7 +23,6 @@ from .folds import Usage, usage_of
 from .tree import WORKING, Agent
 from .values import Reply
 
-TITLE: Final = "Madrox"
 TAIL: Final = 4000
 """Characters of what an agent is saying that a waiting cell shows."""
 SPOKEN: Final = 16_000
@@ -38,10 +37,10 @@ class Doing:
         """The end of what it said in this turn."""
         self.above: dict[str, int] = {}
         """How many characters came before that."""
-        self._calls: dict[str, str] = {}
-        self._asks: dict[str, str] = {}
         self.speaking: dict[str, str] = {}
         """The end of what it is saying and has not finished."""
+        self._calls: dict[str, str] = {}
+        self._asks: dict[str, str] = {}
 
     def hear(self, signal: Signal) -> bool:
         """Fold a signal in; says whether the tree looks different now."""

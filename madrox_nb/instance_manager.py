@@ -25,20 +25,12 @@ from concurrent.futures import Future
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
-from . import tools  # noqa: F401 — registers them
-from .calls import TOOLS, Call, Result, Tool, in_tools
-from .errors import BadInput, MadroxError, SomeFailed
-from .events import PERSON
+from .calls import TOOLS, Result, Tool
+from .errors import BadInput, SomeFailed
+from .in_person import A_DAY, carried_out
 from .notebook import AsyncMadrox
 from .orchestrator_config import OrchestratorConfig
 from .portal import patiently
-from .tools.waiting import patience
-
-if TYPE_CHECKING:
-    from .manager import Manager
-
-A_DAY: Final = 86_400.0
-"""Seconds that Python waits for an answer: in effect, until it is there."""
 
 AT_ONCE: Final = frozenset({"get_children", "get_instance_tree", "get_instance_status"})
 """What the seed calls without `await`. They only look at memory."""
@@ -209,21 +201,7 @@ class InstanceManager:
 
     def _begin(self, tool: Tool, values: tuple[Any, ...], named: Mapping[str, Any]) -> Future[Result]:
         given = {**DEFAULTS.get(tool.name, {}), **_by_name(tool, values, named)}
-        return self.madrox._run.start(_carried_out, tool, self.madrox.manager, given)
-
-
-async def _carried_out(tool: Tool, manager: Manager, given: Mapping[str, Any]) -> Result:
-    """Call a tool in the person's name, on the manager's loop."""
-    patience.set(A_DAY)
-    try:
-        return await tool.call(Call(manager, PERSON, _unheard), given)
-    except MadroxError as exc:
-        exc.args = (in_tools(str(exc)), *exc.args[1:])
-        raise
-
-
-async def _unheard(seconds: float, text: str) -> None:
-    """Who awaits in Python hears of no progress: `%madrox tree` shows it."""
+        return self.madrox._run.start(carried_out, tool.name, self.madrox.manager, given)
 
 
 def _by_name(tool: Tool, values: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:

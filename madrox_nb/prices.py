@@ -57,6 +57,18 @@ def preload() -> None:
     import genai_prices  # noqa: F401
 
 
+VENDORS: Mapping[str, str] = {"claude": "anthropic", "codex": "openai", "gemini": "google"}
+"""Whose models a CLI runs."""
+
+
+def models(harness: str = "") -> list[str]:
+    """The models that the price list has of that CLI's vendor, or of all of these. Takes 0.3 s once."""
+    from genai_prices.data import providers
+
+    wanted = {VENDORS.get(harness)} if harness else {*VENDORS.values()}
+    return [model.id for provider in providers if provider.id in wanted for model in provider.models]
+
+
 def _listed(usage: UsageReported, model: str) -> tuple[float, str]:
     from genai_prices import Usage, calc_price  # 0.2 s of import: only when a price is asked for
 

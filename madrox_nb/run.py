@@ -22,8 +22,10 @@ from urllib.parse import urlsplit
 
 from . import config, keeping, views
 from .config import Settings
+from .cost_history import CostHistory
+from .density import Density
 from .display import Live, Waiting, attended, how_to_answer
-from .doing import TITLE, Doing, LastReplies
+from .doing import Doing, LastReplies
 from .errands import Errands
 from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
 from .events import (
@@ -39,10 +41,12 @@ from .manager import Manager
 from .offspring import Offspring, offspring
 from .parts import rows
 from .parts.moment import Moment
+from .parts.past import Then
 from .parts.reading import Conversations
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
+from .spans import Spans
 from .tickets import Ticket
 from .tokens import kept
 from .tree import WORKING, Agent
@@ -50,7 +54,7 @@ from .values import Replies, Reply, Serving
 from .views import Picture, Row
 
 if TYPE_CHECKING:
-    from .frames import Frames
+    from .frames import Frames, Runs
     from .widgets import LiveView
 
 log = logging.getLogger(__name__)
@@ -58,6 +62,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TITLE: Final = "Madrox"
 MANY: Final = 10
 """Agents that a waiting cell lists."""
 
@@ -76,6 +81,7 @@ class Run:
         self._environ = ChainMap(dict(environ or {}), os.environ)  # what a later cell sets is seen
         chosen = self.config.settings
         self.doing, self.last = Doing(), LastReplies()
+        self._spans, self._density, self._cost_history = Spans(), Density(), CostHistory()
         self._pid = os.getpid()
         self._closed = False
         self._views: dict[tuple[str, str], LiveView] = {}
@@ -242,11 +248,15 @@ class Run:
             tree=manager.tree,
             inboxes=manager.inboxes,
             costs=manager.costs,
+            cost_history=self._cost_history,
             approvals=manager.approvals,
             budget=manager.budget,
             activity=manager.activity,
             doing=self.doing,
             conversations=self._conversations,
+            spans=self._spans,
+            density=self._density,
+            past=self._then,
         )
 
     def picture(self) -> Picture:
@@ -273,14 +283,25 @@ class Run:
         return Conversations(lambda: self.manager.ledger.paths)
 
     @cached_property
-    def frames(self) -> Frames:
-        from .frames import Frames
+    def _then(self) -> Then:
+        return Then(lambda: self.manager.ledger.paths, self.moment)
 
-        return Frames(lambda: self.manager.ledger.paths)
+    @property
+    def frames(self) -> Frames:
+        """What this run's ledger says, as frames."""
+        return self.runs.own
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The same of every run that has a ledger here."""
+        from .frames import Runs
+
+        ledger = self.manager.ledger
+        return Runs(ledger.directory, ledger.run, lambda: ledger.paths)
 
     def _apply(self, entry: Entry) -> None:
-        self.doing.apply(entry)
-        self.last.apply(entry)
+        for fold in (self.doing, self.last, self._spans, self._density, self._cost_history):
+            fold.apply(entry)
         event = entry.event
         for view in tuple(self._views.values()):
             view.touch((event.agent, getattr(event, "sender", "")))

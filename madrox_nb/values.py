@@ -27,6 +27,8 @@ from .views import Picture
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .calls import Result
+
 LONGEST_SHOWN: Final = 20_000
 """Characters of one text that a cell shows; the value holds all of it."""
 RED: Final = "color:var(--jp-error-color1,#c62828)"
@@ -201,6 +203,24 @@ class Snapshot:
 
     def _repr_html_(self) -> str:
         return views.html(self.picture)
+
+
+@dataclass(frozen=True, repr=False)
+class Told:
+    """What a tool has told: `text` for a person, `data` for a program."""
+
+    text: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        return cls(result.text, result.data)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": shortened(self.text)}
 
 
 class ClientTokens:

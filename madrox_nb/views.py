@@ -87,6 +87,8 @@ class Row:
     """The limit in US dollars that stands on it, for itself and all below it."""
     limit_used: float = 0.0
     """What counts towards that."""
+    again: str = ""
+    """The line that spawns such an agent again, where it has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +118,12 @@ def plain(picture: Picture) -> str:
 def html(picture: Picture) -> str:
     """The tree for pages that keep text/html: nbconvert, an untrusted notebook, a repository."""
     rows = picture.rows
-    title = f"<b>{_safe(one_line(picture.title))}</b>"
+    title = f"<b>{safe(one_line(picture.title))}</b>"
     if not rows:
-        lines = (f"<code>{_safe(code)}</code>" for _, code in FIRST_LINES)
+        lines = (f"<code>{safe(code)}</code>" for _, code in FIRST_LINES)
         return f'<p style="margin:0 0 8px">{"<br>".join([title, NOBODY, *lines])}</p>'
     told = ". ".join([_counts(rows), *(line.capitalize() for line in _costs(rows))])
-    top = f'<p style="margin:0 0 8px">{title}<br>{_safe(told)}.</p>'
+    top = f'<p style="margin:0 0 8px">{title}<br>{safe(told)}.</p>'
     return top + _html_table(rows) + _html_needs(rows)
 
 
@@ -137,7 +139,7 @@ def card_html(row: Row) -> str:
     first, *rest = card_plain(row).splitlines()
     sign, told = first.split(" ", 1)
     name = one_line(row.name)
-    lines = [f"{sign} <b>{_safe(name)}</b>{_safe(told.removeprefix(name))}", *map(_safe, rest)]
+    lines = [f"{sign} <b>{safe(name)}</b>{safe(told.removeprefix(name))}", *map(safe, rest)]
     return f'<p style="margin:0">{"<br>".join(lines)}</p>'
 
 
@@ -220,7 +222,8 @@ def _needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
                 said, code = NEEDS[need]
                 about = one_line(row.reason if need == "failed" else row.now)
                 name = one_line(row.name)
-                yield glyph(row.state), name, said + (f": {about}" if about else ""), code.format(name)
+                line = one_line(row.again) if need == "failed" and row.again else code.format(name)
+                yield glyph(row.state), name, said + (f": {about}" if about else ""), line
 
 
 def _is(row: Row, need: str) -> bool:
@@ -253,19 +256,19 @@ def _cells(rows: tuple[Row, ...]) -> Iterator[tuple[str, ...]]:
 def _table(rows: tuple[Row, ...]) -> list[str]:
     body = [(stem + cells[0], *cells[1:]) for stem, cells in zip(stems(rows), _cells(rows), strict=True)]
     lines = [HEADS, *body]
-    widths = [max(_width(cell) for cell in column) for column in zip(*lines, strict=True)]
+    widths = [max(columns(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [_padded(line, widths) for line in lines]
 
 
 def _padded(line: tuple[str, ...], widths: list[int]) -> str:
     cells = (
-        " " * (width - _width(cell)) + cell if at in MONEY else cell + " " * (width - _width(cell))
+        " " * (width - columns(cell)) + cell if at in MONEY else cell + " " * (width - columns(cell))
         for at, (cell, width) in enumerate(zip(line, widths, strict=True))
     )
     return "  ".join(cells).rstrip()
 
 
-def _width(text: str) -> int:
+def columns(text: str) -> int:
     """Columns in a terminal; what has no known width counts one a character."""
     width = wcswidth(text)
     return width if width >= 0 else len(text)
@@ -288,7 +291,7 @@ _CELL: Final = "padding:3px 10px;border-bottom:1px solid #e0e0e0;white-space:now
 
 
 def _html_table(rows: tuple[Row, ...]) -> str:
-    head = "".join(_cell("th", at, _safe(text.capitalize())) for at, text in enumerate(HEADS))
+    head = "".join(_cell("th", at, safe(text.capitalize())) for at, text in enumerate(HEADS))
     body = "".join(
         f"<tr>{''.join(_html_cells(stem, row, cells))}</tr>"
         for stem, row, cells in zip(stems(rows), rows, _cells(rows), strict=True)
@@ -302,9 +305,9 @@ def _html_table(rows: tuple[Row, ...]) -> str:
 def _html_cells(stem: str, row: Row, cells: tuple[str, ...]) -> Iterator[str]:
     name = one_line(row.name)
     indent = stem.removesuffix(" ").replace(" ", "&nbsp;") + (" " if stem else "")
-    yield _cell("td", 0, f"{indent}<b>{_safe(name)}</b>{_safe(cells[0].removeprefix(name))}")
+    yield _cell("td", 0, f"{indent}<b>{safe(name)}</b>{safe(cells[0].removeprefix(name))}")
     for at, text in enumerate(cells[1:], start=1):
-        yield _cell("td", at, _safe(text))
+        yield _cell("td", at, safe(text))
 
 
 def _cell(tag: str, at: int, inner: str) -> str:
@@ -315,13 +318,13 @@ def _cell(tag: str, at: int, inner: str) -> str:
 
 def _html_needs(rows: tuple[Row, ...]) -> str:
     lines = [
-        f"{sign} <b>{_safe(name)}</b> {_safe(what)} &nbsp; <code>{_safe(code)}</code>"
+        f"{sign} <b>{safe(name)}</b> {safe(what)} &nbsp; <code>{safe(code)}</code>"
         for sign, name, what, code in _needs(rows)
     ]
     return f'<p style="margin:8px 0 0">{"<br>".join(lines)}</p>' if lines else ""
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     r"""Escaped, and safe from the page's formula renderer.
 
     Notebooks typeset what stands between two `$`, or in `\(…\)`, in any text/html. It

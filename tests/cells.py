@@ -1,4 +1,4 @@
-"""A real kernel for tests: run cells, look at what they show, interrupt them."""
+"""A real kernel for tests: run cells, look at what they show, interrupt them; or a notebook as a whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,3 +97,19 @@ def kernel(directory: Path) -> Iterator[Kernel]:
             running.client.stop_channels()
         manager.shutdown_kernel(now=running is None)
         manager.cleanup_resources()
+
+
+def notebook_of(cells: Iterable[str]) -> Any:
+    """A notebook of these cells, not yet run."""
+    from nbformat import v4  # it costs a second, which the tests that need none don't pay
+
+    return v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+
+
+def carry_out(notebook: Any, directory: Path) -> None:
+    """Run a notebook in `directory`, on a machine without CLIs, to its end; a cell that fails raises."""
+    from nbclient import NotebookClient
+
+    ours = {"ORCHESTRATOR_PORT": "0", "PATH": os.defpath, "IPYTHONDIR": str(directory / "ipython")}
+    client = NotebookClient(notebook, timeout=150, kernel_name="python3")
+    client.execute(cwd=str(directory), env={**os.environ, **ours})

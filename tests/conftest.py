@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
@@ -24,6 +25,11 @@ SEED = (
     "LOG_DIR",
     "LOG_LEVEL",
 )
+
+
+# The suite starts hundreds of interpreters: none of them compiles again what another one has compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
+from cells import carry_out, notebook_of
 
 from madrox_nb import tools  # noqa: F401 — registers them
 from madrox_nb.rest.endpoints import ENDPOINTS
@@ -28,10 +27,11 @@ def test_every_endpoint_stands_on_the_page_as_it_is() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_the_python_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
     [cell] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute(cwd=str(tmp_path))
+    notebook = notebook_of([cell])
+    carry_out(notebook, tmp_path)
 
     said = "".join(each["text"] for each in notebook.cells[0].outputs if each["output_type"] == "stream")
     assert "worker (worker) [idle] (rehearsal)" in said

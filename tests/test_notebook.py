@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import inspect
 import json
 import logging
 import math
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -200,7 +200,7 @@ def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox
     def interrupt_once(_: Signal) -> None:
         if not spoken.is_set():
             spoken.set()
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     madrox.manager.watch(interrupt_once)
     with pytest.raises(KeyboardInterrupt) as raised:
@@ -295,6 +295,17 @@ def test_a_setting_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="Did you mean 'max_instances'"):
         Madrox(home=tmp_path, max_instance=3)
     assert current() is None
+
+
+def test_who_failed_is_shown_with_the_line_that_spawns_such_a_one_again(madrox: Madrox) -> None:
+    lead = madrox.spawn("lead", permissions="edits")
+    pending = lead.send("/hang", wait=False)
+    os.kill(madrox.manager.processes["lead"].pid or 0, signal.SIGKILL)
+    pending.wait()
+
+    assert str(madrox.tree).endswith(
+        "%madrox spawn lead --role general --harness rehearsal --permissions edits"
+    )
 
 
 def test_the_tree_is_a_value_that_equals_its_replay(madrox: Madrox) -> None:

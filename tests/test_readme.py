@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
+from cells import carry_out, notebook_of
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
@@ -20,22 +18,16 @@ PAGES = [
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_the_cells_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     cells = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     inline = re.search(r"same in Python: `(.*?)`", README, re.DOTALL)
     assert cells
     assert inline
     python = inline[1].replace("\n", " ").replace('"lead"', '"other"')
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.cells.append(nbformat.v4.new_code_cell(f"from madrox_nb import Madrox\n{python}"))
-    env = {
-        **os.environ,
-        "ORCHESTRATOR_PORT": "0",
-        "PATH": os.defpath,
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-    }
+    notebook = notebook_of([*cells, f"from madrox_nb import Madrox\n{python}"])
 
-    NotebookClient(notebook, timeout=150, kernel_name="python3").execute(cwd=str(tmp_path), env=env)
+    carry_out(notebook, tmp_path)
 
     said = str([cell.outputs for cell in notebook.cells])
     assert "no model is thinking" in said

@@ -12,6 +12,8 @@ from comm.base_comm import BaseComm
 
 from madrox_nb.activity import Activity
 from madrox_nb.budget import Budget
+from madrox_nb.cost_history import CostHistory
+from madrox_nb.density import Density
 from madrox_nb.doing import Doing
 from madrox_nb.errors import BadInput, UnknownAgent
 from madrox_nb.events import (
@@ -26,8 +28,10 @@ from madrox_nb.events import (
 )
 from madrox_nb.folds import Approvals, Costs, Inboxes
 from madrox_nb.parts.moment import Moment
+from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.pump import PERIOD
+from madrox_nb.spans import Spans
 from madrox_nb.tree import Tree
 from madrox_nb.widgets import LIBRARIES, LiveView, build, code
 
@@ -79,11 +83,15 @@ class World:
             "budget": Budget(),
             "activity": Activity(),
             "doing": Doing(),
+            "cost_history": CostHistory(),
+            "spans": Spans(),
+            "density": Density(),
         }
         self.seq, self.verbs, self.future, self.widgets = 0, [], Future(), []
         self.file = tmp_path / "run.jsonl"
         self.file.touch()
         self.conversations = Conversations(lambda: [self.file])
+        self.past = Then(lambda: [self.file], self.moment)
         self.looked = threading.Event()
 
     @property
@@ -102,7 +110,7 @@ class World:
     def moment(self):
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
-        return Moment(title="run", now=now, conversations=self.conversations, **self.folds)
+        return Moment(title="run", now=now, conversations=self.conversations, past=self.past, **self.folds)
 
     def tell(self, *events):
         """Let these happen, and say so to the widgets."""

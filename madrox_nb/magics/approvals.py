@@ -39,8 +39,16 @@ COMMANDS: Final = (
         "what agents ask to be allowed",
         _approvals,
         Argument("--all", action="store_true", help="what was answered, too"),
+        example="%madrox approvals",
     ),
-    Command("approve", "allow what agents have asked for", _approve, _APPROVALS, _ALWAYS),
+    Command(
+        "approve",
+        "allow what agents have asked for",
+        _approve,
+        _APPROVALS,
+        _ALWAYS,
+        example="%madrox approve lead.a1 --always agent",
+    ),
     Command(
         "deny",
         "refuse what agents have asked for",
@@ -48,5 +56,6 @@ COMMANDS: Final = (
         _APPROVALS,
         Argument("--why", nargs="+", default=[], metavar="WORD", help="what the agent is told"),
         _ALWAYS,
+        example="%madrox deny lead.a1 --why not on a Friday",
     ),
 )

@@ -44,16 +44,16 @@ def candidates(words: Sequence[str]) -> list[str]:
     options = known.parser._option_string_actions
     option = options.get(words[-1])
     if option is not None and option.nargs != 0:
-        return _values(option)
+        return _values(option, words)
     given = [word for n, word in enumerate(words[1:], 1) if not _is_option(options, words, n)]
     places = known.parser._get_positional_actions()
     place = places[min(len(given), len(places) - 1)] if places else None
     full = place is None or (len(given) >= len(places) and place.nargs not in ("*", "+"))
-    if known.says and len(given) > len(places):
+    if known.says and (len(given) > len(places) or "--" in words):
         return []  # in the text
     taken = {"-h", "-o", *words}
     return [
-        *(() if full or place is None else (v for v in _values(place) if v not in given)),
+        *(() if full or place is None else (v for v in _values(place, words) if v not in given)),
         *(name for name in options if name.startswith("--") and name not in taken),
     ]
 
@@ -63,53 +63,104 @@ def _is_option(options: Mapping[str, argparse.Action], words: Sequence[str], n: 
     return words[n] in options or (before is not None and before.nargs != 0)
 
 
-def _values(action: argparse.Action) -> list[str]:
+def _values(action: argparse.Action, words: Sequence[str]) -> list[str]:
     if action.choices:
         return list(action.choices)
-    return list(_NAMED.get(getattr(action, "completes", ""), list)())
+    named = NAMED.get(getattr(action, "completes", ""))
+    return [] if named is None else list(named(words))
 
 
-def _roles_known() -> Iterable[str]:
+# what a value can name; `words` are those before it
+
+
+def _roles(words: Sequence[str]) -> Iterable[str]:
     from .. import library
 
     return sorted({role.name for role in library.roles()})
 
 
-def _team_files() -> Iterable[str]:
+def _teams(words: Sequence[str]) -> Iterable[str]:
+    """Files; where one that runs is meant, those that were started here."""
     from .. import library
 
+    shared = current()
+    if shared is not None and any(each in words for each in ("--status", "--stop", "--retry", "--resume")):
+        return [run.id for run in shared.manager.teams.runs]
     return sorted({path.stem for path in library.team_files()})
 
 
-def _harnesses() -> Iterable[str]:
+def _harnesses(words: Sequence[str]) -> Iterable[str]:
     from .. import library
 
     shared = current()
     return list(shared.manager.harnesses if shared is not None else library.Harnesses())
 
 
-def _presets() -> Iterable[str]:
+def _models(words: Sequence[str]) -> Iterable[str]:
+    """Those in use, then those that the price list has for the CLI that is named."""
+    from ..prices import models
+
+    shared = current()
+    used = [] if shared is None else [agent.model for agent in shared.manager.tree if agent.model]
+    named = words[words.index("--harness") + 1] if "--harness" in words[:-2] else ""
+    return dict.fromkeys((*used, *models(named)))
+
+
+def _presets(words: Sequence[str]) -> Iterable[str]:
     from .. import presets
 
     return list(presets.presets())
 
 
-def _agents() -> Iterable[str]:
+def _agents(words: Sequence[str]) -> Iterable[str]:
     shared = current()
     return () if shared is None else (shlex.quote(agent.name) for agent in shared.manager.tree.alive())
 
 
-def _open_approvals() -> Iterable[str]:
+def _approvals(words: Sequence[str]) -> Iterable[str]:
     shared = current()
     return () if shared is None else (each.id for each in shared.manager.approvals.open())
 
 
-_NAMED: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
+def _jobs(words: Sequence[str]) -> Iterable[str]:
+    """The newest first: that one is asked for."""
+    shared = current()
+    if shared is None:
+        return ()
+    known = (*shared.manager.teams.runs, *shared.manager.jobs)
+    return [job.id for job in known][::-1]
+
+
+def _config(words: Sequence[str]) -> Iterable[str]:
+    return ("set", "unset", *_settings(words))
+
+
+def _settings(words: Sequence[str]) -> Iterable[str]:
+    from .. import config
+
+    return config.SETTINGS if {"set", "unset"} & {*words[1:2]} or words == ["config"] else ()
+
+
+def _setting_values(words: Sequence[str]) -> Iterable[str]:
+    from .. import config
+
+    if words[1] != "set":
+        return ()
+    return _harnesses(words) if words[2] == "harnesses" else config.CHOICES.get(words[2], ())
+
+
+NAMED: Final[Mapping[str, Callable[[Sequence[str]], Iterable[str]]]] = {
     AGENT: _agents,
-    "approval": _open_approvals,
-    "role": _roles_known,
-    "team": _team_files,
+    "approval": _approvals,
+    "command": lambda words: COMMANDS,
+    "config": _config,
     "harness": _harnesses,
+    "job": _jobs,
+    "model": _models,
     "preset": _presets,
-    "command": lambda: COMMANDS,
+    "role": _roles,
+    "setting": _settings,
+    "team": _teams,
+    "value": _setting_values,
 }
+"""What `Argument.completes` may say."""

@@ -19,7 +19,7 @@ from ..errors import MadroxError
 from .commands import HelpShown
 from .completion import MATCHER, complete
 from .line import read
-from .table import overview
+from .table import COMMANDS, overview
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -72,7 +72,8 @@ class Question(TokenTransformBase):
     """`%madrox send lead Why?` asks lead. IPython would look up help for `Why` (ipython#14258)."""
 
     priority = HelpEnd.priority - 1
-    _asks = re.compile(r"(\s*(?:[\w.,\[\]'\" ]+=\s*)?)%madrox\s+((?:send|post)\s+\S+\s+\S.*\?)\s*")
+    _speaking = "|".join(each.name for each in COMMANDS.values() if each.says)
+    _asks = re.compile(rf"(\s*(?:[\w.,\[\]'\" ]+=\s*)?)%madrox\s+((?:{_speaking})\s+\S+\s+\S.*\?)\s*")
 
     @classmethod
     def find(cls, tokens_by_line: list[list[TokenInfo]]) -> Question | None:

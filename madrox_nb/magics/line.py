@@ -78,7 +78,7 @@ def _divided(known: Command, rest: str) -> tuple[list[str], str]:
             values = _takes_value(known, word)
         elif values:
             values = 0
-        elif agent:
+        elif agent and not known.several:
             break
         else:
             agent = True

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from .. import asking
 from ..display import Waiting
 from ..events import PERSON, Always, TeamMode
 from ..handles import AsyncTeamHandle
+from ..in_person import carried_out
 from ..manager import Manager
 from ..portal import patiently
 from ..signatures import takes_what
-from ..values import Letters, Replies, Reply, Serving
+from ..tickets import Ticket
+from ..values import Letters, Replies, Reply, Serving, Told
 from .agents import AsyncAgentHandle
 from .blocking import Madrox
 from .face import Face
 from .listings import returned
-from .questions import AsyncPending
+from .questions import AsyncPending, answered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +55,36 @@ class AsyncMadrox(Face):
         ticket = await patiently(self._run.start(self.manager.ask, agent, text, steer=steer))
         pending = AsyncPending(self._run, ticket)
         return await pending.wait() if wait else pending
+
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: Literal[True] = True
+    ) -> Replies: ...
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: Literal[False]
+    ) -> list[AsyncPending]: ...
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: bool
+    ) -> Replies | list[AsyncPending]: ...
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: bool = True
+    ) -> Replies | list[AsyncPending]:
+        """Ask several agents the same and wait for all their answers; see `Madrox.broadcast`."""
+        asked = await patiently(self._run.start(asking.broadcast, self.manager, agents, below, text))
+        if not wait:
+            return [AsyncPending(self._run, ticket) for ticket in asking.tickets(asked)]
+        names = [each.agent for each in asked if isinstance(each, Ticket)]
+        waiting = self._run.waiting(*names, everyone=True)
+        return await waiting.patiently(
+            self._run.start(asking.answers, self._run, asked), lambda _: answered(names)
+        )
+
+    async def call(self, tool: str, **given: Any) -> Told:
+        """Carry out one of the tools that agents have, in your name; see `Madrox.call`."""
+        future = self._run.start(carried_out, tool, self.manager, given)
+        return Told.of(await patiently(future))
 
     async def post(self, agent: str, text: str) -> str:
         """Leave a message without waiting; returns its id. It goes with the agent's next turn."""

@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from .. import asking
 from ..display import Waiting
 from ..events import PERSON, Always, TeamMode
 from ..handles import TeamHandle
+from ..in_person import carried_out
 from ..manager import Manager
 from ..signatures import takes_what
-from ..values import Letters, Replies, Reply, Serving
+from ..tickets import Ticket
+from ..values import Letters, Replies, Reply, Serving, Told
 from . import shared
 from .agents import AgentHandle
 from .face import Face
 from .listings import returned
-from .questions import Pending
+from .questions import Pending, answered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +58,38 @@ class Madrox(Face):
         ticket = self._run.start(self.manager.ask, agent, text, steer=steer).result()
         pending = Pending(self._run, ticket)
         return pending.wait() if wait else pending
+
+    @overload
+    def broadcast(self, text: str, *agents: str, below: str = "", wait: Literal[True] = True) -> Replies: ...
+    @overload
+    def broadcast(self, text: str, *agents: str, below: str = "", wait: Literal[False]) -> list[Pending]: ...
+    @overload
+    def broadcast(self, text: str, *agents: str, below: str = "", wait: bool) -> Replies | list[Pending]: ...
+    def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: bool = True
+    ) -> Replies | list[Pending]:
+        """Ask several agents the same and wait for all their answers.
+
+        Without names, all children of `below`; without that, the agents at the top of the
+        tree. Each is asked by itself: raises `SomeFailed` at the end when one of them got no
+        answer, and `UnknownAgent` or `BadPrompt` before anybody was asked.
+        """
+        asked = self._run.start(asking.broadcast, self.manager, agents, below, text).result()
+        if not wait:
+            return [Pending(self._run, ticket) for ticket in asking.tickets(asked)]
+        names = [each.agent for each in asked if isinstance(each, Ticket)]
+        waiting = self._run.waiting(*names, everyone=True)
+        return waiting.block(self._run.start(asking.answers, self._run, asked), lambda _: answered(names))
+
+    def call(self, tool: str, **given: Any) -> Told:
+        """Carry out one of the tools that agents have, in your name, with its own arguments (docs/tools.md).
+
+            m.call("get_agent_summary", instance_id="lead")
+
+        It waits as long as it takes. Raises `UnknownTool`, and what the tool raises.
+        """
+        future = self._run.start(carried_out, tool, self.manager, given)
+        return Told.of(Waiting(()).block(future))
 
     def post(self, agent: str, text: str) -> str:
         """Leave a message without waiting; returns its id. It goes with the agent's next turn."""

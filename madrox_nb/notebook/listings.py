@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .. import library
@@ -9,6 +10,7 @@ from .. import library
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..config import Config
     from ..revival import Return
 
 
@@ -50,6 +52,32 @@ def teams() -> pd.DataFrame:
         for each in sorted(library.teams(), key=lambda team: team.name)
     )
     return texts(listed, "template", "description", "agents", "members", "phases", "inputs", "path")
+
+
+def presets() -> pd.DataFrame:
+    """Every MCP server that an agent can be given by name, and which variables it lacks."""
+    from ..frames import texts
+    from ..presets import presets as known
+
+    listed = (
+        {
+            "preset": each.name,
+            "about": each.about,
+            "kind": each.server.transport,
+            "needs": each.needs,
+            "missing": ", ".join(each.missing(os.environ)),
+            "source": each.source,
+        }
+        for each in known().values()
+    )
+    return texts(listed, "preset", "about", "kind", "needs", "missing", "source")
+
+
+def settings(config: Config) -> pd.DataFrame:
+    """Every setting, its value, and where that comes from."""
+    from ..frames import texts
+
+    return texts(config.rows(), "setting", "value", "source", "environment", "meaning")
 
 
 def returned(returns: list[Return]) -> pd.DataFrame:

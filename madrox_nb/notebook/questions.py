@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..run import Run
 from ..tickets import Ticket
 from ..values import Reply
@@ -60,3 +62,8 @@ class AsyncPending(Question):
                 future, self._run.ended
             )
         return self._reply
+
+
+def answered(names: Sequence[str]) -> str:
+    """The one line that a cell keeps of a broadcast."""
+    return f"answered: {', '.join(names)}"

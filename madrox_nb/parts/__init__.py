@@ -38,6 +38,8 @@ class Part:
     """How it is called where it stands alone."""
     of_an_agent: ClassVar[bool] = False
     """Its topics name an agent: `name:agent`."""
+    whole: ClassVar[bool] = False
+    """It shows the whole run, also while a moment of the past is looked at."""
     keyed: ClassVar[Mapping[str, str]] = {}
     """Fields that are lists of objects → the key by which these are told apart.
 
@@ -70,6 +72,7 @@ def parts() -> Mapping[str, Part]:
     from .details import Details
     from .inbox import Inbox
     from .rows import Rows
+    from .slider import Slider
     from .team import Team
     from .terminal import Terminal
     from .timeline import Timeline
@@ -77,7 +80,7 @@ def parts() -> Mapping[str, Part]:
 
     made = (
         *(Rows(), Traffic(), Conversation(), Terminal(), Inbox(), Details()),
-        *(Timeline(), Costs(), Approvals(), Team()),
+        *(Timeline(), Costs(), Approvals(), Team(), Slider()),
     )
     return {part.name: part for part in made}
 

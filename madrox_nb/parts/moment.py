@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..activity import Activity
 from ..budget import Budget
+from ..cost_history import CostHistory
+from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
+from ..spans import Spans
 from ..tree import Tree
 from .reading import Conversations
 
@@ -26,9 +30,16 @@ class Moment:
     tree: Tree
     inboxes: Inboxes
     costs: Costs
+    cost_history: CostHistory
     approvals: Approvals
     budget: Budget
     activity: Activity
     doing: Doing
     conversations: Conversations
     """What was said to and by each agent, read from the ledger when it is asked for."""
+    spans: Spans
+    """Of the whole run, at any moment: a timeline shows what came later too."""
+    density: Density
+    """Of the whole run."""
+    past: Callable[[int], Moment]
+    """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from .. import views
 from ..budget import RUN, remark
 from ..folds import Usage
-from ..tree import WORKING, Agent
+from ..tree import WORKING, Agent, spawn_line
 from ..views import FIRST_LINES, Picture, Row
 from . import Data, Part
 from .moment import Moment
@@ -77,6 +77,7 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         since=(silent or agent.since).timestamp(),
         limit_usd=usd.limit.amount if usd else None,
         limit_used=usd.used if usd else 0.0,
+        again=spawn_line(agent) if agent.state == "failed" else "",
     )
 
 

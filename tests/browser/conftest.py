@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
+from cells import notebook_of
 from groups import absent
 
 FLAGS = [
@@ -132,7 +132,9 @@ class Notebook:
         return self
 
     def open_cells(self, *cells: str, name: str = "t.ipynb") -> Notebook:
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        import nbformat
+
+        made = notebook_of(cells)
         made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(made, self.lab.root / name)
         return self.open(self.lab.root / name)

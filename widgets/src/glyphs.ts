@@ -27,6 +27,8 @@ const ICONS = {
   fit: '<path d="M1.5 5V1.5H5M9 1.5h3.5V5M12.5 9v3.5H9M5 12.5H1.5V9"/>',
   more: '<circle cx="2.5" cy="7" r=".6"/><circle cx="7" cy="7" r=".6"/><circle cx="11.5" cy="7" r=".6"/>',
   stop: '<rect x="3" y="3" width="8" height="8" rx="1"/>',
+  minus: '<path d="M2 7h10"/>',
+  pause: '<path d="M4.5 2.5v9M9.5 2.5v9"/>',
   plus: '<path d="M7 2v10M2 7h10"/>',
   warn: '<path d="M7 1.5 13 12.5H1z"/><path d="M7 6v3M7 10.8v.1"/>',
   cross: '<path d="m3.5 3.5 7 7m0-7-7 7"/>',

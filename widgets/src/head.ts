@@ -7,7 +7,7 @@ import { glyph, icon } from "./glyphs";
 import type { Row } from "./store";
 
 /** Where the kernel's clock stands, in seconds since 1970; of the past, where it stood. */
-export const now = (frame: Frame): number => Date.now() / 1000 + frame.store.link.ahead;
+export const now = (frame: Frame): number => frame.store.when ?? Date.now() / 1000 + frame.store.link.ahead;
 
 /** Run name, counts that filter, cost against its limit, time, link, and the way to stop everybody. */
 export class Head {
@@ -35,13 +35,14 @@ export class Head {
 
   draw(): void {
     const { store } = this.frame;
-    const { title, opened, closed, limit_usd: limit } = store.run;
+    const { title, opened, limit_usd: limit } = store.run;
     text(this.name, title);
     this.count();
     this.money(store.rows, limit);
     text(this.elapsed, opened === null ? "" : span(now(this.frame) - opened));
     drawLink(this.live, this.frame);
-    const living = store.rows.some((row) => !ENDED.includes(row.state));
+    const { closed, rows } = store.present; // it acts on these, whatever moment is looked at
+    const living = rows.some((row) => !ENDED.includes(row.state));
     attribute(this.stop, "hidden", closed || !living || this.frame.alone);
     attribute(this.stop, "disabled", store.link.state !== "live");
   }

@@ -2,7 +2,7 @@
 
 import { copying } from "./copying";
 import { button, h } from "./element";
-import { clock, some } from "./format";
+import { clock, some, span } from "./format";
 import { glyph, icon } from "./glyphs";
 import { ENDED } from "./head";
 import type { Row, Store } from "./store";
@@ -52,10 +52,12 @@ export function disconnected(store: Store): HTMLElement {
 
 /** Everything below is as it was then; only what ends agents still acts, on the present. */
 export function past(store: Store): HTMLElement {
-  const said = "Everything below is as it was then. The run goes on.";
-  const back = button("Back to live", "line");
-  back.addEventListener("click", () => store.go(null));
-  return note("past", icon("clock"), `You are looking at entry ${store.at} of the ledger.`, said, back);
+  const { opened, closed } = store.present;
+  const at = opened === null || store.when === null ? `entry ${store.at}` : span(store.when - opened);
+  const goes = closed ? "" : " The run goes on, and Stop all acts on the run as it is now.";
+  const strip = note("past", icon("clock"), `You are looking at ${at}.`, `Everything below is as it was then.${goes}`);
+  strip.setAttribute("role", "note"); // the slider says where it is; two voices would be one too many
+  return strip;
 }
 
 export function broken(store: Store, why: string): HTMLElement {

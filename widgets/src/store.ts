@@ -49,6 +49,8 @@ export class Store {
   selected = "";
   /** The entry of the ledger that is looked at instead of the present. */
   at: number | null = null;
+  /** When that was, as soon as it is here. */
+  when: number | null = null;
   children = new Map<string | null, string[]>();
   /** Another number once somebody came, went or stands elsewhere. */
   shape = 0;
@@ -85,7 +87,8 @@ export class Store {
 
   /** What is known of a topic: of the present, or of the moment that is looked at. */
   data<T extends object>(topic: string): T | undefined {
-    return (this.at === null ? this.topics.get(topic)?.data : this.past.get(topic)) as T | undefined;
+    const present = this.at === null || !this.past.size || WHOLE.includes(topic);
+    return (present ? this.topics.get(topic)?.data : this.past.get(topic)) as T | undefined;
   }
 
   /** Why a topic can't be shown. */
@@ -222,9 +225,10 @@ export class Store {
 
   /** Look at the run as it was at an entry of its ledger; null is the present. */
   go(at: number | null): void {
+    if (at === this.at) return;
     this.at = at;
-    if (at === null) this.past.clear();
-    else void this.look();
+    if (at !== null) void this.look();
+    else [this.past, this.when] = [new Map(), null];
     this.changed();
   }
 
@@ -235,11 +239,11 @@ export class Store {
     const at = this.at;
     const topics = ["rows", ...this.wanted.split(",").filter((name) => name && name !== "rows")];
     try {
-      const told = await this.ask<{ topics: Record<string, Data> }>("timeline", "at", { at, topics });
-      if (this.at !== null) this.past = new Map(Object.entries(told.topics));
+      const told = await this.ask<{ now: number; topics: Record<string, Data> }>("slider", "at", { at, topics });
+      if (this.at !== null) [this.past, this.when] = [new Map(Object.entries(told.topics)), told.now];
     } catch (failure) {
       this.refused = `The past can't be shown: ${(failure as Error).message}`;
-      this.at = null;
+      this.go(null);
     }
     this.moving = false;
     if (this.at !== null && this.at !== at) void this.look();
@@ -262,6 +266,9 @@ export class Store {
 function stands(row: Row, before: Row): boolean {
   return row === before || (row.name === before.name && row.parent === before.parent);
 }
+
+/** Topics that show the whole run, whatever moment of it is looked at. */
+const WHOLE = ["timeline", "slider"];
 
 const DONE: Record<string, string> = {
   ...{ interrupt: "interrupted", stop: "stopped", suspend: "suspended", resume: "resumed", stop_all: "stopped" },

@@ -38,6 +38,7 @@ export class View implements Frame {
     this.needs = new Needs(this);
     if (this.alone) this.body = alone(this, shows);
     else this.body = this.dashboard = new Dashboard(this, this.root);
+    if (this.alone && this.body.tools) this.head.element.append(this.body.tools);
     this.root.classList.add(`shows-${shows}`);
     this.root.append(this.head.element, this.strip, this.needs.element, this.nobody, this.body.element);
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.leave(), { signal });
@@ -85,15 +86,15 @@ export class View implements Frame {
     this.frame = 0;
     if (this.signal.aborted) return;
     const { store } = this;
-    const { rows } = store;
+    const { rows, lines } = store.present; // before the first agent there was a moment too
     this.root.classList.toggle("is-cut", store.link.state === "cut");
     this.root.classList.toggle("is-past", store.at !== null);
-    this.root.classList.toggle("is-done", store.run.closed);
+    this.root.classList.toggle("is-done", store.present.closed);
     attribute(this.root, "aria-label", `madrox run ${store.run.title}`);
     this.head.draw();
     this.drawStrip();
     if (!this.alone) this.needs.draw();
-    const nobody = rows.length === 0 && store.run.lines.length > 0;
+    const nobody = rows.length === 0 && lines.length > 0;
     attribute(this.nobody, "hidden", !nobody);
     if (nobody && !this.nobody.hasChildNodes()) this.nobody.append(empty(store));
     attribute(this.body.element, "hidden", rows.length === 0);
@@ -116,7 +117,7 @@ export class View implements Frame {
             : error
               ? [`error ${error}`, () => broken(store, error)]
               : store.at !== null
-                ? [`past ${store.at}`, () => past(store)]
+                ? [`past ${store.when}`, () => past(store)]
                 : ["", null];
     if (said === this.said) return;
     this.said = said;

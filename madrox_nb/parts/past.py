@@ -1,0 +1,204 @@
+"""A run as it was at any entry of its ledger: read again from the nearest place where it was kept.
+
+`Past.at(n)` is what a replay of all entries up to `n` gives. So that a step back is cheap,
+the folds are kept at some places on the way (`EVERY` entries apart, thinned out in a long
+run), and where one looked last: from there a step forward is one entry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from bisect import bisect_right, insort
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Final, Generic, NamedTuple, Protocol, Self, TypeVar
+
+import orjson
+
+from ..activity import Activity
+from ..budget import Budget
+from ..conversation import Conversation
+from ..cost_history import CostHistory
+from ..doing import Doing
+from ..events import Entry
+from ..folds import Approvals, Costs, Inboxes
+from ..tree import Tree
+from .copying import copied
+from .moment import Moment
+from .reading import Conversations
+
+EVERY: Final = 256
+"""Entries between two places at which folds are kept."""
+KEPT: Final = 48
+"""Places kept, spread over the run."""
+NEAR: Final = 4
+"""The newest places are kept in any case: they are around where one looks."""
+CONVERSATIONS: Final = 8
+"""Agents whose conversation is kept in the same way."""
+
+Paths = Callable[[], Iterable[Path]]
+
+
+class Foldable(Protocol):
+    def apply(self, entry: Entry, /) -> None: ...
+
+
+F = TypeVar("F", bound=Foldable)
+
+
+@dataclass(slots=True)
+class Folds:
+    """All that a `Moment` of the past is made of."""
+
+    tree: Tree = field(default_factory=Tree)
+    inboxes: Inboxes = field(default_factory=Inboxes)
+    costs: Costs = field(default_factory=Costs)
+    cost_history: CostHistory = field(default_factory=CostHistory)
+    approvals: Approvals = field(default_factory=Approvals)
+    budget: Budget = field(default_factory=Budget)
+    activity: Activity = field(default_factory=Activity)
+    doing: Doing = field(default_factory=Doing)
+
+    def apply(self, entry: Entry) -> None:
+        for fold in _each(self):
+            fold.apply(entry)
+
+
+_each: Final = attrgetter(*Folds.__slots__)
+
+
+class Position(NamedTuple):
+    """Where reading goes on: in which file, at which byte."""
+
+    path: Path | None = None
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class Place(Generic[F]):
+    """The folds after entry `seq`, and from where to go on."""
+
+    folds: F
+    seq: int = -1
+    when: datetime = datetime.min.replace(tzinfo=UTC)
+    position: Position = Position()
+
+    def copy(self) -> Self:
+        return type(self)(copied(self.folds), self.seq, self.when, self.position)
+
+
+class Past(Generic[F]):
+    """What `begin()` becomes by the entries of a ledger, at any of them. Callable from any thread."""
+
+    def __init__(self, paths: Paths, begin: Callable[[], F], only: Callable[[bytes], bool] = bool) -> None:
+        """`only` says which lines matter; the others are not even parsed."""
+        self._paths, self._begin, self._only = paths, begin, only
+        self._places: list[Place[F]] = []
+        self._newest: list[int] = []
+        self._last: Place[F] | None = None
+        self._lock = threading.Lock()
+
+    def at(self, seq: int) -> Place[F]:
+        """After all entries up to number `seq`. Not to be changed: the next look goes on from it."""
+        with self._lock:
+            place = self._nearest(seq).copy()
+            block = place.seq // EVERY
+            for entry, position in entries(self._paths(), place.position, self._only):
+                if entry.seq > seq:
+                    break
+                if entry.seq // EVERY != block:
+                    self._keep(place)
+                    block = entry.seq // EVERY
+                place.folds.apply(entry)
+                place.seq, place.when, place.position = entry.seq, entry.ts, position
+            self._last = place
+            return place
+
+    def _nearest(self, seq: int) -> Place[F]:
+        """The latest known place that is not after `seq`."""
+        at = bisect_right(self._places, seq, key=lambda place: place.seq)
+        kept = self._places[at - 1] if at else Place(self._begin())
+        last = self._last
+        return last if last is not None and kept.seq < last.seq <= seq else kept
+
+    def _keep(self, place: Place[F]) -> None:
+        if place.seq < 0 or any(known.seq == place.seq for known in self._places):
+            return
+        insort(self._places, place.copy(), key=lambda known: known.seq)
+        self._newest = [*self._newest, place.seq][-NEAR:]
+        if len(self._places) > KEPT:
+            self._places.pop(self._least_missed())
+
+    def _least_missed(self) -> int:
+        """The place without which the longest way stays shortest."""
+        seqs = [-1, *(place.seq for place in self._places)]
+        ways = [
+            (after - before, at)
+            for at, (before, after) in enumerate(zip(seqs, [*seqs[2:], seqs[-1] + EVERY], strict=False))
+            if self._places[at].seq not in self._newest
+        ]
+        return min(ways)[1]
+
+
+def entries(
+    paths: Iterable[Path], position: Position, only: Callable[[bytes], bool]
+) -> Iterator[tuple[Entry, Position]]:
+    """Each entry from `position` on, and where the next one begins. What is no entry is passed over."""
+    for path in paths:
+        if position.path is not None and path < position.path:
+            continue
+        with path.open("rb") as file:
+            offset = position.offset if path == position.path else 0
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):  # it is still being written
+                    break
+                offset += len(line)
+                if only(line):
+                    with contextlib.suppress(ValueError):
+                        yield Entry.from_line(line), Position(path, offset)
+
+
+class PastConversations(Conversations):
+    """Agent → its conversation as far as entry `seq`."""
+
+    def __init__(self, paths: Paths, known: OrderedDict[str, Past[Conversation]], seq: int) -> None:
+        super().__init__(paths)
+        self._known, self._seq = known, seq
+
+    def __call__(self, agent: str) -> Conversation:
+        with self._lock:
+            name = orjson.dumps(agent)
+            past = self._known.setdefault(
+                agent, Past(self._paths, lambda: Conversation(agent), lambda line: name in line)
+            )
+            self._known.move_to_end(agent)
+            if len(self._known) > CONVERSATIONS:
+                self._known.popitem(last=False)
+        return past.at(self._seq).folds
+
+
+class Then:
+    """Entry of the ledger → the run as it was right after it. Callable from any thread.
+
+    What shows the whole run at any moment (`Part.whole`) is of the present.
+    """
+
+    def __init__(self, paths: Paths, present: Callable[[], Moment]) -> None:
+        self._paths, self._present = paths, present
+        self._past = Past(paths, Folds)
+        self._conversations: OrderedDict[str, Past[Conversation]] = OrderedDict()
+
+    def __call__(self, seq: int) -> Moment:
+        place = self._past.at(seq)
+        return replace(
+            self._present(),
+            now=place.when,
+            conversations=PastConversations(self._paths, self._conversations, seq),
+            **dict(zip(Folds.__slots__, _each(place.folds), strict=True)),
+        )

@@ -1,0 +1,210 @@
+"""What each agent did from when to when: turns, tool calls, waits, silence. Pure, a fold of the ledger.
+
+A timeline draws these as bars. It is bounded: the newest bars and messages stay, and
+`above` says how many are left out. A name that is spawned again goes on in its row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple
+
+from .activity import argument
+from .events import (
+    AgentReady,
+    AgentStopped,
+    AgentSuspended,
+    ApprovalAnswered,
+    ApprovalAsked,
+    Entry,
+    HarnessNoise,
+    MessagePosted,
+    ToolCalled,
+    ToolReturned,
+    TurnEnded,
+    TurnSaid,
+    TurnStarted,
+    TurnSteered,
+    UsageReported,
+)
+from .fold import Fold
+
+Kind = Literal["turn", "tool", "wait", "silent", "off", "end"]
+"""`wait`: for an approval; `off`: suspended; `end`: where an agent failed that was in no turn."""
+
+KEPT: Final = 20_000
+"""Bars kept, and messages."""
+SLACK: Final = 2_000
+"""How many more there may be before the oldest are dropped, so that dropping costs little."""
+SILENT: Final = 120.0
+"""Seconds of a turn in which nothing is heard and no tool is at work, from which on it counts as silent."""
+SAYS: Final = 100
+"""Characters kept of what a bar is about."""
+
+_SIGNS: Final = frozenset(
+    {
+        *(TurnStarted, TurnSaid, TurnSteered, TurnEnded, ToolCalled, ToolReturned),
+        *(ApprovalAsked, ApprovalAnswered, UsageReported, HarnessNoise),
+    }
+)
+"""What shows that an agent at work is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One thing that an agent did or was in. Times are seconds since 1970."""
+
+    id: str
+    """A letter for the kind, and the entry with which it began (`silent`: with which it ended)."""
+    agent: str
+    kind: Kind
+    began: float
+    ended: float | None = None
+    """None while it goes on."""
+    says: str = ""
+    failed: bool = False
+    heard: float | None = None
+    """Of a turn under way: when the agent was heard last."""
+    many: int = 1
+    """How many bars it stands for, where single ones could not be told apart."""
+
+
+class Sent(NamedTuple):
+    """A message on its way."""
+
+    id: str
+    at: float
+    sender: str
+    to: str
+
+
+class Spans(Fold):
+    """Bars and messages, oldest first, and how many of each kind an agent had."""
+
+    HEARS = frozenset({AgentReady, AgentStopped, AgentSuspended, MessagePosted, *_SIGNS})
+
+    def __init__(self) -> None:
+        self.bars: dict[str, Bar] = {}
+        self.messages: dict[str, Sent] = {}
+        self.above = 0
+        """Bars that were dropped."""
+        self.counts: dict[str, Counter[str]] = {}
+        """Agent → kind of bar, `sent`, `received` or `failed` → number."""
+        self._open: dict[str, dict[str, str]] = {}
+        """Agent → turn, call, approval or `off` under way → its bar."""
+
+    def take(self, entry: Entry) -> None:
+        event, at = entry.event, entry.ts.timestamp()
+        if type(event) in _SIGNS:
+            self._heard(entry, at)
+        match event:
+            case TurnStarted():
+                self._begin(entry, "turn", event.turn, event.text)
+            case ToolCalled():
+                said = f"{event.tool.rpartition('__')[2]} {argument(event.input)}"
+                self._begin(entry, "tool", event.call, said)
+            case ApprovalAsked():
+                self._begin(entry, "wait", event.approval, f"{event.tool} {argument(event.input)}")
+            case AgentSuspended():
+                self._begin(entry, "off", "off", event.reason)
+            case ToolReturned():
+                self._end(event.agent, event.call, at, failed=not event.ok)
+            case ApprovalAnswered():
+                self._end(event.agent, event.approval, at)
+            case AgentReady():
+                self._end(event.agent, "off", at)
+            case TurnEnded():
+                self._end_all(event.agent, at, failed=event.outcome == "failed")
+            case AgentStopped():
+                self._stopped(entry, event)
+            case MessagePosted():
+                self._posted(entry, event)
+
+    def _heard(self, entry: Entry, at: float) -> None:
+        """Note that an agent in a turn was heard; if it was silent for long, that is a bar."""
+        under_way = self._open.get(entry.event.agent, {})
+        turn = self.bars.get(next(iter(under_way.values()), ""))
+        if turn is None or turn.kind != "turn" or turn.heard is None:
+            return
+        if len(under_way) == 1 and at - turn.heard >= SILENT:
+            self._add(Bar(f"s{entry.seq}", turn.agent, "silent", turn.heard, at))
+        self.bars[turn.id] = replace(turn, heard=at)
+
+    def _begin(self, entry: Entry, kind: Kind, key: str, says: str) -> None:
+        agent, at = entry.event.agent, entry.ts.timestamp()
+        bar = Bar(f"{kind[0]}{entry.seq}", agent, kind, at, None, _first_line(says))
+        self._add(replace(bar, heard=at) if kind == "turn" else bar)
+        self._open.setdefault(agent, {})[key] = bar.id
+
+    def _add(self, bar: Bar) -> None:
+        self.bars[bar.id] = bar
+        self._count(bar.agent, bar.kind)
+        if len(self.bars) > KEPT + SLACK:
+            self.above += len(self.bars) - KEPT
+            self.bars = dict(list(self.bars.items())[-KEPT:])
+
+    def _end(self, agent: str, key: str, at: float, *, failed: bool = False) -> None:
+        id_ = self._open.get(agent, {}).pop(key, "")
+        if (bar := self.bars.get(id_)) is not None:
+            self.bars[id_] = replace(bar, ended=at, failed=failed, heard=None)
+
+    def _end_all(self, agent: str, at: float, *, failed: bool) -> None:
+        """Everything under way ends; only of the turn it is said that it failed."""
+        for key, id_ in tuple(self._open.get(agent, {}).items()):
+            self._end(agent, key, at, failed=failed and self._is_turn(id_))
+        if failed:
+            self._count(agent, "failed")
+
+    def _stopped(self, entry: Entry, event: AgentStopped) -> None:
+        at = entry.ts.timestamp()
+        in_turn = any(self._is_turn(id_) for id_ in self._open.get(event.agent, {}).values())
+        self._end_all(event.agent, at, failed=event.failed)
+        if event.failed and not in_turn:
+            bar = Bar(f"e{entry.seq}", event.agent, "end", at, at, _first_line(event.reason), failed=True)
+            self._add(bar)
+
+    def _posted(self, entry: Entry, event: MessagePosted) -> None:
+        self.messages[event.message] = Sent(event.message, entry.ts.timestamp(), event.sender, event.agent)
+        self._count(event.sender, "sent")
+        self._count(event.agent, "received")
+        if len(self.messages) > KEPT + SLACK:
+            self.messages = dict(list(self.messages.items())[-KEPT:])
+
+    def _is_turn(self, id_: str) -> bool:
+        return id_ in self.bars and self.bars[id_].kind == "turn"
+
+    def _count(self, agent: str, what: str) -> None:
+        self.counts.setdefault(agent, Counter())[what] += 1
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:SAYS]
+
+
+def seen(bars: Iterable[Bar], since: float, until: float, step: float) -> list[Bar]:
+    """The bars between two times as one sees them when `step` seconds are one pixel.
+
+    Bars of one kind that follow one another in a pixel are one, which says how `many` it is.
+    """
+    found: list[Bar] = []
+    last: dict[tuple[str, str], int] = {}
+    for bar in bars:
+        ended = until if bar.ended is None else bar.ended
+        if bar.began > until or ended < since:
+            continue
+        at = last.get((bar.agent, bar.kind))
+        if at is not None and bar.ended is not None and bar.ended - bar.began < step:
+            before = found[at]
+            if before.ended is not None and bar.began - before.ended < step and bar.ended >= before.ended:
+                found[at] = replace(
+                    before,
+                    ended=bar.ended,
+                    failed=before.failed or bar.failed,
+                    many=before.many + bar.many,
+                )
+                continue
+        last[bar.agent, bar.kind] = len(found)
+        found.append(bar)
+    return found
