@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIS := .clis
-JOBS ?= 2
+# tests wait for processes half of their time: three of them keep two processors busy
+JOBS ?= 3
 # JupyterLab refuses to run as root unless told that it is meant
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -24,7 +25,7 @@ test: $(READY)  ## all tests; groups that lack something are skipped and say wha
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
 test-fast: $(READY)  ## only the tests that need neither kernels, servers, real CLIs nor a browser
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow and not real and not browser"
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow and not real and not browser"
 
 check: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -53,7 +54,7 @@ widgets:  ## build the widgets into madrox_nb/static, after their own tests
 	npm --prefix widgets run build
 
 lock: $(READY)  ## pin what is tested: requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra lab --extra test --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra lab --extra duckdb --extra plot --extra test --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
 
 $(READY): requirements.lock pyproject.toml

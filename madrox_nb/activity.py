@@ -85,6 +85,8 @@ class Work:
     born: datetime
     active: datetime
     """When it last did something."""
+    last: int
+    """The entry of that."""
     said: str = ""
     """The end of its last words."""
     deeds: deque[Deed] = field(default_factory=lambda: deque(maxlen=TURNS))
@@ -132,10 +134,10 @@ class Activity(Fold):
     def take(self, entry: Entry) -> None:
         event = entry.event
         if type(event) is AgentSpawned:
-            self.work[event.agent] = Work(entry.ts, entry.ts)
+            self.work[event.agent] = Work(entry.ts, entry.ts, entry.seq)
             return
         if (work := self.work.get(event.agent)) is not None:
-            work.active = entry.ts
+            work.active, work.last = entry.ts, entry.seq
             _FOLDS[type(event)](work, entry, event)
         if self.speaking:
             self.speaking.pop(event.agent, None)

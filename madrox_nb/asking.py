@@ -1,29 +1,19 @@
-"""Several agents asked at once, and tools carried out in the person's name."""
+"""Several agents asked the same at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
 
-from . import tools  # noqa: F401 — registers them
-from .calls import Call, Result, Tool, find
-from .errors import BadInput, BadPrompt, MadroxError, SomeFailed
-from .events import PERSON
+from .errors import BadInput, MadroxError, SomeFailed
 from .manager import Manager
+from .queueing import check_prompt
 from .run import Run
 from .tickets import Ticket
-from .tools.waiting import patience
 from .values import Replies, Reply
-
-A_DAY: Final = 86_400.0
-"""Seconds that Python waits for an answer: in effect, until it is there."""
 
 Asked = Sequence[Ticket | MadroxError]
 """What became of each question: it is on its way, or this is why not."""
-
-
-# several at once
 
 
 async def broadcast(manager: Manager, names: Sequence[str], below: str, text: str) -> Asked:
@@ -32,6 +22,7 @@ async def broadcast(manager: Manager, names: Sequence[str], below: str, text: st
     Without names, the living children of `below`, or the agents at the top of the tree.
     Raises `UnknownAgent`, `BadPrompt` or `BadInput`; then nobody was asked.
     """
+    check_prompt(text)
     tree = manager.tree
     if names and below:
         raise BadInput("say whom, or below whom: not both")
@@ -48,8 +39,6 @@ async def broadcast(manager: Manager, names: Sequence[str], below: str, text: st
 async def _asked(manager: Manager, name: str, text: str) -> Ticket | MadroxError:
     try:
         return await manager.ask(name, text)
-    except BadPrompt:
-        raise
     except MadroxError as exc:
         return exc
 
@@ -82,26 +71,3 @@ def _some(lost: Sequence[BaseException], count: int, done: list[str], what: str)
     return SomeFailed(
         f"{len(lost)} of {count} gave no answer{others}\n{reasons}", done, [{"error": str(e)} for e in lost]
     )
-
-
-# tools
-
-
-def tool(name: str) -> Tool:
-    """Raises `UnknownTool` with the nearest one."""
-    return find(name)
-
-
-def said(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments without those that are None, which stands for the default."""
-    return {name: value for name, value in given.items() if value is not None}
-
-
-async def carry_out(tool: Tool, manager: Manager, given: Mapping[str, Any]) -> Result:
-    """Call a tool in the person's name, on the manager's loop. It may wait as long as it takes."""
-    patience.set(A_DAY)
-    return await tool.call(Call(manager, PERSON, _unheard), given)
-
-
-async def _unheard(seconds: float, text: str) -> None:
-    """Who waits in Python hears of no progress: `%madrox tree` shows it."""

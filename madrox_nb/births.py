@@ -126,6 +126,30 @@ class Births:
             await self.ready(name, starting)
         return self._tree[name]
 
+    async def aside(self, name: str, *, harness: str, model: str | None = None, system_prompt: str) -> Agent:
+        """Start an agent at the top of the tree that has no tools and only answers. For madrox itself.
+
+        Raises what `spawn` raises.
+        """
+        checked_name(name)
+        self._manager.spending.check_birth(Limits(), None, PERSON)
+        self._check_guarded(harness, "deny")
+        defaults = self._manager.harnesses.defaults(harness)
+        spawned = AgentSpawned(
+            agent=name,
+            harness=harness,
+            role="general",
+            model=model or defaults.model,
+            permissions="deny",
+            system_prompt=system_prompt,
+            options=json.dumps(dict(defaults.options)) if defaults.options else "",
+            extra_args=defaults.extra_args,
+            aside=True,
+        )
+        starting = await self._born(spawned, Given(), Dwelling())
+        await self.ready(name, starting)
+        return self._tree[name]
+
     async def _born(self, spawned: AgentSpawned, given: Given, dwelling: Dwelling) -> asyncio.Task[None]:
         """Record a birth and start its process."""
         name = spawned.agent
@@ -281,10 +305,12 @@ class Births:
 
     def _check_guarded(self, harness: str, permissions: Permissions) -> None:
         """Raises `Forbidden` when nothing would hold an agent of that harness to its permissions."""
-        if self._manager.harnesses[harness].unguarded and permissions != "all":
+        cls = self._manager.harnesses[harness]
+        if cls.unguarded and permissions != "all":
             raise Forbidden(
                 f"{harness} does what it is told and asks nobody, so only an agent with permissions='all' "
                 f"can be one. Say so: %madrox spawn NAME --harness {harness} --permissions all"
+                + (f". {cls.remedy}" if cls.remedy else "")
             )
 
     def permissions(self, wanted: str | None, parent: str | None, by: str) -> Permissions:

@@ -6,9 +6,11 @@ Nothing is ever cut: who does a part of the work gets all that was written for i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .conditions import Condition
 from .events import PERSON
 from .folds import Usage
 from .plans import Member, Phase, fields, fill, quoted
@@ -58,7 +60,8 @@ children. Their first prompt has to tell them what they are there for: they know
 Give each phase to its members with `send_to_instance`, its brief whole. A phase begins when all phases that
 it comes after are over; phases that don't wait for one another go on at once. Where a brief holds
 `{{phase.member}}`, put in what that member answered, whole. Skip a phase whose condition doesn't hold. Where
-a member fails, ask it once more, then do without it and say so.
+a member fails, ask it once more, then do without it and say so. Files that a phase leaves stay in that
+member's directory: look at them with `retrieve_instance_file`, and put what another one needs into its brief.
 
 {phases}
 
@@ -224,16 +227,41 @@ def plan(
 def _phase_of(run: TeamRun, phase: Phase, task: str, inputs: Mapping[str, str]) -> str:
     names = run.who(phase)
     plain = {key: value for key, value in _plain(run, names[0], task, inputs).items() if key not in _OF_ONE}
+    called = _called(run)
+    for of, _, name in (field.partition(".") for field in _named(phase)):
+        if name in called:
+            plain[f"{of}.{name}"] = f"{{{of}.{called[name]}}}"
     lines = [f"### {phase.name}", "", f"- members: {', '.join(names)}"]
     if phase.after:
         lines.append(f"- after: {', '.join(phase.after)}")
     if phase.when is not None:
-        lines.append(f"- only if: {phase.when.written}")
+        lines.append(f"- only if: {_condition(phase.when, called)}")
     if phase.deliverables:
         lines.append(f"- leaves: {', '.join(phase.deliverables)}")
     brief = fill(phase.what, plain, {})
     fence = "~" * max(3, 1 + _longest_run(brief))
     return "\n".join([*lines, "", f"{fence}brief", brief, fence])
+
+
+def _called(run: TeamRun) -> dict[str, str]:
+    """The names that the file has for members and their agents, each with the one that it has here."""
+    found: dict[str, str] = {}
+    for member, names in run.members.items():
+        written = run.plan.member(member).names
+        before = names[0].removesuffix(written[0])
+        found |= {name: before + name for name in (member, *written)}
+    return found
+
+
+def _condition(when: Condition, called: Mapping[str, str]) -> str:
+    written = when.written
+    for clause in when.clauses:
+        if clause.agent:
+            here = f"{clause.phase}.{called[clause.agent]}"
+            written = re.sub(
+                rf"(?<![\w.-]){re.escape(f'{clause.phase}.{clause.agent}')} ", f"{here} ", written
+            )
+    return written
 
 
 _OF_ONE = ("me", "number", "count")
@@ -273,6 +301,21 @@ class Result:
 
     def __str__(self) -> str:
         return self.text
+
+
+def result(run: TeamRun, spent: Usage, branches: Mapping[str, str]) -> Result:
+    """What came of a run so far; `spent` is what its agents and all below them used."""
+    said = {phase.name: run.said(phase.name) for phase in run.team.phases if run.outcome(phase)}
+    each = {f"{phase}.{agent}": run.said(phase, agent) for phase, agent in run.shares}
+    text = report(run, _cost(spent), branches)
+    return Result(run.id, run.state, run.why, text, {**said, **each}, spent, branches)
+
+
+def _cost(usage: Usage) -> str:
+    if not usage.sources:
+        return "Nobody has reported a cost yet."
+    least = "" if usage.exact else "at least "
+    return f"It used {usage.tokens:,} tokens, {least}${usage.cost_usd:.4f}."
 
 
 def report(run: TeamRun, cost: str, branches: Mapping[str, str]) -> str:

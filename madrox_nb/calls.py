@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 DEEPEST = 8
 """How deep arguments are looked into: an item's argument stands three deep."""
 
+Widens = Callable[[Mapping[str, Any], "Settings"], Iterator[tuple[Scope, str]]]
+"""Arguments and settings → the scopes that these arguments need, each with what for."""
+
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, "Result"]])
 
 
@@ -104,7 +107,8 @@ def parent_for(tree: Tree, caller: str, wanted: str | None) -> str | None:
 
 
 def owns(tree: Tree, caller: str, name: str) -> bool:
-    return caller in (PERSON, name) or caller in tree.above(name)
+    """Whether what is `name`'s is also the caller's. The person's is nobody else's."""
+    return caller in (PERSON, name) or (name != PERSON and caller in tree.above(name))
 
 
 def sees(tree: Tree, caller: str, name: str) -> bool:
@@ -122,8 +126,14 @@ def _near(tree: Tree, caller: str, name: str, what: str) -> Agent:
 
 
 def may_use(call: Call, tool: Tool, given: Mapping[str, Any]) -> None:
-    """Raises `Forbidden` when that takes more than the token of an outside client is good for."""
-    for needed, what in ((tool.needs, tool.name), *_needs_of(given, tool.name, call.manager.settings)):
+    """Raises `Forbidden` for what is the person's alone, or takes more than a client's token is good for."""
+    if tool.person and call.caller != PERSON:
+        raise Forbidden(f"{tool.name} is the person's alone, and {call.caller} is an agent. Ask the person")
+    settings = call.manager.settings
+    wanted = [(tool.needs, tool.name), *_needs_of(given, tool.name, settings)]
+    if tool.widens is not None and not reaches(call.scope, "admin"):
+        wanted += tool.widens(given, settings)
+    for needed, what in wanted:
         if not reaches(call.scope, needed):
             raise Forbidden(
                 f"the token {call.client!r} has the scope {call.scope}, and {what} needs {needed}. "
@@ -200,6 +210,10 @@ class Tool:
     """Its name, where that is another one than the function's."""
     needs: Scope = "operate"
     """Of an outside client's token; some arguments need more (`WIDENING`)."""
+    person: bool = False
+    """It is the person's alone: agents neither see nor use it."""
+    widens: Widens | None = None
+    """What its arguments lead to beyond what is allowed already, though none of them says so."""
 
     @property
     def name(self) -> str:
@@ -318,18 +332,19 @@ def tool(
     destructive: bool = False,
     needs: Scope | None = None,
     also: tuple[str, ...] = (),
+    person: bool = False,
+    widens: Widens | None = None,
 ) -> Callable[[F], F]:
     """Register a function under its own name, and under those by which it is known elsewhere.
 
     An outside client needs a token of the scope `needs`: without it, `read` for what is
-    `read_only`, else `operate`.
+    `read_only`, else `operate`. What is the `person`'s is for no agent.
     """
 
     def register(function: F) -> F:
         for called in ("", *also):
-            made = Tool(
-                function, read_only, destructive, called, needs or ("read" if read_only else "operate")
-            )
+            needed = needs or ("read" if read_only else "operate")
+            made = Tool(function, read_only, destructive, called, needed, person, widens)
             TOOLS[made.name] = made
         return function
 
@@ -343,9 +358,13 @@ def find(name: str) -> Tool:
     return TOOLS[name]
 
 
-def usable(scope: Scope) -> list[Tool]:
-    """The tools that a token of that scope is good for."""
-    return [tool for tool in TOOLS.values() if reaches(scope, tool.needs)]
+def usable(caller: str, scope: Scope = "admin") -> list[Tool]:
+    """The tools that are there for an agent, or for `you` with a token of that scope."""
+    return [
+        tool
+        for tool in TOOLS.values()
+        if reaches(scope, tool.needs) and (caller == PERSON or not tool.person)
+    ]
 
 
 _VERBS = {

@@ -90,6 +90,11 @@ class Settings:
         "MADROX_ON_KERNEL_DEATH",
         "kill, or keep:<seconds> for another kernel to go on with the agents",
     )
+    summaries: str = _setting(
+        "",
+        "MADROX_SUMMARIES",
+        "who writes summaries of agents: a harness, or harness:model; empty: nobody, the ledger tells",
+    )
     retention_days: int = _setting(30, "MADROX_RETENTION_DAYS", "days that ledgers are kept")
     tables: Tables = field(default_factory=dict)
     """`[harness.NAME]`, `[acp.NAME]`, `[terminal.NAME]`: section → name → keys."""
@@ -204,6 +209,8 @@ def _file(path: Path) -> tuple[Mapping[str, Any], Tables]:
 
 def check_known(name: str, where: str) -> None:
     """Raises `BadInput` with the nearest setting."""
+    if name in SECTIONS:
+        raise BadInput(f"{where}: {name!r} is a table, write [{name}.NAME] into madrox.toml")
     if name not in SETTINGS:
         raise BadInput(
             f"{where} names no setting: {name!r}.{nearest(name, (*SETTINGS, *SECTIONS))} "
@@ -239,15 +246,21 @@ def _converted(name: str, default: Any, raw: Any) -> Any:
         return _one_of({True: "yes", False: "no"}.get(raw, str(raw)), CHOICES[name])
     if name == "policy":
         return _policy(raw)
+    if name == "summaries":
+        return _writer(raw)
     if isinstance(default, tuple):
         return tuple(raw.replace(",", " ").split()) if isinstance(raw, str) else tuple(map(_said, raw))
     return _number(type(default), raw)
 
 
 def _number(kind: type[int] | type[float], raw: Any) -> float:
+    what = "not a whole number" if kind is int else "not a number"
     if isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
-        raise ValueError("not a whole number" if kind is int else "not a number")
-    number = kind(raw)
+        raise ValueError(what)
+    try:
+        number = kind(raw)
+    except ValueError:
+        raise ValueError(what) from None
     if not number >= 0:  # NaN isn't either
         raise ValueError("must not be negative")
     return number
@@ -261,6 +274,16 @@ def _policy(raw: Any) -> dict[str, str]:
         if answer not in ("allow", "deny", "ask"):
             raise ValueError(f"{rule!r} is answered {answer!r}, which is none of allow, deny, ask")
     return {str(rule): answer for rule, answer in raw.items()}
+
+
+def _writer(raw: Any) -> str:
+    """`harness` or `harness:model`; empty for nobody."""
+    if raw == "":
+        return ""
+    harness, colon, model = _said(raw).partition(":")
+    if not harness.strip() or (colon and not model.strip()):
+        raise ValueError("neither a harness nor harness:model, such as claude:haiku")
+    return f"{harness.strip()}{colon}{model.strip()}"
 
 
 def _said(raw: Any) -> str:

@@ -70,7 +70,7 @@ class Outfitter:
     def _may_all(self, by: str) -> bool:
         return by == PERSON or self._manager.tree[by].permissions == "all"
 
-    def recorded(self, given: Given) -> dict[str, str]:
+    def recorded(self, given: Given) -> dict[str, Any]:
         """The fields of `AgentSpawned` that tell it, without secrets, which from now on are hidden."""
         self._hide(given)
         shown = {name: environment.kept(name, value) for name, value in given.variables.items()}

@@ -82,8 +82,9 @@ class Errands:
 
     def _speaks_in_blocks(self, agent: str) -> bool:
         """Whether blocks in what it says are its own: what a shell prints is anybody's."""
-        cls = self._manager.harnesses[self._manager.tree[agent].harness]
-        return cls.instructed and not cls.features.mcp
+        known = self._manager.tree[agent]
+        cls = self._manager.harnesses[known.harness]
+        return cls.instructed and not cls.features.mcp and not known.aside
 
     async def _carry_out(self, ended: TurnEnded, turn: _Turn, found: list[Fence]) -> None:
         """One after the other, because later ones build on earlier ones; then tell what came of it."""

@@ -40,6 +40,8 @@ Always = Literal["", "agent", "subtree", "tool"]
 
 Way = Literal["sequential", "parallel", "consensus"]
 """How a job's participants work together."""
+JobOutcome = Literal["ok", "failed", "interrupted", "stopped"]
+"""Of a job: `stopped` by somebody's word, `interrupted` when nobody was left to ask or to tell."""
 PhaseOutcome = Literal["ok", "failed", "stopped"]
 """Of a share of a phase, and of a team's run."""
 TeamMode = Literal["phases", "lead"]
@@ -119,6 +121,8 @@ class AgentSpawned(Event):
     """The branch that was made for it there."""
     base: str = ""
     """The commit from which that branch began."""
+    aside: bool = False
+    """It has no tools and knows of nobody else: it answers what it is asked, and is ended."""
 
 
 @_kind("agent.ready")
@@ -279,7 +283,7 @@ class JobMissed(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobEnded(Event):
     job: str
-    outcome: Outcome
+    outcome: JobOutcome
     """`ok` when at least one participant has answered."""
     error: str = ""
     """Why it ended before everybody was asked."""
@@ -489,7 +493,7 @@ class Entry:
         raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
-_NULLS = {"cost_usd": NAN, "amount": math.inf}
+NULLS = {"cost_usd": NAN, "amount": math.inf}
 """What null stands for: JSON has neither."""
 
 
@@ -497,7 +501,7 @@ def _event(kind: str, row: dict[str, Any]) -> Event:
     cls = KINDS.get(kind)
     if cls is not None:
         known = {name: row[name] for name in FIELDS[cls] if name in row}
-        for name, meant in _NULLS.items():
+        for name, meant in NULLS.items():
             if name in known and known[name] is None:
                 known[name] = meant
         try:

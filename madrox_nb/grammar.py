@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+
+from .errors import BadInput
 
 PERMISSIONS: Final = ("deny", "ask", "edits", "all")
 """Named here as well as in `rules`, because a command line loads next to nothing."""
+
+LIMITS: Final = {
+    "usd": "US dollars that it and all below it may use; none: no limit",
+    "tokens": "the same in tokens",
+    "minutes": "from now on",
+    "turns": "of it and all below it",
+    "max_depth": "levels of agents below it; 0: none",
+    "max_children": "that it may have at once",
+}
+"""What can be limited, as options. Named here as well as in `budget`."""
 
 
 class Argument:
@@ -21,10 +33,9 @@ class Argument:
     def __init__(self, *names: str, completes: str = "", **options: Any) -> None:
         self.names, self.completes, self.options = names, completes, options
 
-    def add_to(self, parser: argparse.ArgumentParser) -> argparse.Action:
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
         action = parser.add_argument(*self.names, **self.options)
         action.completes = self.completes  # type: ignore[attr-defined]
-        return action
 
 
 def pair(such_as: str) -> Any:
@@ -49,20 +60,52 @@ def several(name: str, *, such_as: str, **options: Any) -> Argument:
     return Argument(name, action="append", default=[], type=pair(such_as), metavar="NAME=VALUE", **options)
 
 
-def limits() -> Iterable[Argument]:
-    for name, about in LIMITS.items():
-        yield Argument(f"--{name.replace('_', '-')}", type=amount, metavar="N", help=about)
+def limits(*names: str) -> Iterator[Argument]:
+    """One option a limit: these, or all."""
+    for name in names or LIMITS:
+        yield Argument(f"--{name.replace('_', '-')}", type=amount, metavar="N", help=LIMITS[name])
 
 
-LIMITS: Final = {
-    "usd": "US dollars that it and all below it may use; none: no limit",
-    "tokens": "the same in tokens",
-    "minutes": "from now on",
-    "turns": "of it and all below it",
-    "max_depth": "levels of agents below it; 0: none",
-    "max_children": "that it may have at once",
-}
-"""What can be limited, as options. Named here as well as in `budget`."""
+SPAWN: Final = (
+    Argument("name", nargs="?", help="what it is called; without one it is numbered"),
+    Argument("--role", default="general", completes="role", help="what it is good at (general)"),
+    Argument("--harness", completes="harness", help="which CLI; without it the first that is installed"),
+    Argument("--model", completes="model", help="passed on to the CLI as it stands"),
+    Argument("--parent", metavar="AGENT", completes="agent", help="whose child it becomes"),
+    Argument(
+        "--permissions",
+        choices=PERMISSIONS,
+        help="what it may do unasked; its parent's, else by the settings",
+    ),
+    Argument("--system-prompt", metavar="TEXT", help="instead of the role's text"),
+    several("--option", such_as="sandbox_mode=read-only", help="a setting of that CLI alone"),
+    Argument(
+        "--mcp",
+        action="append",
+        default=[],
+        metavar="NAME",
+        completes="preset",
+        help="an MCP server: a preset, one of .mcp.json, or a table as JSON",
+    ),
+    several("--env", such_as="STAGE=test", help="a variable of its environment; ${NAME} too"),
+    Argument("--workspace-dir", metavar="DIR", help="where it works, instead of a directory of its own"),
+    Argument("--worktree", action="store_true", help="in a git worktree, on a branch of its own"),
+    Argument("--git-repo", metavar="DIR", help="of that repository, instead of the one around here"),
+    Argument("--bypass-isolation", action="store_true", help="the same as --permissions all"),
+    *limits("usd", "tokens", "minutes"),
+    Argument("--prompt", metavar="TEXT", help="its first task; the answer is left in your inbox"),
+    Argument("--no-auto-inject", action="store_true", help="its words wait until they are asked for"),
+    Argument("--no-wait", action="store_true", help="return while it starts"),
+)
+"""What `spawn` takes everywhere."""
+
+
+def servers(given: Sequence[str]) -> str | list[str] | None:
+    """What `--mcp` named: presets, or one table as JSON. Raises `BadInput` for both at once."""
+    tables = [word for word in given if word.lstrip().startswith("{")]
+    if tables and len(given) > 1:
+        raise BadInput("--mcp takes names, or one table that holds all servers")
+    return tables[0] if tables else list(given) or None
 
 
 # tools, as commands
@@ -80,7 +123,10 @@ COMMANDS: Final = {
     "broadcast_to_children": "broadcast --below",
     "get_pending_replies": "inbox",
     "coordinate_instances": "coordinate",
-    "get_job_status": "jobs",
+    "get_job_status": "job",
+    "stop_job": "job --stop",
+    "list_approvals": "approvals",
+    "answer_approval": "approve",
     "spawn_team_from_template": "team",
     "get_team_status": "team --status",
     "stop_team": "team --stop",

@@ -25,15 +25,12 @@ from concurrent.futures import Future
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
-from .asking import A_DAY, carry_out
-from .calls import TOOLS, Result, Tool, in_tools
-from .errors import BadInput, MadroxError, SomeFailed
+from .calls import TOOLS, Result, Tool
+from .errors import BadInput, SomeFailed
+from .in_person import A_DAY, carried_out
 from .notebook import AsyncMadrox
 from .orchestrator_config import OrchestratorConfig
 from .portal import patiently
-
-if TYPE_CHECKING:
-    from .manager import Manager
 
 AT_ONCE: Final = frozenset({"get_children", "get_instance_tree", "get_instance_status"})
 """What the seed calls without `await`. They only look at memory."""
@@ -204,16 +201,7 @@ class InstanceManager:
 
     def _begin(self, tool: Tool, values: tuple[Any, ...], named: Mapping[str, Any]) -> Future[Result]:
         given = {**DEFAULTS.get(tool.name, {}), **_by_name(tool, values, named)}
-        return self.madrox._run.start(_carried_out, tool, self.madrox.manager, given)
-
-
-async def _carried_out(tool: Tool, manager: Manager, given: Mapping[str, Any]) -> Result:
-    """Call a tool in the person's name, on the manager's loop."""
-    try:
-        return await carry_out(tool, manager, given)
-    except MadroxError as exc:
-        exc.args = (in_tools(str(exc)), *exc.args[1:])
-        raise
+        return self.madrox._run.start(carried_out, tool.name, self.madrox.manager, given)
 
 
 def _by_name(tool: Tool, values: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:

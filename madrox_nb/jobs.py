@@ -21,10 +21,11 @@ from .events import (
     Event,
     JobEnded,
     JobMissed,
+    JobOutcome,
     JobStarted,
     MessagePosted,
     MessageRead,
-    Outcome,
+    TurnEnded,
     Way,
 )
 from .folds import Inboxes, Message
@@ -39,6 +40,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class TakenBack(MadroxError):
+    """Whoever asked does not want to know any more."""
+
+
 class Desk(Protocol):
     """What a foreman needs of the manager."""
 
@@ -49,6 +54,9 @@ class Desk(Protocol):
 
     async def act(self, event: Event) -> Entry:
         """The one door for what verbs do."""
+
+    async def interrupt(self, name: str) -> TurnEnded | None:
+        """End the turn under way. Raises `MadroxError` when that can't be; it then still runs."""
 
     def soon(self, verb: Coroutine[Any, Any, object]) -> None:
         """Run in the background; a failure is told."""
@@ -62,6 +70,8 @@ class Foreman:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._awaited = Counter[str]()
         """How often who wants a job waits for it just now."""
+        self._stopped: dict[str, str] = {}
+        """Job that is being stopped → why."""
 
     async def start(
         self, participants: Sequence[str], task: str, way: Way, *, caller: str = PERSON, coordinator: str = ""
@@ -111,6 +121,34 @@ class Foreman:
                 self._awaited[job] -= waits
         return self._desk.jobs[job]
 
+    async def stop(self, job: str, why: str = "stopped", *, by: str = "") -> Job:
+        """End what a job has under way, and ask nobody any more; returns it as it ended.
+
+        Questions that wait are taken back, turns that work on one are interrupted; the
+        agents stay. What was answered counts. A turn that can't be interrupted works on:
+        its part says so, and its answer is left for who asked. A job that is over is left
+        as it is. Raises `UnknownJob`. Cancelled, it goes on stopping.
+        """
+        if self._desk.jobs[job].ended is None and job in self._tasks and job not in self._stopped:
+            self._stopped[job] = why
+            self._desk.soon(self._call_off(job))
+        return await self.wait(job, by=by)
+
+    async def _call_off(self, job: str) -> None:
+        parts = self._desk.jobs[job].parts
+        asked = {part.question for part in parts if part.open}
+        tickets = [each for each in self._desk.mail.open_tickets() if each.message in asked]
+        await asyncio.gather(*map(self._take_back, tickets))
+
+    async def _take_back(self, ticket: Ticket) -> None:
+        if await self._with_room(lambda: self._desk.mail.withdraw(ticket)):
+            ticket.close(TakenBack(f"{ticket.message} was taken back"))
+        elif ticket.turn and self._desk.tree[ticket.agent].turn == ticket.turn:
+            try:
+                await self._desk.interrupt(ticket.agent)
+            except MadroxError as exc:
+                self._desk.mail.excuse(ticket.agent, exc)
+
     async def told(self, job: Job) -> None:
         """Who wanted this job knows its report: take it out of the inbox, if it still lies there."""
         for message in self._reports(job):
@@ -150,6 +188,7 @@ class Foreman:
 
     def _over(self, job: str, done: asyncio.Task[None]) -> None:
         del self._tasks[job]
+        self._stopped.pop(job, None)
         self._desk.mail.stir()
         if not done.cancelled() and (error := done.exception()) is not None:
             log.error("job %s: %s", job, error, exc_info=error)
@@ -165,7 +204,7 @@ class Foreman:
             log.exception("job %s", name)  # a bug of ours: the job ends all the same, visibly
             why = f"internal error ({type(exc).__name__}): madrox.log says more"
         with contextlib.suppress(NotRunning):
-            await self._end(name, why)
+            await self._end(name, why or self._stopped.get(name, ""))
 
     async def _in_turn(self, name: str) -> None:
         jobs = self._desk.jobs
@@ -173,10 +212,13 @@ class Foreman:
             for part in jobs[name].parts:
                 if part.open:
                     group.create_task(self._take_up(name, part))
-        while self._wanted(jobs[name]) and (parts := to_ask(jobs[name])):
+        while self._goes_on(name) and (parts := to_ask(jobs[name])):
             async with asyncio.TaskGroup() as group:
                 for part in parts:
                     group.create_task(self._ask(name, part))
+
+    def _goes_on(self, name: str) -> bool:
+        return name not in self._stopped and self._wanted(self._desk.jobs[name])
 
     def _wanted(self, job: Job) -> bool:
         """Whether who began it is still there, and no successor of that name."""
@@ -195,6 +237,8 @@ class Foreman:
         except MadroxError as exc:
             await self._missed(name, part, str(exc))
         else:
+            if name in self._stopped:  # while it was being asked
+                await self._take_back(ticket)
             await self._hear(name, part, ticket)
 
     async def _take_up(self, name: str, part: Part) -> None:
@@ -211,6 +255,8 @@ class Foreman:
             await self._desk.mail.answer(ticket)
         except NotRunning:
             raise
+        except TakenBack:
+            pass  # the end of the job says what became of this part
         except MadroxError as exc:
             now = next(each for each in self._desk.jobs[name].parts if self._same(each, part))
             if now.open:  # it never became a turn
@@ -230,8 +276,7 @@ class Foreman:
         if job.ended is None:
             wanted = self._wanted(job)
             why = why or ("" if wanted else f"{job.caller} has ended, who wanted it")
-            outcome: Outcome = "failed" if not job.answered else "ok" if wanted and not why else "interrupted"
-            ended = JobEnded(agent=job.caller, job=name, outcome=outcome, error=why)
+            ended = JobEnded(agent=job.caller, job=name, outcome=self._outcome(job, why), error=why)
             await self._with_room(lambda: self._desk.act(ended))
         job = self._desk.jobs[name]
         if self._wanted(job):
@@ -240,6 +285,13 @@ class Foreman:
                 await self.told(job)
         if job.way != "consensus" and job.coordinator not in (job.caller, PERSON):
             await self._leave(job.coordinator, report(job))
+
+    def _outcome(self, job: Job, why: str) -> JobOutcome:
+        if job.id in self._stopped:
+            return "stopped"
+        if not job.answered:
+            return "failed"
+        return "interrupted" if why else "ok"
 
     async def _leave(self, name: str, text: str, answers: str = "") -> None:
         """Put a report into an inbox, unless its owner has ended."""

@@ -151,8 +151,9 @@ class Harnesses:
             if found := self._which(each):
                 return (self._native(cls, found),)
         looked = " or ".join(repr(each) for each in cls.commands)
+        where = "" if "/" in looked else " on PATH"
         raise HarnessNotFound(
-            f"harness {name!r}: no {looked} on PATH. Install it ({cls.provides}), "
+            f"harness {name!r}: no {looked}{where}. Install it ({cls.provides}), "
             f"point {variable} at it, or use --harness {FALLBACK}, which needs nothing"
         )
 

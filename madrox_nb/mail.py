@@ -232,7 +232,11 @@ class Mail:
         """Take a question back that has not become a turn; False when it has."""
         if self._queued.pop(ticket.message, None) is None:
             return False
-        await self._desk.act(MessageRead(agent=ticket.agent, message=ticket.message))
+        try:
+            await self._desk.act(MessageRead(agent=ticket.agent, message=ticket.message))
+        except BaseException:
+            self._queued[ticket.message] = ticket
+            raise
         return True
 
     async def take(self, name: str, timeout: float = 0) -> list[Message]:

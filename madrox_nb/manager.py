@@ -71,6 +71,7 @@ from .runner import Runner
 from .signals import Signals, Watcher
 from .signatures import takes_what
 from .steps import Jobs
+from .summaries import Summaries
 from .teams import Teams
 from .tickets import Answer, Ticket
 from .tokens import FILE as TOKENS
@@ -142,6 +143,7 @@ class Manager:
         self.signals.watch(self.activity.hear)
         self.births = Births(self)
         self.teams = Teams(self)
+        self.summaries = Summaries(self)
         folds = ((fold.HEARS, fold.take) for fold in self._kept_up())
         self._folds = by_kind(*folds, (self.signals.HEARS, self.signals.heard))
         hearers = (self.mail, self.requests, self.idleness, self.spending)
@@ -204,7 +206,9 @@ class Manager:
         follow(self, kept)
         self.foreman.go_on()
         for agent in self.tree.alive():
-            if agent.state == "idle":
+            if agent.aside:  # nobody waits for its answer any more
+                self.soon(self.terminate(agent.name, force=True))
+            elif agent.state == "idle":
                 self.idleness.begin(agent.name)
 
     async def leave(self) -> None:

@@ -27,9 +27,9 @@ def keep(name: str, said: str, path: Path) -> Any:
 
     Raises `BadInput` for a setting, a value or a file that can't be used; then nothing has changed.
     """
-    config.check_known(name, "%madrox config set")
-    if name not in config.SETTINGS:
+    if name in config.SECTIONS:
         raise BadInput(f"[{name}] holds tables by name: write them into {path} with an editor")
+    config.check_known(name, "%madrox config set")
     value = config.parsed(name, _raw(name, said), "%madrox config set")
     document = _read(path)
     document[name] = _plain(value, said)

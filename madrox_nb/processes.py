@@ -7,6 +7,7 @@ workspace, a token, a brief, private files and a node; all of that is here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -62,8 +63,12 @@ class Processes:
         self._environ, self._ids, self._tokens, self._mcp_url = environ, ids, tokens, mcp_url
         self._workspaces = Workspaces(settings.work)
         self._files: dict[str, Path] = {}
+        self._handed: dict[str, list[Path]] = {}
+        """What a CLI was given in files: secrets of other MCP servers may stand there."""
         self._runners: dict[str, Runner] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        self._called_off: dict[str, str] = {}
+        """Starts that are being ended: agent → why."""
         self._node: NodeLink | None = None
         self._node_lock = asyncio.Lock()
         self._paused = False
@@ -191,8 +196,10 @@ class Processes:
                 runner.suspends, runner.ended = False, reason
             runner.ended = runner.ended or reason
         if (starting := self._starting.get(name)) is not None:
+            self._called_off.setdefault(name, reason)
             starting.cancel()
             await asyncio.wait((starting,))
+            self._called_off.pop(name, None)
         if (runner := self._runners.get(name)) is not None:  # also when it had just become ready
             if working:
                 try:
@@ -202,9 +209,15 @@ class Processes:
             await asyncio.shield(asyncio.ensure_future(runner.stop(self._settings.stop_grace)))
 
     def forget(self, name: str, *, suspended: bool = False) -> None:
-        """Its process is gone: its token speaks for nobody; its workspace is free, unless it comes back."""
+        """Its process is gone: its token speaks for nobody, and what it alone was to read is removed.
+
+        Its workspace is free, unless it comes back.
+        """
         self._runners.pop(name, None)
         self._tokens.revoke(name)
+        for path in self._handed.pop(name, ()):
+            with contextlib.suppress(OSError):
+                path.unlink()
         if not suspended:
             self._workspaces.release(name)
 
@@ -247,6 +260,7 @@ class Processes:
                 leave_brief(brief)
                 mark(codec)
             launch = codec.launch()
+            self._handed[agent.name] = [Path(brief.files, file) for file in launch.files]
             write_private(Path(brief.files), launch.files)
             if launch.copies:
                 await asyncio.to_thread(copy_sessions, launch.copies)
@@ -263,7 +277,8 @@ class Processes:
     def _stillborn(self, name: str, exc: BaseException) -> None:
         """Record the end of an agent whose process never was."""
         failed = not isinstance(exc, asyncio.CancelledError)
-        reason, _, evidence = (str(exc) if failed else "stopped while starting").partition("\n")
+        why = str(exc) if failed else self._called_off.get(name, "stopped while starting")
+        reason, _, evidence = why.partition("\n")
         self._core.record(AgentStopped(agent=name, reason=reason, failed=failed, evidence=evidence))
         self.forget(name)
 
@@ -275,18 +290,10 @@ class Processes:
     async def _brief(self, agent: Agent, cls: type[Harness], command: tuple[str, ...], body: str) -> Brief:
         token = self._tokens.issue(agent.name)
         mcp = cls.features.mcp
-        url = await self._mcp_url() if self._mcp_url and mcp else ""
+        url = await self._mcp_url() if self._mcp_url and mcp and not agent.aside else ""
         if self._keep is not None and url:
             write(self._keep.directory, mcp_url=url)  # there the agents will look for us
-        said = instructions(
-            agent=agent.name,
-            role=agent.role,
-            parent=agent.parent,
-            workspace=agent.workspace,
-            permissions=agent.permissions,
-            body=body,
-            mcp=mcp,
-        )
+        said = body if agent.aside else _instructions(agent, body, mcp)
         return Brief(
             agent=agent.name,
             command=command,
@@ -297,6 +304,7 @@ class Processes:
             parent=agent.parent,
             model=agent.model,
             permissions=cast(Permissions, agent.permissions),
+            aside=agent.aside,
             session=self._ids(),
             sessions=str(self._sessions()),
             options=json.loads(agent.options) if agent.options else {},
@@ -332,6 +340,18 @@ class Processes:
                 [slot] = await launcher.acquire(1, {})
                 self._node = await launcher.open_node(slot)
             return self._node
+
+
+def _instructions(agent: Agent, body: str, mcp: bool) -> str:
+    return instructions(
+        agent=agent.name,
+        role=agent.role,
+        parent=agent.parent,
+        workspace=agent.workspace,
+        permissions=agent.permissions,
+        body=body,
+        mcp=mcp,
+    )
 
 
 class _Deaf:

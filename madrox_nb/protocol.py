@@ -125,7 +125,9 @@ class Calls:
     ) -> types.ListToolsResult:
         from mcp import types
 
-        return types.ListToolsResult(tools=[self._listed[tool.name] for tool in usable(caller().scope)])
+        return types.ListToolsResult(
+            tools=[self._listed[tool.name] for tool in usable(caller().name, caller().scope)]
+        )
 
     def schema(self, name: str) -> Mapping[str, Any] | None:
         """What that tool takes; None for one that nobody knows."""

@@ -228,6 +228,8 @@ def _check(manager: Manager, agent: Agent) -> None:
         agent.parent not in manager.tree or not manager.tree[agent.parent].alive
     ):
         raise BadInput(f"its parent {agent.parent} did not come back")
+    if agent.aside:
+        raise BadInput("it was there for one answer only")
     if manager.harnesses[agent.harness].unguarded:
         raise BadInput(f"{agent.harness} takes permissions='all', which is not remembered: spawn it again")
     if agent.begun and not manager.harnesses[agent.harness].features.resume:

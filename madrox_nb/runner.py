@@ -244,12 +244,16 @@ class Runner:
             self._event(event)
         failed = not self.ended
         reason = self.ended or _epitaph(code, why)
-        if failed and self.error is None:
+        evidence = self.evidence() if failed else ""
+        died = failed and self.error is None
+        if died:
             program = self.brief.command[0]
             hint = "" if self._ready.done() else ". See whether it starts in a terminal"
-            self.error = HarnessExited(f"{self.agent}: {program} {reason}{hint}", self.evidence(), code)
+            self.error = HarnessExited(f"{self.agent}: {program} {reason}{hint}", evidence, code)
         if self.error is not None:
             reason = str(self.error).split("\n", 1)[0].removeprefix(f"{self.agent}: ")
+        if died and code is not None and code > 0:
+            reason += _last_line(evidence)
         if turn := self._core.turn(
             self.agent
         ):  # the tree's, not the codec's: that one may have ended unheard
@@ -258,7 +262,6 @@ class Runner:
         if self.suspends and not failed and self.error is None:
             self._core.record(AgentSuspended(agent=self.agent, reason=reason))
             return
-        evidence = self.evidence() if failed else ""
         self._core.record(
             AgentStopped(agent=self.agent, reason=reason, failed=failed, exit_code=code, evidence=evidence)
         )
@@ -364,3 +367,9 @@ def _epitaph(code: int | None, why: str) -> str:
     if code < 0:
         return f"was killed by signal {-code}"
     return f"exited on its own with code {code}"
+
+
+def _last_line(evidence: str) -> str:
+    """The last thing that a program said before it gave up: mostly the reason."""
+    said = evidence.rpartition("\n")[2].strip()
+    return f". Its last words: {said[-NOISE_SHOWN:]}" if said else ""

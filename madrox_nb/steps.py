@@ -23,6 +23,7 @@ from .events import (
     Entry,
     JobEnded,
     JobMissed,
+    JobOutcome,
     JobStarted,
     MessagePosted,
     Outcome,
@@ -38,8 +39,11 @@ LONGEST_REPORT: Final = 100_000
 
 CUT: Final = "its turn was interrupted"
 
-State = Literal["to come", "queued", "working", "ok", "failed", "interrupted"]
+State = Literal["to come", "queued", "working", "ok", "failed", "interrupted", "stopped"]
+"""Of a part: `stopped` when its question was taken back before it became a turn."""
 OPEN: Final = frozenset({"queued", "working"})
+UNANSWERED: Final = frozenset({"failed", "interrupted", "stopped"})
+"""Those of which no answer will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Job:
     """Of the entry that began it."""
     started: datetime
     ended: datetime | None = None
-    outcome: Outcome | None = None
+    outcome: JobOutcome | None = None
     error: str = ""
 
     @property
@@ -122,6 +126,9 @@ class Jobs(Fold):
         except KeyError:
             raise UnknownJob(job, self._jobs) from None
 
+    def __contains__(self, job: object) -> bool:
+        return job in self._jobs
+
     def __iter__(self) -> Iterator[Job]:
         return iter(tuple(self._jobs.values()))
 
@@ -132,7 +139,7 @@ class Jobs(Fold):
         match event := entry.event:
             case JobStarted():
                 self._jobs[event.job] = _begun(entry, event)
-            case MessagePosted() if event.job in self._jobs:
+            case MessagePosted() if self._goes_on(event.job):
                 self._queued(event)
             case MessagePosted() if event.answers in self._asked:
                 self._replied(event)
@@ -145,13 +152,16 @@ class Jobs(Fold):
                 self._close(question, event.outcome, _why(event), event.text)
             case AgentStopped():
                 self._stopped(event)
-            case JobMissed() if event.job in self._jobs:
+            case JobMissed() if self._goes_on(event.job):
                 self._missed(event)
-            case JobEnded() if event.job in self._jobs:
+            case JobEnded() if self._goes_on(event.job):
                 self._ended(entry, event.job, event.outcome, event.error)
             case RunClosed():
                 for job in self.under_way():
                     self._ended(entry, job.id, "interrupted", f"madrox was closed: {event.reason}")
+
+    def _goes_on(self, job: str) -> bool:
+        return job in self._jobs and self._jobs[job].ended is None
 
     def _queued(self, event: MessagePosted) -> None:
         job = self._jobs[event.job]
@@ -184,8 +194,13 @@ class Jobs(Fold):
                 self._put(job.id, number, replace(part, state="failed", error=event.why))
                 return
 
-    def _ended(self, entry: Entry, job: str, outcome: Outcome, error: str) -> None:
-        self._jobs[job] = replace(self._jobs[job], ended=entry.ts, outcome=outcome, error=error)
+    def _ended(self, entry: Entry, job: str, outcome: JobOutcome, error: str) -> None:
+        """Over; what was asked and had no answer by then gets none."""
+        state: State = "stopped" if outcome == "stopped" else "interrupted"
+        parts = tuple(
+            replace(part, state=state, error=error) if part.open else part for part in self._jobs[job].parts
+        )
+        self._jobs[job] = replace(self._jobs[job], parts=parts, ended=entry.ts, outcome=outcome, error=error)
         self._asked = {question: place for question, place in self._asked.items() if place[0] != job}
         self._turns = {turn: question for turn, question in self._turns.items() if question in self._asked}
 
@@ -388,7 +403,7 @@ def progress(job: Job) -> str:
     """`2 of 3 have answered, cy works`, or how it ended."""
     parts = job.participants
     told = f"{len(job.answered)} of {len(parts)} have answered"
-    if failed := [part.agent for part in parts if part.state in ("failed", "interrupted")]:
+    if failed := [part.agent for part in parts if part.state in UNANSWERED]:
         told += f", {', '.join(failed)} could not"
     if working := [part.agent for part in job.parts if part.open]:
         told += f", {', '.join(working)} at work"

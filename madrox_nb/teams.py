@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from . import library, worktrees
-from .briefs import Result, report
+from .briefs import Result, result
 from .errors import BadInput, LedgerFull, MadroxError, NotRunning, nearest
 from .events import (
     PERSON,
@@ -34,7 +34,7 @@ from .folds import Usage
 from .plans import Phase, Team
 from .reunion import take_over
 from .shares import Shares
-from .teamwork import TeamRun, TeamRuns, UnknownTeam, again, due, verdict
+from .teamwork import TeamRun, TeamRuns, UnknownTeam, again, due, spent, verdict
 
 if TYPE_CHECKING:
     from .manager import Manager
@@ -155,12 +155,7 @@ class Teams:
     def result(self, team: str) -> Result:
         """What came of it so far. Raises `UnknownTeam`."""
         run = self.runs[self.find(team)]
-        said = {name.name: run.said(name.name) for name in run.team.phases if run.outcome(name)}
-        each = {f"{phase}.{agent}": run.said(phase, agent) for phase, agent in run.shares}
-        spent = self.spent(run)
-        branches = self.branches(run)
-        text = report(run, _cost(spent), branches)
-        return Result(run.id, run.state, run.why, text, {**said, **each}, spent, branches)
+        return result(run, self.spent(run), self.branches(run))
 
     def branches(self, run: TeamRun) -> dict[str, str]:
         """Agent → its git branch: those that are at work there, and those that were kept."""
@@ -168,10 +163,7 @@ class Teams:
 
     def spent(self, run: TeamRun) -> Usage:
         """What its agents and all below them used."""
-        tree, costs = self._manager.tree, self._manager.costs
-        known = [name for name in run.agents if name in tree]
-        tops = [name for name in known if not set(tree.above(name)).intersection(known)]
-        return sum((costs.subtree(tree, name) for name in tops), Usage())
+        return spent(run, self._manager.tree, self._manager.costs)
 
     async def stop(self, team: str, why: str = "stopped") -> Result:
         """End what is under way: turns are interrupted, the agents stay. `resume` goes on.
@@ -404,13 +396,6 @@ class Teams:
         run = self.runs[team]
         if run.by != PERSON and self._shares.awake(run.by) and run.state != "standby":
             await self._manager.ask(run.by, self.result(team).text, sender=TELLER)
-
-
-def _cost(usage: Usage) -> str:
-    if not usage.sources:
-        return "Nobody has reported a cost yet."
-    least = "" if usage.exact else "at least "
-    return f"It used {usage.tokens:,} tokens, {least}${usage.cost_usd:.4f}."
 
 
 def _options(**given: str | None) -> dict[str, str]:

@@ -31,8 +31,9 @@ from .events import (
     UsageReported,
 )
 from .fold import Fold
-from .folds import Usage, usage_of
+from .folds import Costs, Usage, usage_of
 from .plans import Phase, Team, read
+from .tree import Tree
 
 LEGAL: Final[dict[str, dict[type[Event], str]]] = {
     "": {TeamStarted: "running"},
@@ -247,6 +248,13 @@ def verdict(run: TeamRun) -> tuple[Literal["ok", "failed"], str]:
         )
         if part
     )
+
+
+def spent(run: TeamRun, tree: Tree, costs: Costs) -> Usage:
+    """What its agents and all below them used."""
+    known = [name for name in run.agents if name in tree]
+    tops = [name for name in known if not set(tree.above(name)).intersection(known)]
+    return sum((costs.subtree(tree, name) for name in tops), Usage())
 
 
 def again(run: TeamRun, names: Iterable[str]) -> tuple[str, ...]:

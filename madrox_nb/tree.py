@@ -151,6 +151,8 @@ class Agent(NamedTuple):
     repository: str = ""
     branch: str = ""
     base: str = ""
+    aside: bool = False
+    """It only answers; see `AgentSpawned.aside`."""
     born: int = -1
     """The entry of its spawn: a name can live more than once."""
 
@@ -254,7 +256,7 @@ class Tree(Fold):
                 state = self.check(event)
             except MadroxError:
                 return
-        if type(event) in _QUIET:
+        if type(event) in QUIET:
             return
         if isinstance(event, MessagePosted):
             self.written[event.sender] = self.written.get(event.sender, 0) + 1
@@ -301,6 +303,7 @@ class Tree(Fold):
             repository=event.repository,
             branch=event.branch,
             base=event.base,
+            aside=event.aside,
             turns=before.turns if before else 0,
             born=entry.seq,
         )
@@ -431,5 +434,5 @@ _OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
 _OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead, JobStarted, JobMissed, JobEnded})
 """Kinds that happen to the person, who has an inbox and no state."""
 
-_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})
+QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})
 """Kinds that change nothing in the tree (they matter to other folds)."""

@@ -132,27 +132,6 @@ def _first_line(reply: Reply) -> str:
     return line if len(line) <= views.LONGEST else f"{line[: views.LONGEST - 1]}…"
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a tool told: `text` for a person, `data` for a program."""
-
-    text: str
-    data: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, result: Result) -> Self:
-        return cls(result.text, result.data)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": shortened(self.text)}
-
-
 class Letters(Sequence[Message]):
     """Messages taken out of the person's inbox, oldest first."""
 
@@ -224,6 +203,24 @@ class Snapshot:
 
     def _repr_html_(self) -> str:
         return views.html(self.picture)
+
+
+@dataclass(frozen=True, repr=False)
+class Told:
+    """What a tool has told: `text` for a person, `data` for a program."""
+
+    text: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        return cls(result.text, result.data)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": shortened(self.text)}
 
 
 class ClientTokens:

@@ -82,11 +82,13 @@ class Row:
     held: bool = False
     """A limit is used up, its own or of one above it; `now` says which."""
     since: float | None = None
-    """When it came into this state, in seconds since 1970. Never in the saved forms."""
+    """When it came into this state, or fell silent, in seconds since 1970. Never in the saved forms."""
     limit_usd: float | None = None
     """The limit in US dollars that stands on it, for itself and all below it."""
     limit_used: float = 0.0
     """What counts towards that."""
+    again: str = ""
+    """The line that spawns such an agent again, where it has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,8 @@ def _needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
                 said, code = NEEDS[need]
                 about = one_line(row.reason if need == "failed" else row.now)
                 name = one_line(row.name)
-                yield glyph(row.state), name, said + (f": {about}" if about else ""), code.format(name)
+                line = one_line(row.again) if need == "failed" and row.again else code.format(name)
+                yield glyph(row.state), name, said + (f": {about}" if about else ""), line
 
 
 def _is(row: Row, need: str) -> bool:

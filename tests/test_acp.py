@@ -168,7 +168,7 @@ def test_a_command_may_be_one_text_and_the_rest_be_left_out():
     (mine,) = (line for line in lines({"mine": {"command": "mine --acp 'two words'"}}) if line.name == "mine")
 
     assert (("mine",), ("--acp", "two words")) == (mine.commands, mine.args)
-    assert Features(interrupt=True, approvals=True, mcp=True, structured=True) == mine.features
+    assert Features(interrupt=True, mcp=True, structured=True) == mine.features
 
 
 def test_a_table_of_a_known_name_says_what_is_different():
@@ -753,6 +753,15 @@ def test_an_interrupt_that_is_answered_with_an_error_is_an_interrupt():
     assert ("interrupted", "") == (ended.outcome, ended.error)
 
 
+def test_an_interrupt_that_comes_before_the_model_is_asked_is_one_and_has_no_figures_of_its_own():
+    harness = mid_turn()
+    list(harness.interrupt())
+    used, ended = ends(harness, "end_turn", usage={"inputTokens": 12, "outputTokens": 226})
+
+    assert ("interrupted", "") == (ended.outcome, ended.error)
+    assert (0, 0, "unknown") == (used.input_tokens, used.output_tokens, used.cost_source)
+
+
 def test_between_turns_there_is_nothing_to_interrupt():
     harness, _ = greeted()
 
@@ -932,6 +941,23 @@ def test_what_a_question_leaves_out_is_taken_from_what_was_said_of_the_call_befo
         asked.touches,
         asked.reads,
     )
+
+
+def test_why_it_was_refused_is_told_once_in_front_of_the_next_prompt():
+    harness = mid_turn()
+    ask(harness, kind="execute", title="rm")
+    harness.answer("7", "deny", "nobody answered within 4 s; that is no denial")
+    ends(harness)
+    told = [
+        [block["text"] for block in json.loads(line)["params"]["prompt"]]
+        for line in (*harness.prompt("lead.t2", "/compact"), *harness.prompt("lead.t3", "go on"))
+    ]
+    (later,) = harness.prompt("lead.t4", "and on")
+
+    assert ["/compact"] == told[0]
+    assert "was not allowed: nobody answered within 4 s; that is no denial" in told[1][0]
+    assert "go on" == told[1][1]
+    assert ["and on"] == [block["text"] for block in json.loads(later)["params"]["prompt"]]
 
 
 def test_of_two_ways_to_say_it_once_the_first_is_taken():

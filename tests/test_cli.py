@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crew import until
 
 from madrox_nb import cli, runtime
 from madrox_nb.cli import speech
 from madrox_nb.cli.lab import notebooks
 from madrox_nb.cli.wording import in_commands
+from madrox_nb.events import ApprovalAsked
 from madrox_nb.run import Run
 
 pytestmark = pytest.mark.slow
@@ -160,11 +162,36 @@ def test_a_first_task_is_begun_and_options_reach_the_cli(run: Run, madrox: Type)
     status, said, _ = madrox("spawn", "lead", "--prompt", "/say begun", "--no-wait")
     assert (0, True) == (status, "madrox inbox brings the answer" in said)
     assert "begun" in madrox("inbox", "--wait", "10")[1]
-    assert (2, "madrox: --option fast: write it as --option NAME=VALUE\n") == madrox(
-        "spawn", "--option", "fast"
-    )[::2]
     status, _, error = madrox("spawn", "kid", "--option", "fast=yes")
     assert (2, True) == (status, error.startswith("madrox: options: rehearsal has no option 'fast'."))
+
+
+def test_an_option_without_its_value_says_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["spawn", "--option", "fast"])
+
+    assert "argument --option: fast: write it as NAME=VALUE, such as" in capsys.readouterr().err
+
+
+def test_what_a_cell_can_give_an_agent_a_terminal_can_too(run: Run, madrox: Type, tmp_path: Path) -> None:
+    given = [
+        "--bypass-isolation",
+        "--no-auto-inject",
+        "--usd",
+        "2.5",
+        "--workspace-dir",
+        str(tmp_path / "w"),
+    ]
+    assert 0 == madrox("spawn", "lead", *given, "--mcp", json.dumps({"box": {"command": "true"}}))[0]
+
+    lead = run.manager.tree["lead"]
+    assert ("all", False, ["box"]) == (lead.permissions, lead.auto_inject, list(json.loads(lead.mcp_servers)))
+    assert str(tmp_path / "w") == lead.workspace
+    assert 2.5 == run.manager.budget.limits["lead"]["usd"].amount
+    assert (2, True) == (
+        (told := madrox("spawn", "--tokens", "none"))[0],
+        "--tokens none: leave it out here" in told[2],
+    )
 
 
 def test_what_is_refused_says_the_next_step_as_a_command(run: Run, madrox: Type) -> None:
@@ -380,7 +407,11 @@ def test_help_lists_every_command_and_what_the_status_means(capsys: pytest.Captu
         "costs",
         "interrupt",
         "wait",
+        "job",
         "stop",
+        "approvals",
+        "approve",
+        "deny",
         "doctor",
         "token",
     ):
@@ -397,6 +428,103 @@ def test_a_command_loads_nothing_heavy() -> None:
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
     assert set() == {"asyncio", "mcp", "pandas", "pydantic", "IPython", "orjson", "uvicorn"} & {*said.split()}
+
+
+# jobs
+
+
+def started_job(run: Run, *names: str, task: str) -> None:
+    for name in names:
+        run.start(run.manager.spawn, name).result()
+    run.start(run.manager.foreman.start, names, task, "parallel").result()
+
+
+def test_a_job_is_seen_awaited_and_stopped(run: Run, madrox: Type) -> None:
+    assert (0, "no jobs yet: coordinate_instances starts one\n", "") == madrox("job")
+    started_job(run, "ann", task="/say hi")
+    assert (0, "Job you.j1 (parallel): 1 of 1 have answered\n", "") == (
+        *(told := madrox("job", "you.j1", "--wait"))[:1],
+        told[1].splitlines(keepends=True)[0],
+        told[2],
+    )
+    started_job(run, "bob", task="/hang")
+    status, said, _ = madrox("job", "you.j2", "--wait", "--timeout", "0.1")
+    assert (1, True) == (status, said.endswith("brought by madrox inbox, or call madrox job\n"))
+    assert "you.j2 (parallel) running: 0 of 1 have answered, bob at work" in madrox("job")[1]
+    status, said, _ = madrox("job", "you.j2", "--stop", "--json")
+    assert (0, "stopped", "you.j2") == (status, (told := json.loads(said))["status"], told["job_id"])
+    assert (0, "you.j2 (parallel) stopped: 0 of 1 have answered, bob could not") == (
+        0,
+        madrox("job")[1].splitlines()[1],
+    )
+
+
+def test_a_job_that_is_not_meant_is_an_error_that_says_what_to_write(run: Run, madrox: Type) -> None:
+    assert (2, "", "madrox: no job named 'x'. Known: none; coordinate_instances starts one\n") == madrox(
+        "job", "x", "--stop"
+    )
+    status, _, error = madrox("job", "--stop")
+    assert (2, True) == (status, "madrox job ID --stop" in error)
+
+
+# what agents ask
+
+
+@pytest.fixture
+def attended(tmp_path: Path) -> Iterator[Run]:
+    """A run whose person answers from another terminal."""
+    opened = Run(home=tmp_path / "home", port=0, harnesses=("rehearsal",), stop_grace=1.0, attended="yes")
+    try:
+        opened.start(opened.serve).result()
+        yield opened
+    finally:
+        opened.close()
+
+
+def asks(run: Run, name: str, what: str = "") -> None:
+    """Let an agent ask for something, and wait until it does."""
+
+    asking = run.manager.ask(name, f"/approve-needed {what}")
+    run.start(until, run.manager, lambda entry: isinstance(entry.event, ApprovalAsked), asking).result(60)
+
+
+def test_what_agents_ask_is_listed_allowed_and_denied_with_a_reason(attended: Run, madrox: Type) -> None:
+    assert (0, "nothing waits for an answer\n", "") == madrox("approvals")
+    for name in ("lead", "kid"):
+        madrox("spawn", name)
+        asks(attended, name, 'Bash {"command": "rm -r x"}')
+
+    assert (
+        0,
+        "lead.a1: lead asks to use Bash rm -r x\nkid.a1: kid asks to use Bash rm -r x\n",
+        "",
+    ) == madrox("approvals")
+    assert (0, "lead.a1: lead asks to use Bash rm -r x: allowed by you\n", "") == madrox("approve", "lead.a1")
+    status, said, _ = madrox("deny", "kid.a1", "--why", "not", "on", "a", "Friday", "--json")
+    [answered] = json.loads(said)["approvals"]
+    assert (0, "deny", "not on a Friday", "you") == (
+        status,
+        answered["state"],
+        answered["why"],
+        answered["by"],
+    )
+    assert (0, "nothing waits for an answer\n", "") == madrox("approvals")
+    assert ["lead.a1", "kid.a1"] == [
+        line.split(":")[0] for line in madrox("approvals", "--all")[1].splitlines()
+    ]
+    status, _, error = madrox("approve", "lead.a1")
+    assert (2, "madrox: lead.a1 needs no answer any more: allowed by you\n") == (status, error)
+    assert (2, True) == ((told := madrox("deny", "lead.a9"))[0], "'lead.a9'" in told[2])
+
+
+def test_an_answer_can_hold_for_all_that_comes(attended: Run, madrox: Type) -> None:
+    madrox("spawn", "lead")
+    asks(attended, "lead", "Bash {}")
+    madrox("approve", "lead.a1", "--always", "agent")
+    madrox("wait", "lead")
+    madrox("send", "lead", "/approve-needed Bash {}")
+
+    assert "lead.a2: lead asks to use Bash: allowed by policy (as lead.a1" in madrox("approvals", "--all")[1]
 
 
 # lab

@@ -214,6 +214,35 @@ def test_an_operator_gives_no_agent_more_than_the_settings_give_each() -> None:
         calls.may_use(limited, find("set_limits"), {})
 
 
+TEAM = """---
+description: a pair
+members:
+  - {name: head, role: general, limits: {tokens: 600, minutes: 4}}
+  - {name: hand, role: general, count: 2, limits: {tokens: 300, minutes: 4}}
+phases:
+  - {name: work, who: head, what: "Do {task}"}
+---
+"""
+
+
+def test_an_operator_starts_no_team_whose_file_gives_more_than_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "pair.md").write_text(TEAM)
+    monkeypatch.chdir(tmp_path)
+    start, given = find("spawn_team_from_template"), {"template_name": "pair"}
+
+    calls.may_use(by("operate", max_tokens=1200, agent_minutes=4.0), start, given)
+    calls.may_use(by("operate"), start, given)
+    calls.may_use(by("operate", max_tokens=1), start, {"template_name": "nowhere"})
+    with pytest.raises(Forbidden, match=r"the limit of 1200 tokens for head in .*pair\.md needs admin"):
+        calls.may_use(by("operate", max_tokens=1199), start, given)
+    with pytest.raises(Forbidden, match="the limit of 4 minutes for head"):
+        calls.may_use(by("operate", agent_minutes=3.0), start, given)
+    calls.may_use(by("admin", max_tokens=1, agent_minutes=1.0), start, given)
+
+
 def test_arguments_are_looked_into_as_deep_as_tools_take_them_and_no_deeper() -> None:
     given: Any = {"permissions": "all"}
     for _ in range(5000):

@@ -178,6 +178,11 @@ def test_a_name_that_is_no_setting_is_answered_with_the_nearest(read):
         read(files=["hme = 'x'"])
 
 
+def test_a_table_is_no_argument_and_its_place_is_named(read):
+    with pytest.raises(BadInput, match=r"'acp' is a table, write \[acp.NAME\] into madrox.toml"):
+        read({"acp": {"mine": {"command": "x"}}})
+
+
 # files
 
 

@@ -16,7 +16,7 @@ m = Madrox(home="home", port=0, harnesses=("rehearsal",))
 lead = m.spawn("lead")
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("display")]
 
 
 @pytest.fixture(scope="module")

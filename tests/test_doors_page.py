@@ -27,6 +27,7 @@ def test_every_endpoint_stands_on_the_page_as_it_is() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_the_python_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
     [cell] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     notebook = notebook_of([cell])

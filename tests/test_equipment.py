@@ -62,8 +62,12 @@ def test_an_agent_calls_the_server_that_it_was_given_and_its_secret_is_written_n
             private = manager.processes.files("lead") / "mcp-servers.json"
             assert 0o600 == private.stat().st_mode & 0o777
             assert [str(private)] == files_with(SECRET, tmp_path)
+            await manager.suspend("lead")
+            assert [] == files_with(SECRET, tmp_path)
+            assert digest(SECRET) == await asked(manager, "lead", "digest", name="T")
         finally:
             await manager.close()
+        assert [] == files_with(SECRET, tmp_path)
 
     asyncio.run(story())
 

@@ -33,6 +33,7 @@ VALUES = {
     "tuple[str, ...]": st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
     "Outcome": st.sampled_from(["ok", "failed", "interrupted"]),
     "Decision": st.sampled_from(["allow", "deny", "withdrawn"]),
+    "JobOutcome": st.sampled_from(["ok", "failed", "interrupted", "stopped"]),
     "Way": st.sampled_from(["sequential", "parallel", "consensus"]),
     "PhaseOutcome": st.sampled_from(["ok", "failed", "stopped"]),
     "TeamMode": st.sampled_from(["phases", "lead"]),

@@ -8,7 +8,7 @@ doors start processes, and only one leads into the ledger. Each law is a functio
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,23 +20,23 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions conversation cost_history density environment fences fold folds "
-    "grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles rules "
-    "signatures spans steps teamwork tree views wording",
+    1: "activity briefs budget conditions conversation cost_history density environment fences fold "
+    "folds grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles "
+    "rules signatures spans steps teamwork tree turns views wording",
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
-    "library listening local logfile logs nodes offspring orphans painted pane parcels portal "
+    "library listening local logfile logs nodes offspring orphans painted pane parcels past portal "
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
     3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
-    "processes reunion revival runner shares signals teams tickets",
+    "processes reunion revival runner shares signals summaries teams tickets",
     4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
-    "handles instance_manager magics notebook orchestrator_config parts protocol pump ready_prompts "
-    "rehearse replays resources rest run server stdio subscriptions testing tools understudy values "
-    "widgets",
+    "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
+    "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools "
+    "understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
 
-PACKAGES = {"", "cli", "harness", "magics", "notebook", "parts", "rehearse", "rest", "tools"}
+PACKAGES = {"", "cli", "frames", "harness", "magics", "notebook", "parts", "rehearse", "rest", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
 DOORS = {"guard", "local", "rehearse.servers"}
@@ -68,15 +68,21 @@ VAGUE = ("helper", "util", "common", "misc", "manager2", "comprehensive")
 parsed = cache(ast.parse)
 
 
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """All of a module's syntax tree, for one law after the other."""
+    return tuple(ast.walk(parsed(source)))
+
+
 def room(module: str) -> str:
     """`harness.claude` is in the room `harness`."""
     return module.partition(".")[0]
 
 
-def imports(module: str, tree: ast.AST) -> Iterator[tuple[str, str, int]]:
+def imports(module: str, nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str, int]]:
     """(top, inside, line) of all it imports: `top` as in sys.modules, `inside` the room of ours."""
     here = module if module in PACKAGES else module.rpartition(".")[0]
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top, _, rest = alias.name.partition(".")
@@ -125,7 +131,7 @@ def floors(module, source):
     if room(module) not in FLOOR:
         yield f"{module} has no floor: add it to FLOORS in tests/test_house.py and to docs/design.md"
         return
-    for top, inside, line in imports(module, parsed(source)):
+    for top, inside, line in imports(module, nodes(source)):
         if top != "madrox_nb" or inside.startswith("__") or not inside:
             continue
         if inside not in FLOOR:
@@ -139,10 +145,10 @@ def thought(module, source):
     """Floors 0 and 1 touch neither clock nor file, thread or socket."""
     if FLOOR.get(room(module), 9) > 1:
         return
-    for top, _, line in imports(module, parsed(source)):
+    for top, _, line in imports(module, nodes(source)):
         if top in OUTSIDE_OF_THOUGHT:
             yield f"{module}:{line} is thought and imports {top}"
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if isinstance(node, ast.AsyncFunctionDef | ast.Await):
             yield f"{module}:{node.lineno} is thought and awaits"
         elif isinstance(node, ast.Call) and name_of(node.func) in ("open", "now", "utcnow", "today"):
@@ -153,11 +159,10 @@ def processes(module, source):
     """Only nodes and guard start processes."""
     if room(module) in DOORS or module in DOORS:
         return
-    tree = parsed(source)
-    for top, _, line in imports(module, tree):
+    for top, _, line in imports(module, nodes(source)):
         if top in PROCESS_MODULES:
             yield f"{module}:{line} imports {top}; only nodes and guard start processes"
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if isinstance(node, ast.ImportFrom):
             owner, named = node.module or "", [alias.name for alias in node.names]
         elif isinstance(node, ast.Attribute):
@@ -171,16 +176,15 @@ def processes(module, source):
 
 def ledger(module, source):
     """Only `Manager.record` appends to the ledger: nobody else so much as names `….ledger.append`."""
-    tree = parsed(source)
     allowed = {
         id(node)
-        for owner in tree.body
+        for owner in parsed(source).body
         if module == "manager" and isinstance(owner, ast.ClassDef) and owner.name == "Manager"
         for method in owner.body
         if isinstance(method, ast.FunctionDef) and method.name == "record"
         for node in ast.walk(method)
     }
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if not isinstance(node, ast.Attribute) or id(node) in allowed:
             continue
         if node.attr in ("append", "_write") and name_of(node.value) in ("ledger", "_ledger"):
@@ -191,7 +195,7 @@ def alone(module, source):
     """guard, keeper and rehearse know only the standard library, and each other."""
     if room(module) not in ALONE:
         return
-    for top, inside, line in imports(module, parsed(source)):
+    for top, inside, line in imports(module, nodes(source)):
         ours = top == "madrox_nb" and inside in ALONE
         if not ours and top not in sys.stdlib_module_names and top not in ALONE:
             yield f"{module}:{line} runs alone and imports {top}{inside and '.' + inside}"
@@ -201,8 +205,8 @@ def light(module, source):
     """Importing the package loads nothing heavy."""
     for statement in at_import(parsed(source)):
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            for top, _, line in imports(module, statement):
-                if top in HEAVY - MAY_BE_HEAVY.get(module, set()):
+            for top, _, line in imports(module, [statement]):
+                if top in HEAVY - MAY_BE_HEAVY.get(room(module), set()):
                     yield f"{module}:{line} imports {top} before anybody needs it: import it where it is used"
 
 
@@ -210,7 +214,7 @@ def silent(module, source):
     """The package does not print: it returns, shows or logs."""
     if room(module) in ALONE:
         return
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Name) and node.id == "print":
             yield f"{module}:{node.lineno} prints"
 
@@ -228,10 +232,13 @@ LAWS = [floors, thought, processes, ledger, alone, light, silent, vocabulary]
 # the house
 
 
+@cache
 def modules():
-    for path in sorted(HOUSE.rglob("*.py")):
-        parts = path.relative_to(HOUSE).with_suffix("").parts
-        yield ".".join(part for part in parts if part != "__init__"), path.read_text(encoding="utf-8")
+    """(module, source) of each."""
+    paths = sorted(HOUSE.rglob("*.py"))
+    parts = (path.relative_to(HOUSE).with_suffix("").parts for path in paths)
+    names = (".".join(part for part in each if part != "__init__") for each in parts)
+    return tuple(zip(names, (path.read_text(encoding="utf-8") for path in paths), strict=True))
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)

@@ -15,8 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 import madrox_nb
-from madrox_nb import magics
-from madrox_nb.errors import AgentGone, BadInput, UnknownAgent
+from madrox_nb.errors import AgentGone, BadInput, UnknownAgent, UnknownJob
 from madrox_nb.magics import COMMANDS, candidates, complete, interpolated, overview, read
 from madrox_nb.notebook import AgentHandle, Madrox, Pending, current
 from madrox_nb.values import Letters, Reply, Serving, Snapshot
@@ -88,6 +87,8 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert "hello" in set(line(crew, "messages")["text"])
     assert {"turn.started", "turn.ended"} <= set(line(crew, "audit --agent api --kind turn")["kind"])
     assert ["lead", "api"] == list(line(crew, "costs").index)
+    assert {"input_tokens", "limit_usd"} <= set(line(crew, "costs --full").columns)
+    assert "output" in line(crew, "tools").columns
     assert "max_instances" in line(crew, "config").index
     assert "architect" in line(crew, "roles").index
     assert line(crew, "harnesses").loc["rehearsal", "installed"]
@@ -96,6 +97,39 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert ["api", "lead"] == line(crew, "stop lead --tree --force")
     assert line(crew, "close") is None
     assert current() is None
+
+
+def test_everybody_is_ended_but_who_works_unless_forced(
+    crew: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line(crew, "spawn kid --parent lead")
+    line(crew, "spawn other")
+    line(crew, "send kid --no-wait /hang")
+    capsys.readouterr()
+
+    assert ["other"] == line(crew, "stop --all")
+    assert "kid is busy" in (said := capsys.readouterr().out)
+    assert "--force ends it anyway" in said
+    assert ["kid", "lead"] == line(crew, "stop --all --force")
+    assert [] == line(crew, "stop --all")
+    assert "nobody was ended" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="say whom, an agent's name or --all"):
+        line(crew, "stop lead --all")
+
+
+def test_a_job_is_stopped(crew: InteractiveShell) -> None:
+    line(crew, "coordinate lead --no-wait -- /hang")
+
+    assert ["you.j1"] == candidates(["job"])[:1]
+    assert "running" == line(crew, "job you.j1").data["status"]
+    stopped = line(crew, "job you.j1 --stop")
+    assert ("stopped", True) == (stopped.data["status"], "It ended early: stopped by you" in stopped.text)
+    assert ["stopped"] == [each["status"] for each in line(crew, "job").data["jobs"]]
+    with pytest.raises(UnknownJob, match=r"no job named 'you\.j3'\. Did you mean 'you\.j1'"):
+        line(crew, "job you.j3 --stop")
+    for wrong in ("job --stop", "job you.j1 --stop --wait"):
+        with pytest.raises(UsageError, match="needs the job's id, and nothing else"):
+            line(crew, wrong)
 
 
 def test_what_an_agent_asks_is_listed_and_answered(tmp_path: Path, shell: InteractiveShell) -> None:
@@ -177,7 +211,7 @@ def test_what_an_agent_is_given_can_be_said_in_a_line(
     ],
 )
 def test_what_is_given_wrongly_says_how_to_write_it(crew: InteractiveShell, given: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises((BadInput, UsageError), match=said):
         line(crew, f"spawn kid {given}")
 
 
@@ -313,12 +347,15 @@ def test_options_at_both_ends_of_a_text_count() -> None:
     ("written", "body", "said"),
     [
         ("sned lead hello", None, "no such command. Did you mean 'send'?"),
-        ("doctor", None, "%madrox doctor: that is a command of a terminal: madrox doctor"),
+        ("lab", None, "%madrox lab: that is a command of a terminal: madrox lab"),
+        ("spawn_instance x", None, "no such command. Here it is: %madrox spawn"),
+        ("status lead", None, "no such command. Here it is: %madrox agent"),
+        ("xyzzy", None, "Known: spawn, fork, send"),
         ("spawn lead --rol architect", None, "Did you mean '--role'?"),
         ("spawn lead --extra-arg --verbose", None, "One that begins with a dash: --extra-arg=--such"),
-        ("spawn lead --permissions some", None, "invalid choice"),
+        ("spawn lead --permissions al", None, "Did you mean 'all'?"),
         ("spawn 'lead", None, "No closing quotation"),
-        ("stop", None, "usage: %madrox stop"),
+        ("stop", None, "say whom, an agent's name or --all.\nSuch as:\n  %madrox stop lead --tree"),
         ("wait --timeout soon", None, "invalid float value"),
         ("tree", "body", "takes no cell body"),
         ("send lead words", "body", "the words 'words' stand in its line too"),
@@ -371,6 +408,10 @@ def test_looking_around_opens_nothing(shell: InteractiveShell) -> None:
             "if x:\n    get_ipython().run_line_magic('madrox', 'send lead Is it?')\n",
         ),
         ('"""\n%madrox send lead Why?\n"""', '"""\n%madrox send lead Why?\n"""\n'),
+        (
+            "%madrox broadcast alice bob -- How far are you?",
+            "get_ipython().run_line_magic('madrox', 'broadcast alice bob -- How far are you?')\n",
+        ),
         ("%madrox?", "get_ipython().run_line_magic('pinfo', '%madrox')\n"),
         ("len?", "get_ipython().run_line_magic('pinfo', 'len')\n"),
     ],
@@ -418,7 +459,7 @@ def test_what_may_come_next_is_offered(crew: InteractiveShell, words: list[str],
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["send", "lead", "tell"], ["spawn", "--model"], ["wait", "--timeout"]]
+    "words", [["nonsense"], ["send", "lead", "tell"], ["spawn", "--env"], ["wait", "--timeout"]]
 )
 def test_nothing_is_offered_where_anything_may_come(words: list[str]) -> None:
     assert [] == candidates(words)
@@ -460,7 +501,10 @@ def test_loading_twice_and_unloading_leave_no_trace(ip: InteractiveShell) -> Non
     for _ in range(2):
         ip.run_line_magic("load_ext", "madrox_nb")
         ip.run_line_magic("reload_ext", "madrox_nb")
+        madrox_nb.load_ipython_extension(ip)  # as a configuration of IPython does
     assert 1 == len(matchers(ip))
+    asks = [each.__name__ for each in ip.input_transformer_manager.token_transformers]
+    assert 1 == asks.count("Question")
 
     ip.run_line_magic("unload_ext", "madrox_nb")
 
@@ -493,12 +537,3 @@ def test_loading_the_extension_loads_next_to_nothing() -> None:
     loaded, heavy = done.stdout.splitlines()
     ours = {name for name in loaded.split() if not name.startswith("madrox_nb.magics")}
     assert ({"madrox_nb", "madrox_nb.errors", "madrox_nb.grammar"}, "") == (ours, heavy)
-
-
-def test_every_verb_of_the_face_is_a_command() -> None:
-    verbs = {name for name in vars(Madrox) if not name.startswith("_")}
-    views = {"tree", "agents", "turns", "messages", "audit", "costs", "config", "roles", "approvals"}
-    views |= {"harnesses", "processes", "teams", "token"}
-
-    assert verbs - {"agent", "terminate", "team_run", "resume_team"} | views | {"help"} == set(COMMANDS)
-    assert magics.MadroxMagics.madrox.__doc__ == overview()

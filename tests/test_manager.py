@@ -620,7 +620,7 @@ def test_a_cli_that_dies_in_mid_turn_fails_that_turn_with_its_last_words(tmp_pat
         [stopped] = events(m, AgentStopped)
 
         assert "failed" == answer.outcome
-        assert "exited on its own with code 7" in answer.error
+        assert answer.error.endswith("exited on its own with code 7. Its last words: out of cheese")
         assert (7, True, "out of cheese") == (stopped.exit_code, stopped.failed, stopped.evidence)
 
     with_run(tmp_path, story)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import inspect
 import json
 import logging
 import math
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -193,14 +193,24 @@ def test_what_an_agent_writes_to_the_person_lies_in_the_inbox_until_taken(madrox
     assert ("later",) == lead.send("/reply later").replies
 
 
-def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox(madrox: Madrox) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever starts the tests in the background has their processes ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox(
+    madrox: Madrox, interruptible: None
+) -> None:
     lead = madrox.spawn("lead")
     spoken = threading.Event()
 
     def interrupt_once(_: Signal) -> None:
         if not spoken.is_set():
             spoken.set()
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     madrox.manager.watch(interrupt_once)
     with pytest.raises(KeyboardInterrupt) as raised:
@@ -295,6 +305,17 @@ def test_a_setting_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="Did you mean 'max_instances'"):
         Madrox(home=tmp_path, max_instance=3)
     assert current() is None
+
+
+def test_who_failed_is_shown_with_the_line_that_spawns_such_a_one_again(madrox: Madrox) -> None:
+    lead = madrox.spawn("lead", permissions="edits")
+    pending = lead.send("/hang", wait=False)
+    os.kill(madrox.manager.processes["lead"].pid or 0, signal.SIGKILL)
+    pending.wait()
+
+    assert str(madrox.tree).endswith(
+        "%madrox spawn lead --role general --harness rehearsal --permissions edits"
+    )
 
 
 def test_the_tree_is_a_value_that_equals_its_replay(madrox: Madrox) -> None:

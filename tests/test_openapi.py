@@ -16,9 +16,9 @@ from madrox_nb.rest import ENDPOINTS
 from madrox_nb.rest.openapi import document
 from madrox_nb.tools import waiting
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openapi")]
 
-EXAMPLES = 40
+EXAMPLES = 20
 """Requests of each operation."""
 PATHS = [
     each.path

@@ -27,6 +27,8 @@ from madrox_nb.errors import MadroxError
 from madrox_nb.instance_manager import AT_ONCE, DEFAULTS, InstanceManager
 from madrox_nb.manager import Manager
 
+pytestmark = pytest.mark.xdist_group("parity")  # else every worker hears the whole story
+
 REHEARSE: dict[str, Any] = {"port": 0, "harnesses": ("rehearsal",), "stop_grace": 1.0}
 
 

@@ -18,6 +18,7 @@ PAGES = [
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_the_cells_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     cells = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     inline = re.search(r"same in Python: `(.*?)`", README, re.DOTALL)

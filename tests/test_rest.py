@@ -96,6 +96,40 @@ def test_every_endpoint_that_shows_a_tool_returns_what_that_tool_returns(tmp_pat
     run(story())
 
 
+def test_a_network_is_what_is_at_and_below_its_root_in_the_tree_and_in_the_audit_trail(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with site(tmp_path) as on:
+            for name, parent in (("lead", None), ("kid", "lead"), ("grandkid", "kid"), ("other", None)):
+                await on.execute("spawn_instance", name=name, parent_instance_id=parent)
+            whole = (await on.get("/network/hierarchy")).json()
+            part = (await on.get("/network/hierarchy", params={"root_instance_id": "kid"})).json()
+            rows = (await on.get("/logs/audit", params={"root_instance_id": "kid"})).json()["logs"]
+            nobody = await on.get("/network/hierarchy", params={"root_instance_id": "kit"})
+
+            assert (4, ["lead", "other"]) == (
+                whole["total_instances"],
+                [each["id"] for each in whole["root_instances"]],
+            )
+            assert {"lead": "lead", "kid": "lead", "grandkid": "lead", "other": "other"} == {
+                each["name"]: each["root_instance_id"] for each in whole["all_instances"]
+            }
+            [kid] = part["root_instances"]
+            [grandkid] = kid["children"]
+            assert ("kid", "lead", "grandkid", "kid", [], 2) == (
+                *(kid["id"], kid["parent_id"], grandkid["id"], grandkid["parent_id"]),
+                *(grandkid["children"], part["total_instances"]),
+            )
+            assert {"type", "role", "state", "created_at", "total_tokens", "total_cost", "request_count"} < {
+                *kid
+            }
+            assert {"kid", "grandkid"} == {row["instance_id"] for row in rows}
+            assert (404, True) == (nobody.status_code, "Did you mean 'kid'" in nobody.text)
+
+    run(story())
+
+
 @pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.tool], ids=lambda e: e.path)
 def test_an_endpoint_gives_its_tool_all_that_it_needs(endpoint: Any) -> None:
     if endpoint.tool not in TOOLS:

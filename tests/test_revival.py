@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from crew import Disk, run_of, with_run
 
+from madrox_nb import config
 from madrox_nb.errors import BadInput
 from madrox_nb.events import (
     AgentReady,
@@ -252,6 +253,30 @@ def test_a_run_that_was_closed_in_order_can_be_brought_back_too(tmp_path: Path) 
 
     with_run(tmp_path, before)
     with_run(tmp_path, after)
+
+
+def test_who_had_only_begun_to_start_when_its_run_was_closed_comes_back_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        wanted, never = asyncio.Event(), asyncio.Event()
+
+        async def url() -> str:
+            wanted.set()
+            await never.wait()
+            return ""
+
+        chosen = config.load({"home": tmp_path}, environ={}, files=()).settings
+        first = await Manager(chosen, mcp_url=url).open()
+        await first.spawn("lead", harness="rehearsal", wait=False)
+        await first.spawn("gone", harness="rehearsal", wait=False)
+        await wanted.wait()  # the starts are under way, and there are no processes yet
+        await first.terminate("gone")
+        await first.close()
+
+        assert ("terminated by you", "closed") == (first.tree["gone"].reason, first.tree["lead"].reason)
+        async with run_of(tmp_path) as second:
+            assert {"lead": ("fresh", "")} == told(await bring_back(second))
+
+    asyncio.run(story())
 
 
 def test_where_there_was_nobody_nobody_comes_back(tmp_path: Path) -> None:

@@ -86,17 +86,37 @@ def ends_of(home: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_and_every_agent_cleanly_within_seconds(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_it_and_every_agent_cleanly_within_seconds(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     with serving(tmp_path) as served:
         everybody = served.family()
         status, seconds = served.end(number)
         _, survivors = psutil.wait_procs(everybody, timeout=10)
         assert served.process.stderr is not None
+        assert served.process.stdout is not None
         assert (0, [], "") == (status, survivors, served.process.stderr.read())
+        assert {"ended_by": number.name, "agents": ["lead", "kid"], "left": []} == json.loads(
+            served.process.stdout.read()
+        )
 
     assert {"closed"} == ends_of(tmp_path / "home")
     assert [] == [each for each in runtime.servers() if each.home == str(tmp_path / "home")]
     assert seconds < END_SECONDS
+
+
+def test_agents_that_are_left_for_the_next_one_are_named_as_that(tmp_path: Path) -> None:
+    kept = {"MADROX_ON_KERNEL_DEATH": "keep:60"}
+    with serving(tmp_path, **kept) as served:
+        served.call("spawn_instance", name="lead")
+        assert 0 == served.end(signal.SIGTERM)[0]
+        assert served.process.stdout is not None
+        told = json.loads(served.process.stdout.readline())
+        with serving(tmp_path, **kept) as after:
+            here = [each["name"] for each in after.call("get_instance_tree")["instances"]]
+            after.end(signal.SIGINT)
+
+    assert ({"ended_by": "SIGTERM", "agents": [], "left": ["lead"]}, ["lead"]) == (told, here)
 
 
 def test_ctrl_c_while_a_client_waits_ends_it_too(tmp_path: Path) -> None:
@@ -191,8 +211,9 @@ def test_it_says_where_it_listens_and_what_to_paste_and_never_the_token(tmp_path
             lines.append(line)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        farewell, _ = process.communicate(timeout=60)
 
+    assert farewell.endswith("Ctrl-C: madrox has ended; no agent was running\n")
     said = "".join(lines)
     assert re.search(r"http://127\.0\.0\.1:\d+/mcp", said)
     assert "claude mcp add" in said

@@ -137,6 +137,7 @@ def test_a_line_starts_a_team_and_another_one_steers_it(madrox: Madrox) -> None:
         ("team trio --stop --resume", "one of --stop, --retry, --resume and --status at a time"),
         ("team --status", "say which; %madrox teams lists them, with --started those that run"),
         ("team trio --tsk x", "unrecognized arguments: --tsk.* Did you mean '--task'"),
+        ("team trio --task a clock --no-wait", "the task is told twice, by --task 'a' and by 'clock'"),
     ],
 )
 def test_a_line_about_a_team_that_is_wrong_says_what_was_meant(line: str, said: str) -> None:
@@ -173,6 +174,23 @@ def test_a_lead_gets_the_whole_plan_and_carries_it_out_by_the_tools(madrox: Madr
     assert "mend, hand-2: mended by hand-2" in team["plan"]
     assert 'praise: skipped, not the case: review contains "VERDICT: ACCEPT"' in team["plan"]
     assert "The plan is carried out: 7 phases, 3 members." in team["plan"]
+
+
+def test_a_plan_names_its_members_as_they_are_called_here(madrox: Madrox) -> None:
+    file(
+        TRIO.replace("when: 'review contains", "when: 'review.eye contains").replace(
+            "{build}", "{build.hand-2}"
+        )
+    )
+    madrox.spawn("eye")
+    team = madrox.team("trio", "a clock", lead=True)
+    asked = [e.text for e in told(madrox.manager, TurnStarted)]
+
+    assert any('- only if: review.t2-eye contains "VERDICT: REJECT"' in text for text in asked)
+    assert "mend, t2-hand-1: mended by t2-hand-1" in team["plan"]
+    assert any("{build.t2-hand-2}" in text for text in asked)
+    assert any("Build what this says:\n  {design.t2-head}\n" in text for text in asked)
+    assert any("Build what this says:\n  t2-head did design itself" in text for text in asked)
 
 
 def test_a_lead_cannot_stand_by(madrox: Madrox) -> None:

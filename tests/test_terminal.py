@@ -533,7 +533,8 @@ def test_llm_chats_with_a_model_behind_an_openai_compatible_server(
             assert "system" == chat.requests[0]["messages"][0]["role"]
             assert "**lead**" in chat.requests[0]["messages"][0]["content"]
             answer = await m.send("lead", "ERR")
-            assert "exited on its own with code 1" in answer.error  # it gives up at an error of the API
+            # it gives up at an error of the API
+            assert "exited on its own with code 1. Its last words: openai." in answer.error
 
         terminals.lend_shipped()
         with_run(tmp_path / "run", story)
@@ -551,6 +552,8 @@ def test_aider_chats_and_keeps_what_was_said_over_an_interrupt(
             text = "FENCE two\n\nlines, > and\n> quotes"
             assert FENCE == (await m.send("lead", text)).text
             assert chat.requests[-1]["messages"][-1]["content"].startswith(text)
+            assert FENCE == (await m.send("lead", f"FENCE\n{LONG}")).text
+            assert LONG.rstrip() in chat.requests[-1]["messages"][-1]["content"]
             assert "interrupted" == (await interrupted(m, "SLOW", "word word")).outcome
             assert FENCE == (await m.send("lead", "FENCE three")).text
             assert "FENCE one" in [each["content"] for each in chat.requests[-1]["messages"]]

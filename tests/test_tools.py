@@ -105,11 +105,28 @@ def test_every_tool_and_each_of_its_arguments_is_described(tool: calls.Tool) -> 
 
 
 def test_what_all_tools_cost_a_model_that_reads_them_stays_small() -> None:
-    listed = [(tool.name, tool.description, tool.schema()) for tool in TOOLS.values()]
+    listed = [(tool.name, tool.description, tool.schema()) for tool in calls.usable("lead")]
     nulls = [name for name, _, schema in listed if '"null"' in json.dumps(schema)]
 
     assert [] == nulls  # an argument is left out; null is taken as well, and not worth its words
     assert 46_000 > len(json.dumps(listed, ensure_ascii=False))  # some 11,000 tokens
+
+
+def test_what_is_the_persons_alone_is_neither_shown_to_an_agent_nor_done_for_it(tmp_path: Path) -> None:
+    alone = {name for name, tool in TOOLS.items() if tool.person}
+    shown = {who: {tool.name for tool in calls.usable(who)} for who in (PERSON, "lead")}
+
+    assert {"list_approvals", "answer_approval"} == alone == shown[PERSON] - shown["lead"]
+    assert alone - {"answer_approval"} <= {tool.name for tool in calls.usable(PERSON, "read")}
+
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("lead")
+            for name in alone:
+                with pytest.raises(Forbidden, match=f"{name} is the person's alone"):
+                    await on.call("lead", name)
+
+    run(story())
 
 
 def test_another_name_of_a_tool_says_which_and_repeats_nothing() -> None:
@@ -132,7 +149,7 @@ def test_another_name_of_a_tool_says_which_and_repeats_nothing() -> None:
         ("spawn_instance", {"name": ["bob"]}, "name: Input should be a valid string. It takes: name?"),
         ("send_to_instance", {"instance_id": "bob"}, "message: Field required. It takes: instance_id,"),
         ("get_pending_replies", {"wait_timeout": float("nan")}, "wait_timeout: Input should be a finite"),
-        ("get_instance_tree", {"depth": 1}, "no argument 'depth'. It takes no arguments"),
+        ("list_harnesses", {"depth": 1}, "no argument 'depth'. It takes no arguments"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused_naming_what_is_known(

@@ -15,6 +15,7 @@ KINDS = {
     "teams": "Teams",
     "messages": "Words",
     "coordination": "Several on one task",
+    "approvals": "Approvals",
     "seeing": "Seeing",
     "summaries": "Summing up",
     "dashboard": "Watching",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from crew import with_run
 
+from madrox_nb import config
 from madrox_nb.calls import in_tools
-from madrox_nb.errors import Forbidden
+from madrox_nb.errors import Forbidden, HarnessNotFound
 from madrox_nb.library import Harnesses
 from madrox_nb.manager import Manager
 from madrox_nb.revival import bring_back
@@ -16,7 +18,7 @@ from madrox_nb.revival import bring_back
 HERE = Harnesses()
 
 
-@pytest.mark.parametrize("name", ["shell", "python", "ipython", "aider", "ollama"])
+@pytest.mark.parametrize("name", ["shell", "python", "ipython", "aider", "ollama", "kilo"])
 def test_what_acts_unasked_is_unguarded(name: str) -> None:
     assert HERE[name].unguarded
 
@@ -24,6 +26,28 @@ def test_what_acts_unasked_is_unguarded(name: str) -> None:
 @pytest.mark.parametrize("name", ["llm", "claude-screen", "codex-screen", "claude", "codex", "gemini"])
 def test_what_only_speaks_or_is_held_by_its_own_flags_is_not(name: str) -> None:
     assert not HERE[name].unguarded
+
+
+def test_a_cli_of_the_users_is_unguarded_until_its_table_says_that_it_asks(tmp_path: Path) -> None:
+    (tmp_path / "madrox.toml").write_text(
+        '[acp.mine]\ncommand = "mine"\n[acp.asks]\ncommand = "asks"\nfeatures = ["approvals"]\n'
+    )
+
+    async def story(m: Manager) -> None:
+        with pytest.raises(Forbidden, match=r"say so: \[acp.mine\] features = \[.*\"approvals\""):
+            await m.spawn("lead", harness="mine", permissions="ask")
+        with pytest.raises(HarnessNotFound, match="'asks'"):  # nothing else is against it
+            await m.spawn("lead", harness="asks", permissions="ask")
+
+    async def main() -> None:
+        chosen = config.load({"home": tmp_path}, environ={}, files=[tmp_path / "madrox.toml"]).settings
+        m = await Manager(chosen).open()
+        try:
+            await story(m)
+        finally:
+            await m.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("permissions", ["deny", "ask", "edits"])

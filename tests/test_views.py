@@ -141,6 +141,13 @@ def test_no_dollar_or_backslash_is_left_for_the_formula_renderer():
     assert not re.search(r"(?<!<span>)[$\\]|[$\\](?!</span>)", text)
 
 
+def test_who_failed_is_spawned_again_as_what_it_was():
+    again = "%madrox spawn a --harness python --permissions all"
+    failed = row("a", state="failed", reason="gone", again=again)
+
+    assert f"✕ a failed: gone   {again}" == plain(Picture("t", (failed,))).splitlines()[-1]
+
+
 def test_a_reason_with_newlines_and_control_codes_stays_one_line():
     failed = row("a", state="failed", reason="dead\n\x1b[31mred\x1b[0m\r\n\tend\u202e")
 

@@ -22,7 +22,7 @@ from madrox_nb.tools import waiting
 pytestmark = pytest.mark.slow
 
 CLIENTS = 100
-CALLS = 10
+CALLS = 5
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from madrox_nb.activity import Activity
 from madrox_nb.budget import Budget
 from madrox_nb.cost_history import CostHistory
 from madrox_nb.density import Density
+from madrox_nb.doing import Doing
 from madrox_nb.errors import BadInput, UnknownAgent
 from madrox_nb.events import (
     AgentReady,
@@ -30,7 +31,6 @@ from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.pump import PERIOD
-from madrox_nb.run import Doing
 from madrox_nb.spans import Spans
 from madrox_nb.tree import Tree
 from madrox_nb.widgets import LIBRARIES, LiveView, build, code

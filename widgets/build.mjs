@@ -1,6 +1,6 @@
 // Builds madrox_nb/static, which is committed: installing needs no node. The same
 // sources give the same bytes; CI builds again and compares.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 const STATIC = "../madrox_nb/static";
@@ -43,7 +43,8 @@ const packages = new Set(
 );
 const notices = [...packages].sort().map((name) => {
   const { version, license } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));
-  return `${name} ${version} (${license})\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`;
+  const file = readdirSync(`node_modules/${name}`).find((each) => /^licen[cs]e/i.test(each));
+  return `${name} ${version} (${license})\n\n${readFileSync(`node_modules/${name}/${file}`, "utf8").trim()}\n`;
 });
 writeFileSync(`${STATIC}/THIRD_PARTY.txt`, `The files beside this one contain:\n\n${notices.join("\n----\n\n")}`);
 

@@ -2,8 +2,8 @@
 
 Each command is a function that adds its grammar to the parser and names what carries it
 out; `COMMANDS` lists them, and the modules of this package hold them by kind: `places`
-(where agents run: serve, mcp, lab, demo; what is installed: doctor; who gets in: token) and
-`verbs` (what is done with those that run).
+(where agents run: serve, mcp, lab, demo; what is installed: doctor; who gets in: token),
+`verbs` (what is done with those that run) and `answering` (what they ask to be allowed).
 Nothing heavy is loaded before a command needs it: `madrox tree` is there in a tenth of a second.
 """
 
@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from ..errors import MadroxError, NotRunning, TurnFailed
-from . import places, verbs
+from . import answering, places, verbs
 from .speech import DONE, EXIT_STATUS, FAILED, INTERRUPTED, NO_GOOD, NOBODY_THERE, Parser, complain, type_of
 
 if TYPE_CHECKING:
     from .speech import Commands
 
-COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (*places.COMMANDS, *verbs.COMMANDS)
+COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
+    *places.COMMANDS,
+    *verbs.COMMANDS,
+    *answering.COMMANDS,
+)
 
 STATUS: Final = {NotRunning.__name__: NOBODY_THERE, TurnFailed.__name__: NO_GOOD}
 """Error → exit status, here or as the server calls it; any other one is `FAILED`."""

@@ -23,7 +23,8 @@ terminal): every agent ends then, within seconds. The lines to paste into Claude
 Claude Desktop are printed, and the other commands (madrox spawn, send, tree, …) find it.
 
 Nobody can answer here what agents ask, so what they may not do unasked is refused:
-see MADROX_PERMISSIONS and [policy] in docs/agents.md. A port that is taken is an error.
+see MADROX_PERMISSIONS and [policy] in docs/agents.md. With MADROX_ATTENDED=yes it waits for
+madrox approve and madrox deny in another terminal. A port that is taken is an error.
 """
 
 

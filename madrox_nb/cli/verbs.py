@@ -7,12 +7,14 @@ madrox that works in this directory or above it; `--home` and `--pid` choose ano
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BadInput
+from ..grammar import SPAWN, servers
 from .speech import DONE, FAILED, NO_GOOD, complain, described, say, say_json
 from .wording import in_commands
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from .client import Client
     from .speech import Commands
 
+LIMIT_ARGUMENTS: Final = {"usd": "max_cost", "tokens": "max_total_tokens", "minutes": "timeout_minutes"}
+"""Option → argument of the tool."""
 A_DAY: Final = 86_400.0
 """Seconds that a command waits for an answer unless told otherwise: until it is there."""
 
@@ -28,34 +32,9 @@ A_DAY: Final = 86_400.0
 
 def _spawn(commands: Commands) -> None:
     parser = described(commands, "spawn", "start an agent")
-    parser.add_argument("name", nargs="?", help="what to call it; without one it is numbered")
-    parser.add_argument("--role", help="what it is good at (general)")
-    parser.add_argument("--harness", help="which CLI: claude, codex, gemini, rehearsal, …")
-    parser.add_argument("--model", help="passed to the CLI as it stands")
-    parser.add_argument("--parent", metavar="AGENT", help="whose child it becomes")
-    parser.add_argument(
-        "--permissions", choices=("deny", "ask", "edits", "all"), help="what it may do unasked"
-    )
-    parser.add_argument("--system-prompt", metavar="TEXT", help="replaces the role's instructions")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="a setting of that CLI alone"
-    )
-    parser.add_argument(
-        "--mcp", action="append", metavar="PRESET", help="an MCP server for it: playwright, github, …"
-    )
-    parser.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of its environment"
-    )
-    parser.add_argument(
-        "--workspace-dir", metavar="DIR", help="let it work there instead of a place of its own"
-    )
-    parser.add_argument("--worktree", action="store_true", help="in a git worktree and branch of its own")
-    parser.add_argument("--usd", type=float, help="dollars that it and all below it may cost")
-    parser.add_argument("--tokens", type=int, help="tokens that they may use")
-    parser.add_argument("--minutes", type=float, help="minutes that they may work")
-    parser.add_argument("--prompt", metavar="TEXT", help="its first task; it starts on it and nobody waits")
-    parser.add_argument("--no-wait", action="store_true", help="don't wait until its CLI is ready")
-    _common(parser, _carry_spawn)
+    for argument in SPAWN:
+        argument.add_to(parser)
+    add_common(parser, _carry_spawn)
 
 
 def _carry_spawn(asked: argparse.Namespace) -> int:
@@ -67,26 +46,29 @@ def _carry_spawn(asked: argparse.Namespace) -> int:
         "parent_instance_id": asked.parent,
         "permissions": asked.permissions,
         "system_prompt": asked.system_prompt,
-        "options": _pairs("--option", asked.option),
-        "mcp_servers": asked.mcp,
-        "environment_vars": _pairs("--env", asked.env),
+        "options": dict(asked.option) or None,
+        "mcp_servers": servers(asked.mcp),
+        "environment_vars": dict(asked.env) or None,
         "workspace_dir": asked.workspace_dir and str(Path(asked.workspace_dir).absolute()),
-        "use_worktree": asked.worktree or None,
-        "max_cost": asked.usd,
-        "max_total_tokens": asked.tokens,
-        "timeout_minutes": asked.minutes,
+        "use_worktree": asked.worktree or asked.git_repo is not None or None,
+        "git_repo": asked.git_repo and str(Path(asked.git_repo).absolute()),
+        "bypass_isolation": asked.bypass_isolation or None,
+        "auto_inject": False if asked.no_auto_inject else None,
+        **{LIMIT_ARGUMENTS[name]: _amount(name, getattr(asked, name)) for name in LIMIT_ARGUMENTS},
         "initial_prompt": asked.prompt,
         "wait_for_ready": not asked.no_wait,
     }
-    told = _client(asked).execute("spawn_instance", arguments, wait=60)
-    return _report(asked, in_commands(told.text), told.data)
+    told = client_of(asked).execute("spawn_instance", arguments, wait=60)
+    return report(asked, in_commands(told.text), told.data)
 
 
-def _pairs(option: str, given: Sequence[str]) -> dict[str, str] | None:
-    pairs = [each.partition("=") for each in given]
-    if wrong := next((key for key, equals, _ in pairs if not equals), None):
-        raise BadInput(f"{option} {wrong}: write it as {option} NAME=VALUE")
-    return {key: value for key, _, value in pairs} or None
+def _amount(name: str, said: float | None) -> float | None:
+    """JSON has no word for endless. Tokens are whole."""
+    if said is None:
+        return None
+    if math.isinf(said):
+        raise BadInput(f"--{name} none: leave it out here. A line of a notebook may lift the settings' limit")
+    return int(said) if name == "tokens" else said
 
 
 # send
@@ -111,11 +93,11 @@ def _send(commands: Commands) -> None:
     )
     parser.add_argument("--timeout", type=float, default=A_DAY, metavar="SECONDS", help="how long to wait")
     parser.add_argument("--steer", action="store_true", help="let it join the turn under way, where it can")
-    _common(parser, _carry_send)
+    add_common(parser, _carry_send)
 
 
 def _carry_send(asked: argparse.Namespace) -> int:
-    client = _client(asked)
+    client = client_of(asked)
     seconds = _seconds(asked) if asked.wait else 0
     arguments = {
         "instance_id": asked.agent,
@@ -126,7 +108,7 @@ def _carry_send(asked: argparse.Namespace) -> int:
     }
     told = client.execute("send_to_instance", arguments, wait=seconds)
     answered = told.data.get("status") == "completed"
-    _report(asked, told.text if answered else in_commands(told.text), told.data)
+    report(asked, told.text if answered else in_commands(told.text), told.data)
     return NO_GOOD if asked.wait and not answered else DONE
 
 
@@ -145,13 +127,13 @@ def _inbox(commands: Commands) -> None:
     parser.add_argument(
         "--wait", type=float, default=0, metavar="SECONDS", help="how long to wait for the first"
     )
-    _common(parser, _carry_inbox)
+    add_common(parser, _carry_inbox)
 
 
 def _carry_inbox(asked: argparse.Namespace) -> int:
     seconds = min(max(0.0, asked.wait), A_DAY)
-    told = _client(asked).execute("get_pending_replies", {"wait_timeout": seconds}, wait=seconds)
-    return _report(asked, told.text if told.data["replies"] else in_commands(told.text), told.data)
+    told = client_of(asked).execute("get_pending_replies", {"wait_timeout": seconds}, wait=seconds)
+    return report(asked, told.text if told.data["replies"] else in_commands(told.text), told.data)
 
 
 # looking
@@ -159,12 +141,12 @@ def _carry_inbox(asked: argparse.Namespace) -> int:
 
 def _tree(commands: Commands) -> None:
     parser = described(commands, "tree", "all agents: who is whose child, and what each does")
-    _common(parser, _carry_tree)
+    add_common(parser, _carry_tree)
 
 
 def _carry_tree(asked: argparse.Namespace) -> int:
-    told = _client(asked).execute("get_instance_tree", {})
-    return _report(asked, told.text if told.data["total"] else in_commands(told.text), told.data)
+    told = client_of(asked).execute("get_instance_tree", {})
+    return report(asked, told.text if told.data["total"] else in_commands(told.text), told.data)
 
 
 LOGS: Final = """\
@@ -180,27 +162,27 @@ def _logs(commands: Commands) -> None:
     parser.add_argument("--type", choices=("instance", "communication", "tmux_output", "metadata"))
     parser.add_argument("-n", "--limit", type=int, default=100, help="the newest entries at most (100)")
     parser.add_argument("--since", metavar="TIME", help="only what is newer, such as 2026-01-31T12:00:00Z")
-    _common(parser, _carry_logs)
+    add_common(parser, _carry_logs)
 
 
 def _carry_logs(asked: argparse.Namespace) -> int:
     arguments = {"instance_id": asked.agent, "limit": asked.limit, "since": asked.since}
     if asked.type:
-        told = _client(asked).execute("get_instance_logs", {**arguments, "log_type": asked.type})
+        told = client_of(asked).execute("get_instance_logs", {**arguments, "log_type": asked.type})
     else:
-        told = _client(asked).execute("get_instance_output", arguments)
-    return _report(asked, told.text, told.data)
+        told = client_of(asked).execute("get_instance_output", arguments)
+    return report(asked, told.text, told.data)
 
 
 def _costs(commands: Commands) -> None:
     parser = described(commands, "costs", "what agents have used: tokens and dollars, by model")
     parser.add_argument("agent", nargs="?", help="one of them; all, when left out")
-    _common(parser, _carry_costs)
+    add_common(parser, _carry_costs)
 
 
 def _carry_costs(asked: argparse.Namespace) -> int:
-    told = _client(asked).execute("get_costs", {"instance_id": asked.agent})
-    return _report(asked, told.text, told.data)
+    told = client_of(asked).execute("get_costs", {"instance_id": asked.agent})
+    return report(asked, told.text, told.data)
 
 
 # ending turns, and waiting for their end
@@ -209,12 +191,12 @@ def _carry_costs(asked: argparse.Namespace) -> int:
 def _interrupt(commands: Commands) -> None:
     parser = described(commands, "interrupt", "end the turn of an agent, which keeps what it knows")
     parser.add_argument("agent")
-    _common(parser, _carry_interrupt)
+    add_common(parser, _carry_interrupt)
 
 
 def _carry_interrupt(asked: argparse.Namespace) -> int:
-    told = _client(asked).execute("interrupt_instance", {"instance_id": asked.agent})
-    return _report(asked, told.text, told.data)
+    told = client_of(asked).execute("interrupt_instance", {"instance_id": asked.agent})
+    return report(asked, told.text, told.data)
 
 
 WAIT: Final = """\
@@ -227,15 +209,55 @@ def _wait(commands: Commands) -> None:
     parser = described(commands, "wait", "wait until agents have nothing left to do", WAIT)
     parser.add_argument("agents", nargs="*", metavar="agent")
     parser.add_argument("--timeout", type=float, default=A_DAY, metavar="SECONDS", help="how long to wait")
-    _common(parser, _carry_wait)
+    add_common(parser, _carry_wait)
 
 
 def _carry_wait(asked: argparse.Namespace) -> int:
     seconds = _seconds(asked)
     arguments = {"instance_ids": asked.agents or None, "timeout_seconds": seconds}
-    told = _client(asked).execute("wait_for_instances", arguments, wait=seconds)
-    _report(asked, told.text, told.data)
+    told = client_of(asked).execute("wait_for_instances", arguments, wait=seconds)
+    report(asked, told.text, told.data)
     return NO_GOOD if told.data["status"] == "running" else DONE
+
+
+# jobs
+
+
+JOB: Final = """\
+How far a job of several agents, or a team, is; without its id, all that are known. One of an
+earlier run is found too; --run says which run, where several had one of that id.
+--stop ends what is under way; the agents stay, and what was answered is shown.
+"""
+
+
+def _job(commands: Commands) -> None:
+    parser = described(commands, "job", "how far a job of several agents, or a team, is; or stop it", JOB)
+    parser.add_argument("job", nargs="?", metavar="id", help="such as lead.j1, or a team's")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--stop", action="store_true", help="end what is under way")
+    what.add_argument("--wait", action="store_true", help="until it is over")
+    parser.add_argument("--timeout", type=float, default=A_DAY, metavar="SECONDS", help="how long to wait")
+    parser.add_argument("--run", help="of an earlier one")
+    add_common(parser, _carry_job)
+
+
+def _carry_job(asked: argparse.Namespace) -> int:
+    client = client_of(asked)
+    if asked.stop:
+        if asked.job is None or asked.run:
+            raise BadInput("say which job to stop: madrox job ID --stop. One of an earlier run is over")
+        told = client.execute("stop_job", {"job_id": asked.job})
+        return report(asked, told.text, told.data)
+    seconds = _seconds(asked) if asked.wait else 0
+    arguments = {
+        "job_id": asked.job,
+        "wait_for_completion": asked.wait,
+        "max_wait": seconds,
+        "run": asked.run,
+    }
+    told = client.execute("get_job_status", arguments, wait=seconds)
+    report(asked, in_commands(told.text) if told.data.get("status") == "running" else told.text, told.data)
+    return NO_GOOD if told.data.get("status") in ("failed", *(["running"] if asked.wait else [])) else DONE
 
 
 # stop
@@ -253,13 +275,13 @@ def _stop(commands: Commands) -> None:
     parser.add_argument("--all", action="store_true", help="everybody")
     parser.add_argument("--tree", action="store_true", help="and everybody below it")
     parser.add_argument("--force", action="store_true", help="though it, or one of those, is at work")
-    _common(parser, _carry_stop)
+    add_common(parser, _carry_stop)
 
 
 def _carry_stop(asked: argparse.Namespace) -> int:
     if bool(asked.agent) == asked.all:
         raise BadInput("say whom to stop: an agent's name, or --all")
-    client = _client(asked)
+    client = client_of(asked)
     if asked.all:
         return _stop_all(asked, client)
     if not asked.tree and (children := _living_below(client, asked.agent)):
@@ -268,25 +290,24 @@ def _carry_stop(asked: argparse.Namespace) -> int:
             f"Stop them with it: madrox stop {asked.agent} --tree"
         )
     told = client.execute("terminate_instance", {"instance_id": asked.agent, "force": asked.force}, wait=60)
-    return _report(asked, told.text, told.data)
+    return report(asked, told.text, told.data)
 
 
 def _stop_all(asked: argparse.Namespace, client: Client) -> int:
     """End each root with all below it; one that is refused keeps no other from ending."""
     from .client import Refused
 
-    ended: list[str] = []
-    refused: list[Refused] = []
-    for root in client.execute("get_instance_tree", {}).data["tree"]:
-        try:
-            told = client.execute(
-                "terminate_instance", {"instance_id": root["name"], "force": asked.force}, wait=60
-            )
-            ended += told.data["terminated"]
-        except Refused as exc:
-            refused.append(exc)
+    tops = [each["name"] for each in client.execute("get_instance_tree", {}).data["tree"]]
+    given = {"instance_ids": tops, "force": asked.force}
+    told = client.execute("terminate_multiple_instances", given, wait=60).data if tops else {"results": []}
+    ended = [name for each in told["results"] for name in each.get("terminated", ())]
+    refused = [
+        Refused(each["error_type"], in_commands(each["error"]))
+        for each in told["results"]
+        if each["status"] == "error"
+    ]
     text = f"ended: {', '.join(ended)}" if ended else "nobody was ended"
-    _report(asked, text, {"terminated": ended, "refused": [str(each) for each in refused]})
+    report(asked, text, {"terminated": ended, "refused": [str(each) for each in refused]})
     for each in refused:
         complain(each)
     return FAILED if refused else DONE
@@ -309,24 +330,25 @@ COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
     _costs,
     _interrupt,
     _wait,
+    _job,
     _stop,
 )
 
 
-def _common(parser: argparse.ArgumentParser, carry_out: Callable[[Any], int]) -> None:
+def add_common(parser: argparse.ArgumentParser, carry_out: Callable[[Any], int]) -> None:
     parser.add_argument("--json", action="store_true", help="the same for programs")
     parser.add_argument("--home", type=Path, metavar="DIR", help="of the madrox that is meant (MADROX_HOME)")
     parser.add_argument("--pid", type=int, help="the process of the one that is meant")
     parser.set_defaults(carry_out=carry_out)
 
 
-def _client(asked: argparse.Namespace) -> Client:
+def client_of(asked: argparse.Namespace) -> Client:
     from .client import reach  # with HTTP, which takes 50 ms that no help needs
 
     return reach(asked.home, asked.pid)
 
 
-def _report(asked: argparse.Namespace, text: str, data: Mapping[str, Any]) -> int:
+def report(asked: argparse.Namespace, text: str, data: Mapping[str, Any]) -> int:
     """Say what came of it; a program gets the tool's data, and the text beside it."""
     if asked.json:
         say_json({"text": text, **data})

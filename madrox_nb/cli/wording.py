@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "interrupt_instance": "interrupt",
     "wait_for_instances": "wait",
     "get_instance_status": "wait",
+    "get_job_status": "job",
+    "list_approvals": "approvals",
 }
 """Tool → command. The status of somebody who is at work is looked at in order to wait."""
 

@@ -112,6 +112,8 @@ class Brief:
     parent: str | None = None
     model: str | None = None
     permissions: Permissions = "edits"
+    aside: bool = False
+    """It only answers: a CLI that can do without tools of its own is to have none."""
     session: str = ""
     """The session id to use when the CLI lets us choose it."""
     resume: str = ""
@@ -221,6 +223,8 @@ class Harness(ABC):
     """The kinds of MCP servers that it can be given besides ours, where `features.mcp` is set."""
     unguarded: ClassVar[bool] = False
     """It does what it is told and asks nobody, as a shell does: only an agent with `all` can be one."""
+    remedy: ClassVar[str] = ""
+    """What the person does when an `unguarded` one asks after all: a sentence for the refusal."""
     tested: ClassVar[tuple[str, ...]] = ()
     """The versions of the CLI that its tests were run with."""
 

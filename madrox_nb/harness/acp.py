@@ -20,7 +20,8 @@ seen with opencode 1.18.33 and gemini 0.61.0.
 
 The protocol has no system prompt in what is stable of it. An agent that announces the
 draft one is given it; to any other the instructions are told in front of the first prompt.
-It has no words for a refusal either: the agent hears no, not why.
+It has no words for a refusal either: the agent hears no, and many take that for the user's
+word. Why it was is told in front of the next prompt.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from ..events import (
     Verdict,
 )
 from . import Ask, Brief, Harness, Item, Launch, McpServer, Tables, Unreadable, Withdraw, Write
-from .acp_lines import FILES, Line, lines
+from .acp_lines import FILES, KNOWN, Line, lines
 from .acp_shapes import (
     READING,
     Call,
@@ -79,6 +80,8 @@ CLIENT = {"name": "madrox", "title": "Madrox", "version": "1"}
 NOTHING = {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False}
 """What we offer to do for the agent: it has hands of its own."""
 
+REMEDY = 'If it does ask before it acts, say so: [acp.{}] features = ["interrupt", "approvals", "mcp"]'
+
 METHOD_NOT_FOUND = -32601
 AUTH_REQUIRED = -32000
 
@@ -88,6 +91,12 @@ PREAMBLE = """\
 </instructions>
 
 These are your standing instructions, for this prompt and all that follow. What is asked comes next.
+"""
+
+REFUSED = """\
+<madrox>
+{reasons}
+</madrox>
 """
 
 STOPPED = {
@@ -163,6 +172,8 @@ class Acp(Harness):
             "commands": line.commands,
             "provides": line.provides,
             "features": line.features,
+            "unguarded": not line.features.approvals,
+            "remedy": "" if line.name in KNOWN else REMEDY.format(line.name),
             "tested": line.tested,
         }
         return cast(type[Acp], type(f"Acp[{line.name}]", (cls,), members))
@@ -174,6 +185,8 @@ class Acp(Harness):
         self._version: str | None = None
         self._untold = ""
         """Instructions that the session has not heard."""
+        self._unexplained: list[str] = []
+        """Refusals of which the agent has not heard why."""
         self._now = _Turn()
         self._requests = 0
         self._waiting: dict[int, _Waiting] = {}
@@ -204,7 +217,11 @@ class Acp(Harness):
         command = text.startswith("/")
         instructed = bool(self._untold) and not command
         self.turn, self._now = turn, _Turn(command=command, instructed=instructed)
-        texts = [PREAMBLE.format(instructions=self._untold), text] if instructed else [text]
+        texts = [PREAMBLE.format(instructions=self._untold)] if instructed else []
+        if self._unexplained and not command:
+            texts.append(REFUSED.format(reasons="\n".join(self._unexplained)))
+            self._unexplained = []
+        texts.append(text)
         said = [{"type": "text", "text": each} for each in texts]
         params = {"sessionId": self.session, "prompt": said}
         return [self._request("session/prompt", params, self._answered, self._failed)]
@@ -231,6 +248,7 @@ class Acp(Harness):
         if decision == "deny":
             self._now.refused = f"{asked.call.tool} was not allowed" + (f": {why}" if why else "")
             asked.call.output = self._now.refused
+            self._unexplained += [self._now.refused] * bool(why)
         return [outcome_of(asked.id, self._option(asked.options, decision))]
 
     def _option(self, options: Options, decision: Verdict) -> str:
@@ -497,6 +515,8 @@ class Acp(Harness):
             return "failed", "", f"it gave up: {now.refused}"
         if now.command:
             return "ok", now.said, ""
+        if now.interrupted and not now.picked_up:  # opencode: before it had asked the model
+            return "interrupted", "", ""
         if not now.said and not now.calls:
             return "failed", "", "the model gave an empty answer"
         if self.line.counts_answers and not any(count for _, count in quota(result)):
@@ -507,7 +527,8 @@ class Acp(Harness):
         """What the turn used: by the agent's bill, by its count, and by neither what an interrupt cut."""
         cost, source = self._cost()
         counted = [(model, count) for model, count in quota(result) if count]
-        usage = result.get("usage") or {}
+        cut_at_once = outcome == "interrupted" and not self._now.picked_up
+        usage = {} if cut_at_once else result.get("usage") or {}  # its figures are those of the turn before
         count = {ours: usage.get(theirs) or 0 for ours, theirs in FIGURES.items()}
         if counted:
             yield from (self._report(used, model=model) for model, used in counted)

@@ -9,6 +9,9 @@ The user adds a CLI, or says something else about a known one, in `madrox.toml`:
     command = ["/opt/mine/bin/mine", "--acp"]    # or one text, split like a shell does
     env = { MINE_TELEMETRY = "off" }             # optional
     features = ["interrupt", "approvals", "mcp"] # optional
+
+Of a CLI that only its user knows, nothing is taken for granted that would let it act unasked:
+until `features` names `approvals`, an agent needs `all` to be one.
 """
 
 from __future__ import annotations
@@ -191,7 +194,13 @@ def _new(name: str, keys: Mapping[str, Any]) -> Line:
             f"[acp.{name}]: {name!r} can't be a harness's name: letters, digits, '_', '-', '.', and not 'acp'"
         )
     return _said(
-        Line(name=name, commands=(), provides=f"[acp.{name}] in your settings says where it is"), keys
+        Line(
+            name=name,
+            commands=(),
+            provides=f"your settings say where it is: [acp.{name}]",
+            features=Features(interrupt=True, mcp=True, structured=True),
+        ),
+        keys,
     )
 
 

@@ -194,6 +194,8 @@ class Claude(Harness):
         if brief.mcp_url:
             yield f"--allowedTools=mcp__{SERVER}"
         yield f"--disallowedTools={','.join(UNWANTED)}"
+        if brief.aside:
+            yield from ("--tools", "")
         if brief.instructions:
             yield f"--append-system-prompt-file={brief.files}/{INSTRUCTIONS_FILE}"
         if brief.resume:

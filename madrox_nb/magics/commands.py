@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from ..values import Told
 
 T = TypeVar("T")
+Ours = Callable[[Mapping[str, Any]], bool]
 
 MAGIC: Final = "%madrox"
 AGENT: Final = "agent"
 """What a positional or an option's value names, for the completion."""
 NO_WAIT: Final = Argument("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
+FULL: Final = Argument("--full", action="store_true", help="all columns, not only the first ones")
 RAW: Final = Argument("--raw", action="store_true", help="replace no {name}")
 OUT: Final = Argument("-o", "--out", metavar="NAME", help="put the value into this variable instead")
 
@@ -116,10 +118,10 @@ class Use:
         return Madrox()
 
 
-def told(call: Use, tool: str, *, ours: Callable[[Mapping[str, Any]], bool] = bool, **given: Any) -> Told:
-    """What a tool tells. Where all of it is madrox's own (`ours`, asked of its data), in lines of a cell.
+def told(call: Use, tool: str, *, ours: Ours = lambda _: False, **given: Any) -> Told:
+    """What a tool tells: in lines of a cell where none of it is an agent's (`ours`, asked of its data).
 
-    An error is always. What agents have said is never touched.
+    An error always is. What agents have said is never touched.
     """
     try:
         found = call.madrox.call(tool, **given)

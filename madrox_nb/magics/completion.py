@@ -49,7 +49,7 @@ def candidates(words: Sequence[str]) -> list[str]:
     places = known.parser._get_positional_actions()
     place = places[min(len(given), len(places) - 1)] if places else None
     full = place is None or (len(given) >= len(places) and place.nargs not in ("*", "+"))
-    if known.says and len(given) > len(places):
+    if known.says and (len(given) > len(places) or "--" in words):
         return []  # in the text
     taken = {"-h", "-o", *words}
     return [
@@ -125,7 +125,10 @@ def _approvals(words: Sequence[str]) -> Iterable[str]:
 def _jobs(words: Sequence[str]) -> Iterable[str]:
     """The newest first: that one is asked for."""
     shared = current()
-    return () if shared is None else [job.id for job in shared.manager.jobs][::-1]
+    if shared is None:
+        return ()
+    known = (*shared.manager.teams.runs, *shared.manager.jobs)
+    return [job.id for job in known][::-1]
 
 
 def _config(words: Sequence[str]) -> Iterable[str]:

@@ -19,7 +19,7 @@ from ..errors import MadroxError
 from .commands import HelpShown
 from .completion import MATCHER, complete
 from .line import read
-from .table import overview
+from .table import COMMANDS, overview
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -36,7 +36,7 @@ class MadroxMagics(Magics):
         shell = self.shell
         assert shell is not None
         try:
-            line = "help" if line.strip() in ("", "-h", "--help") else line
+            line = _meant(line)
             call = read(line, cell, {**shell.user_ns, **(local_ns or {})})
             value = call.command.carry_out(call)
         except HelpShown:
@@ -50,6 +50,17 @@ class MadroxMagics(Magics):
     madrox.__doc__ = overview()
 
 
+def _meant(line: str) -> str:
+    """A bare `%madrox` is the dashboard where one can be drawn, else the help."""
+    if line.strip() in ("-h", "--help"):
+        return "help"
+    if line.strip():
+        return line
+    from ..display import kernel
+
+    return "help" if kernel() is None else "view"
+
+
 def _plain(error: Exception) -> Exception:
     """`error`, shown in a cell by its words alone: they say what to do, our frames do not."""
     lines = f"{type(error).__name__}: {error}".splitlines()
@@ -61,7 +72,8 @@ class Question(TokenTransformBase):
     """`%madrox send lead Why?` asks lead. IPython would look up help for `Why` (ipython#14258)."""
 
     priority = HelpEnd.priority - 1
-    _asks = re.compile(r"(\s*(?:[\w.,\[\]'\" ]+=\s*)?)%madrox\s+((?:send|post)\s+\S+\s+\S.*\?)\s*")
+    _speaking = "|".join(each.name for each in COMMANDS.values() if each.says)
+    _asks = re.compile(rf"(\s*(?:[\w.,\[\]'\" ]+=\s*)?)%madrox\s+((?:{_speaking})\s+\S+\s+\S.*\?)\s*")
 
     @classmethod
     def find(cls, tokens_by_line: list[list[TokenInfo]]) -> Question | None:

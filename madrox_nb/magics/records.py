@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from IPython.core.error import UsageError
@@ -13,22 +12,20 @@ from .commands import AGENT, Command, Use, told
 
 def _logs(call: Use) -> Any:
     if call.agent is None:
-        return told(call, "list_logged_instances")
+        return told(call, "list_logged_instances", ours=bool)
     if call.type is None:
         return told(
             call,
             "get_instance_output",
-            ours=_none,
             instance_id=call.agent,
             limit=call.limit,
             since=call.since,
         )
     if call.type == "screen":
-        return told(call, "get_tmux_pane_content", ours=_none, instance_id=call.agent, lines=call.limit)
+        return told(call, "get_tmux_pane_content", instance_id=call.agent, lines=call.limit)
     return told(
         call,
         "get_instance_logs",
-        ours=_none,
         instance_id=call.agent,
         log_type=call.type,
         tail=call.limit,
@@ -39,7 +36,7 @@ def _logs(call: Use) -> Any:
 
 def _summary(call: Use) -> Any:
     if call.agent is not None:
-        return told(call, "get_agent_summary", ours=_none, instance_id=call.agent)
+        return told(call, "get_agent_summary", instance_id=call.agent)
     return told(call, "get_all_agent_summaries", ours=lambda data: not data["total"])
 
 
@@ -47,20 +44,14 @@ def _files(call: Use) -> Any:
     if call.path is None:
         if call.to is not None:
             raise UsageError(f"%madrox files {call.agent} --to {call.to}: say which file, too")
-        return told(call, "list_instance_files", ours=_none, instance_id=call.agent)
+        return told(call, "list_instance_files", instance_id=call.agent)
     return told(
         call,
         "retrieve_instance_file",
-        ours=_none,
         instance_id=call.agent,
         filename=call.path,
         destination_path=call.to,
     )
-
-
-def _none(_: Mapping[str, Any]) -> bool:
-    """Agents' own words may stand in it."""
-    return False
 
 
 COMMANDS: Final = (

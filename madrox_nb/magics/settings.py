@@ -63,7 +63,10 @@ def _unset(call: Use) -> None:
     stood = preferences.drop(name, path)
     loaded = config.load()
     now = f"Its value is {config.shown(getattr(loaded.settings, name))!r}, from {loaded.sources[name]}"
-    notice(f"{name} {'is gone from' if stood else 'does not stand in'} {path}. {now}. {_when(name)}")
+    if stood:
+        notice(f"{name} is gone from {path}. {now}. {_when(name)}")
+    else:
+        notice(f"{name} does not stand in {path}. {now}")
 
 
 def _file(call: Use) -> Path:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..grammar import Argument, limits
-from .commands import AGENT, Command, Use, notice, said_if, told
+from IPython.core.error import UsageError
+
+from ..grammar import Argument, in_commands, limits
+from .commands import AGENT, MAGIC, Command, Use, notice, said_if, told
 from .spawning import limits_said
 
 
@@ -23,17 +25,37 @@ def _suspend(call: Use) -> Any:
 
 def _resume(call: Use) -> Any:
     if call.list:
-        return told(call, "list_persisted_instances")
+        return told(call, "list_persisted_instances", ours=bool)
     return call.madrox.resume(*call.agents, run=call.run)
 
 
 def _stop(call: Use) -> list[str]:
+    if bool(call.agents) == call.all:
+        raise UsageError(
+            "%madrox stop: say whom, an agent's name or --all.\nSuch as:\n  %madrox stop lead --tree"
+        )
+    if call.all:
+        return _stop_all(call)
     agents = [call.madrox.agent(name) for name in call.agents]
     return [
         name
         for agent in agents
         for name in said_if(agent.stop(tree=call.tree, force=call.force), f"{agent.name} had ended already")
     ]
+
+
+def _stop_all(call: Use) -> list[str]:
+    """End each that stands at the top with all below it; who is refused is named, and keeps no other."""
+    tree = call.madrox.manager.tree
+    tops = [top.name for top in tree.children(None) if any(each.alive for each in tree.subtree(top.name))]
+    if not tops:
+        notice("nobody was ended")
+        return []
+    results = told(call, "terminate_multiple_instances", instance_ids=tops, force=call.force).data["results"]
+    for each in results:
+        if each["status"] == "error":
+            notice(in_commands(each["error"], MAGIC))
+    return [name for each in results for name in each.get("terminated", ())]
 
 
 def _limit(call: Use) -> Any:
@@ -75,7 +97,8 @@ COMMANDS: Final = (
         "stop",
         "end agents",
         _stop,
-        _AGENTS,
+        Argument("agents", nargs="*", completes=AGENT),
+        Argument("--all", action="store_true", help="everybody; who works is left, unless forced"),
         Argument("--tree", action="store_true", help="and everyone below them"),
         Argument("--force", action="store_true", help="in the middle of a turn, too"),
         example="%madrox stop lead --tree",

@@ -69,10 +69,8 @@ def command(name: str) -> Command:
         raise UsageError(f"%madrox {name}: that is a command of a terminal: madrox {name}")
     if meant := TOOLS.get(name) or OTHER_WORDS.get(name):
         raise UsageError(f"%madrox {name}: no such command. Here it is: %madrox {meant}")
-    raise UsageError(
-        f"%madrox {name}: no such command.{nearest(name, COMMANDS)} Known: {', '.join(COMMANDS)}\n"
-        "%madrox help says what each does"
-    )
+    hint = nearest(name, COMMANDS) or f" Known: {', '.join(COMMANDS)}"
+    raise UsageError(f"%madrox {name}: no such command.{hint}\n%madrox help says what each does")
 
 
 def overview() -> str:

@@ -25,7 +25,7 @@ def _team(call: Use) -> Any:
         names: list[str] = [call.name] if call.name else []
         name, *phases = names + call.retry  # `--retry NAME` means that team
         return call.madrox.team_run(name).retry(*phases, wait=not call.no_wait)
-    task = call.task if call.task is not None else call.text.strip()
+    task = _task(call)
     if call.resume:
         return _resumed(call, task)
     return call.madrox.team(
@@ -43,6 +43,18 @@ def _team(call: Use) -> Any:
         git_repo=call.git_repo,
         wait=not call.no_wait,
     )
+
+
+def _task(call: Use) -> str:
+    said = call.text.strip()
+    if call.task is None:
+        return said
+    if said:
+        raise UsageError(
+            f"%madrox team: the task is told twice, by --task {call.task!r} and by {said[:40]!r}. "
+            "Put a task of several words into quotes"
+        )
+    return str(call.task)
 
 
 def _resumed(call: Use, task: str) -> Any:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from ..grammar import Argument
-from .commands import AGENT, Command, Use
+from .commands import AGENT, FULL, Command, Use
+
+VIEWS: Final = (
+    *("dashboard", "tree", "timeline", "costs", "approvals", "team"),
+    *("conversation", "terminal", "inbox", "details"),
+)
+"""Named here as well as in `parts`, because this module loads next to nothing."""
 
 
 def _tree(call: Use) -> Any:
@@ -14,8 +21,16 @@ def _tree(call: Use) -> Any:
     return call.madrox.tree if kernel() is None else call.madrox.widget("tree")
 
 
+def _view(call: Use) -> Any:
+    return call.madrox.widget(call.what, call.agent)
+
+
 def _audit(call: Use) -> Any:
-    return call.madrox.audit(since=call.since, agent=call.agent, kind=call.kind)
+    return call.madrox.audit(since=call.since, agent=call.agent, kind=call.kind, full=call.full)
+
+
+def _frame(name: str) -> Callable[[Use], Any]:
+    return lambda call: getattr(call.madrox, name)(full=call.full)
 
 
 def _processes(call: Use) -> Any:
@@ -23,11 +38,25 @@ def _processes(call: Use) -> Any:
 
 
 COMMANDS: Final = (
+    Command(
+        "view",
+        "the dashboard, as %madrox alone; or one part of it",
+        _view,
+        Argument("what", nargs="?", default="dashboard", choices=VIEWS, help="what to show"),
+        Argument("agent", nargs="?", default="", completes=AGENT, help="of whom, where it is about one"),
+        example="%madrox view timeline",
+    ),
     Command("tree", "the live tree", _tree, example="%madrox tree"),
-    Command("agents", "one row an agent", lambda call: call.madrox.agents(), example="%madrox agents"),
-    Command("turns", "one row a turn", lambda call: call.madrox.turns(), example="%madrox turns"),
-    Command("messages", "one row a message", lambda call: call.madrox.messages(), example="%madrox messages"),
-    Command("costs", "tokens and money by agent", lambda call: call.madrox.costs(), example="%madrox costs"),
+    *(
+        Command(name, about, _frame(name), FULL, example=f"%madrox {name}")
+        for name, about in (
+            ("agents", "one row an agent"),
+            ("turns", "one row a turn"),
+            ("messages", "one row a message"),
+            ("tools", "one row a tool call"),
+            ("costs", "tokens and money by agent"),
+        )
+    ),
     Command(
         "audit",
         "one row an event",
@@ -35,6 +64,7 @@ COMMANDS: Final = (
         Argument("--since", help="a time (UTC), or a span back from now: 10min"),
         Argument("--agent", completes=AGENT),
         Argument("--kind", help="turn.ended, or a family: turn"),
+        FULL,
         example="%madrox audit --since 10min --kind turn",
     ),
     Command(

@@ -9,6 +9,7 @@ from .. import asking
 from ..display import Waiting
 from ..events import PERSON, Always, TeamMode
 from ..handles import AsyncTeamHandle
+from ..in_person import carried_out
 from ..manager import Manager
 from ..portal import patiently
 from ..signatures import takes_what
@@ -55,6 +56,18 @@ class AsyncMadrox(Face):
         pending = AsyncPending(self._run, ticket)
         return await pending.wait() if wait else pending
 
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: Literal[True] = True
+    ) -> Replies: ...
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: Literal[False]
+    ) -> list[AsyncPending]: ...
+    @overload
+    async def broadcast(
+        self, text: str, *agents: str, below: str = "", wait: bool
+    ) -> Replies | list[AsyncPending]: ...
     async def broadcast(
         self, text: str, *agents: str, below: str = "", wait: bool = True
     ) -> Replies | list[AsyncPending]:
@@ -70,7 +83,7 @@ class AsyncMadrox(Face):
 
     async def call(self, tool: str, **given: Any) -> Told:
         """Carry out one of the tools that agents have, in your name; see `Madrox.call`."""
-        future = self._run.start(asking.carry_out, asking.tool(tool), self.manager, asking.said(given))
+        future = self._run.start(carried_out, tool, self.manager, given)
         return Told.of(await patiently(future))
 
     async def post(self, agent: str, text: str) -> str:
@@ -106,13 +119,13 @@ class AsyncMadrox(Face):
         """Let agents do what they asked for; see `Manager.approve`. Returns these requests."""
         for approval in approvals:
             await patiently(self._run.start(self.manager.approve, approval, always=always))
-        return self.approvals().loc[list(approvals)]
+        return self.approvals(full=True).loc[list(approvals)]
 
     async def deny(self, *approvals: str, why: str = "", always: Always = "") -> pd.DataFrame:
         """Refuse what agents asked for; they are told `why`. Returns these requests."""
         for approval in approvals:
             await patiently(self._run.start(self.manager.deny, approval, why, always=always))
-        return self.approvals().loc[list(approvals)]
+        return self.approvals(full=True).loc[list(approvals)]
 
     async def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
         """End an agent, with `tree` all below it too; see `Madrox.stop`."""

@@ -10,6 +10,7 @@ from .. import asking
 from ..display import Waiting
 from ..events import PERSON, Always, TeamMode
 from ..handles import TeamHandle
+from ..in_person import carried_out
 from ..manager import Manager
 from ..signatures import takes_what
 from ..tickets import Ticket
@@ -87,7 +88,7 @@ class Madrox(Face):
 
         It waits as long as it takes. Raises `UnknownTool`, and what the tool raises.
         """
-        future = self._run.start(asking.carry_out, asking.tool(tool), self.manager, asking.said(given))
+        future = self._run.start(carried_out, tool, self.manager, given)
         return Told.of(Waiting(()).block(future))
 
     def post(self, agent: str, text: str) -> str:
@@ -132,13 +133,13 @@ class Madrox(Face):
         """Let agents do what they asked for; see `Manager.approve`. Returns these requests."""
         for approval in approvals:
             self._run.start(self.manager.approve, approval, always=always).result()
-        return self.approvals().loc[list(approvals)]
+        return self.approvals(full=True).loc[list(approvals)]
 
     def deny(self, *approvals: str, why: str = "", always: Always = "") -> pd.DataFrame:
         """Refuse what agents asked for; they are told `why`. Returns these requests."""
         for approval in approvals:
             self._run.start(self.manager.deny, approval, why, always=always).result()
-        return self.approvals().loc[list(approvals)]
+        return self.approvals(full=True).loc[list(approvals)]
 
     def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
         """End an agent, with `tree` all below it too; returns the names that were ended.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from .. import views
 from ..budget import RUN, remark
 from ..folds import Usage
-from ..tree import WORKING, Agent
+from ..tree import WORKING, Agent, spawn_line
 from ..views import FIRST_LINES, Picture, Row
 from . import Data, Part
 from .moment import Moment
+
+SILENT: Final = 120.0
+"""Seconds without a word or a deed after which a busy agent counts as stalled."""
 
 
 class Rows(Part):
@@ -30,6 +34,20 @@ class Rows(Part):
             "opened": _opened(moment),
             "closed": moment.tree.closed,
         }
+
+    def again(self, moment: Moment, subject: str, before: Data, names: frozenset[str]) -> Data:
+        """What happens to an agent shows in its own row, unless it was born, spends or is limited."""
+        known = {row["name"]: row for row in before["rows"]}
+        if len(known) != len(moment.tree) or moment.budget.limits or moment.tree.closed:
+            return self.look(moment, subject)
+        fresh = {}
+        for name in names & known.keys():
+            agent, old = moment.tree[name], known[name]
+            if agent.parent != old["parent"] or moment.costs.of(name).tokens != old["tokens"]:
+                return self.look(moment, subject)
+            below = Usage(cost_usd=old["subtree_usd"], exact=old["subtree_exact"])
+            fresh[name] = wire(row(moment, agent, old["depth"], below))
+        return {**before, "rows": [fresh.get(name, old) for name, old in known.items()]}
 
     def plain(self, moment: Moment, subject: str) -> str:
         return views.plain(picture(moment))
@@ -50,12 +68,13 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
     own = moment.costs.of(agent.name)
     usd = next((s for s in moment.budget.standings(agent.name, moment.now) if s.name == "usd"), None)
     held = moment.budget.holding(agent.name, moment.now) is not None
+    silent = _silent(moment, agent)
     return Row(
         name=agent.name,
         parent=agent.parent,
         depth=depth,
         state=agent.state,
-        stalled=False,
+        stalled=silent is not None,
         role=agent.role,
         harness=agent.harness,
         model=agent.model,
@@ -69,10 +88,19 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         tokens=own.tokens,
         reason=agent.reason,
         held=agent.alive and agent.state not in WORKING and held,
-        since=agent.since.timestamp(),
+        since=(silent or agent.since).timestamp(),
         limit_usd=usd.limit.amount if usd else None,
         limit_used=usd.used if usd else 0.0,
+        again=spawn_line(agent) if agent.state == "failed" else "",
     )
+
+
+def _silent(moment: Moment, agent: Agent) -> datetime | None:
+    """Since when a busy agent has said and done nothing, when that is long."""
+    work = moment.activity.work.get(agent.name)
+    if work is None or agent.state != "busy" or moment.doing.speaking.get(agent.name):
+        return None
+    return work.active if (moment.now - work.active).total_seconds() >= SILENT else None
 
 
 def wire(row: Row) -> dict[str, Any]:

@@ -99,7 +99,7 @@ async def _health(manager: Manager, request: Request) -> Response:
 async def _tools(manager: Manager, request: Request) -> Response:
     holder = known()
     assert holder is not None
-    listed = [_shown(tool) for tool in usable(holder.scope)]
+    listed = [_shown(tool) for tool in usable(holder.name, holder.scope)]
     return answer({"tools": listed, "total": len(listed)})
 
 

@@ -6,6 +6,7 @@ use it, how long it waits, and what comes back. Importing this package registers
 """
 
 from . import (
+    approvals,
     choosing,
     coordination,
     dashboard,
@@ -21,6 +22,7 @@ from . import (
 )
 
 __all__ = [
+    "approvals",
     "choosing",
     "coordination",
     "dashboard",

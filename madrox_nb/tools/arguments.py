@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal
 from .waiting import LONGEST_WAIT
 
 Who = Annotated[str, "Name of the agent, as in get_instance_tree."]
+RunName = Annotated[
+    str | None, "Of an earlier run, as list_logged_instances names it. Only the person may look there."
+]
+Root = Annotated[str | None, "Only this agent and all below it."]
 Name = Annotated[str | None, "What to call it; without one it is numbered: lead.2 is a child of lead."]
 RoleName = Annotated[
     str, "What it is good at: general, architect, backend_developer, code_reviewer, debugger, …"

@@ -15,7 +15,7 @@ from ..errors import BadInput, Forbidden, UnknownAgent, nearest
 from ..events import PERSON
 from ..ledger import run_files, runs
 from ..logs import WIRE
-from .arguments import Who
+from .arguments import Root, RunName, Who
 from .telling import LONGEST_OUTPUT, as_time, clipped, fitting
 
 LOG_TYPES = ("communication", "instance", "tmux_output", "metadata")
@@ -26,9 +26,6 @@ LONGEST_ROW = 2000
 
 Since = Annotated[str | None, "Only what is not older than this time, such as 2026-01-31T12:00:00Z."]
 Until = Annotated[str | None, "Only what is not newer than this time."]
-RunName = Annotated[
-    str | None, "Of an earlier run, as list_logged_instances names it. Only the person may look there."
-]
 
 
 @tool(read_only=True)
@@ -120,6 +117,7 @@ async def get_audit_logs(
         "Only events of this kind: instance_spawn, instance_terminate, message_exchange, approval_asked, …",
     ] = None,
     limit: Annotated[int, "How many at most, the newest ones."] = 100,
+    root_instance_id: Root = None,
 ) -> Result:
     """Read the audit trail: who was spawned and ended, what was asked and decided, in the order of time.
 
@@ -139,6 +137,9 @@ async def get_audit_logs(
         if caller != PERSON:
             may_see(manager.tree, caller, instance_id)
         agents = frozenset({instance_id})
+    if root_instance_id is not None:
+        family = frozenset(each.name for each in manager.tree.subtree(root_instance_id))
+        agents = family if agents is None else agents & family
     rows = await asyncio.to_thread(
         lambda: logs.trail(
             manager.settings.logs,

@@ -14,7 +14,7 @@ from ..ledger import utc_now
 from ..library import roles
 from ..manager import Manager
 from ..tree import Agent
-from .arguments import Who
+from .arguments import Root, Who
 from .telling import (
     LONGEST_OUTPUT,
     as_time,
@@ -27,6 +27,7 @@ from .telling import (
     line_of,
     nested,
     newest,
+    node_of,
     status_of,
     waited_for,
 )
@@ -36,18 +37,31 @@ LAST_WORDS = 1000
 
 
 @tool(read_only=True)
-async def get_instance_tree(call: Call) -> Result:
+async def get_instance_tree(call: Call, root_instance_id: Root = None) -> Result:
     """Show all agents: who is whose child, what state each is in, its CLI and role. Free and immediate.
 
     One line each: `name (id) [state] (type) role`. The name is the id that the other tools take.
     """
-    tree = call.manager.tree
+    manager, tree = call.manager, call.manager.tree
     below: dict[str | None, list[Agent]] = {}
     for agent in tree:
         below.setdefault(agent.parent, []).append(agent)
+    if root_instance_id is not None:
+        below[None] = [tree[root_instance_id]]
     text = "\n".join(drawn(below, call.caller)) or "no agents yet: spawn_instance starts one"
-    flat = [brief_of(agent) for agent in tree]
-    return Result(text, {"tree": nested(below), "instances": flat, "total": len(flat)})
+    whose = tree if root_instance_id is None else tree.subtree(root_instance_id)
+    flat = {agent.name: node_of(manager, agent) for agent in whose}
+    return Result(
+        text,
+        {
+            "tree": (roots := nested(below, flat)),
+            "root_instances": roots,
+            "instances": (all_ := list(flat.values())),
+            "all_instances": all_,
+            "total": len(flat),
+            "total_instances": len(flat),
+        },
+    )
 
 
 @tool(read_only=True)

@@ -1,16 +1,22 @@
-"""What agents have done, in short: made from the ledger, the same each time, without any model."""
+"""What agents have done, in short: made from the ledger, with a model's words above it where one is named."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from ..activity import Deed
 from ..calls import Call, Result, may_see, sees, tool
 from ..errors import BadInput, nearest
+from ..folds import Usage, transcript
 from ..manager import Manager
+from ..rules import reaches
+from ..summaries import Words
 from ..tree import LEGAL, UNBORN, Agent
 from .arguments import Who
-from .telling import LONGEST_OUTPUT, brief_of, clipped, fitting, iso, number, waited_for
+from .telling import LONGEST_OUTPUT, brief_of, clipped, fitting, iso, newest, number, waited_for
+from .waiting import countdown, telling_meanwhile
 
 NEWEST_TURNS = 5
 """Turns that a summary tells one by one."""
@@ -23,12 +29,12 @@ SHORT = 300
 async def get_agent_summary(call: Call, instance_id: Who) -> Result:
     """Sum up an agent: its task, what it did, files it edited, tools, last words, cost, what it waits for.
 
-    Free and immediate: it is made from the record of what happened, and asks neither the
-    agent nor any model. Read it instead of the whole transcript (get_instance_output).
+    Free and immediate: it is made from the record of what happened, and disturbs nobody. Where
+    the person has named a model for it, that one's words come first, and what they cost is told.
+    Read it instead of the whole transcript (get_instance_output).
     """
-    manager = call.manager
-    told = summary_of(manager, may_see(manager.tree, call.caller, instance_id))
-    return Result(told["summary"], told)
+    told = await _with_words(call, [may_see(call.manager.tree, call.caller, instance_id)])
+    return Result(told[0]["summary"], told[0])
 
 
 @tool(read_only=True)
@@ -38,7 +44,7 @@ async def get_all_agent_summaries(
         str | None, "Only agents in this state: idle, busy, waiting, suspended, stopped, failed, starting."
     ] = None,
 ) -> Result:
-    """Sum up all agents that you may see, as get_agent_summary does for one. Free and immediate.
+    """Sum up all agents that you may see, as get_agent_summary does for one.
 
     At most 20,000 characters come back; who was left out is named.
     """
@@ -50,15 +56,82 @@ async def get_all_agent_summaries(
     agents = [
         agent
         for agent in manager.tree
-        if sees(manager.tree, call.caller, agent.name) and status_filter in (None, agent.state)
+        if sees(manager.tree, call.caller, agent.name)
+        and status_filter in (None, agent.state)
+        and not agent.aside
     ]
-    told = [summary_of(manager, agent) for agent in agents]
+    told = await _with_words(call, agents)
     texts, left_out = fitting([each["summary"] for each in told][::-1], LONGEST_OUTPUT)
     texts = texts[::-1]
     if left_out:
         texts.append(f"[left out here: {', '.join(each['instance_id'] for each in told[-left_out:])}]")
     nobody = f"no agent is {status_filter}" if status_filter else "no agents yet: spawn_instance starts one"
     return Result("\n\n".join(texts) or nobody, {"summaries": told, "total": len(told)})
+
+
+# a model's words, where the person has named one
+
+
+async def _with_words(call: Call, agents: Sequence[Agent]) -> list[dict[str, Any]]:
+    """The summary of each, under a model's words where there are any in time."""
+    manager = call.manager
+    written = [agent for agent in agents if agent.turns and not agent.aside] if manager.summaries.by else []
+    words: dict[str, Words] = {}
+    if written and reaches(call.scope, "operate"):  # who may only look spends nothing
+
+        def about() -> str:
+            return f"{manager.summaries.by} has summed up {len(words)} of {len(written)}"
+
+        await telling_meanwhile(call, about, _write(manager, written, words, countdown()()))
+    told = []
+    for agent in agents:
+        facts = summary_of(manager, manager.tree[agent.name])
+        if agent in written:
+            facts |= _worded(manager, facts, words.get(agent.name) or manager.summaries.made(agent.name))
+        told.append(facts)
+    return told
+
+
+async def _write(manager: Manager, agents: Sequence[Agent], words: dict[str, Words], seconds: float) -> None:
+    """Have them summed up, and put into `words` what is there in time. The rest goes on."""
+
+    async def of(agent: Agent) -> None:
+        words[agent.name] = await manager.summaries.of(agent.name, lambda: _record(manager, agent))
+
+    done, _ = await asyncio.wait([asyncio.ensure_future(of(agent)) for agent in agents], timeout=seconds)
+    for each in done:
+        each.result()
+
+
+async def _record(manager: Manager, agent: Agent) -> str:
+    """What the model is given: the facts, and the newest of what was said, with the tools."""
+    facts = summary_of(manager, manager.tree[agent.name])["summary"]
+    said = newest(await asyncio.to_thread(lambda: list(transcript(manager.ledger, agent.name))))
+    return "\n".join([facts, "", *(f"{iso(each.ts)} {each.who} {each.what}: {each.text}" for each in said)])
+
+
+def _worded(manager: Manager, facts: Mapping[str, Any], words: Words | None) -> dict[str, Any]:
+    """The fields that tell of the model; what is known without it always follows its words."""
+    by, used = manager.summaries.by, words.usage if words else Usage()
+    if words is None:
+        said, state = f"({by} has not summed it up yet: ask again)", "to come"
+    elif words.error:
+        said, state = f"({by} could not sum it up: {words.error})", "failed"
+    else:
+        said, state = f"{words.text}\n({by}; what follows is on record)", "ok"
+    return {
+        "summary": f"{said}\n\n{facts['summary']}",
+        "facts": facts["summary"],
+        "words": words.text if words else "",
+        "words_by": by,
+        "words_state": state,
+        "words_error": words.error if words else "",
+        "words_tokens": used.tokens,
+        "words_cost_usd": number(used.known_usd) if used.sources else None,
+    }
+
+
+# from the ledger
 
 
 def summary_of(manager: Manager, agent: Agent) -> dict[str, Any]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from .. import library
-from ..calls import Call, Result, owns, parent_for, tool
+from ..calls import WIDENING, Call, Result, owns, parent_for, tool
+from ..config import Settings
 from ..errors import BadInput, Forbidden
 from ..events import PERSON, TeamMode
+from ..folds import Usage
 from ..plans import Team
+from ..rules import Scope
 from ..teamwork import TeamRun
 from .arguments import May, Model, Repository
 from .telling import iso, number
@@ -42,7 +47,21 @@ async def list_templates(
     )
 
 
-@tool()
+def _beyond(given: Mapping[str, Any], settings: Settings) -> Iterator[tuple[Scope, str]]:
+    """What a team's file gives its members beyond the settings, as if it stood in the call."""
+    try:
+        team = library.team(given.get("template_name", ""))
+    except BadInput:
+        return  # refused as such
+    for member in team.members:
+        amounts = team.limits(member)
+        for name, limit in (("max_total_tokens", "tokens"), ("timeout_minutes", "minutes")):
+            needed, wider = WIDENING[name]
+            if wider(amounts.get(limit), settings):
+                yield needed, f"the limit of {amounts[limit]:g} {limit} for {member.name} in {team.path}"
+
+
+@tool(widens=_beyond)
 async def spawn_team_from_template(
     call: Call,
     template_name: Template,
@@ -88,7 +107,7 @@ async def spawn_team_from_template(
     )
     run = manager.teams.runs[team]
     if wait:
-        return await _waited(call, team)
+        return await waited_for_team(call, team)
     then = "It stands by: give it a task with resume_team." if not run.task else _comes_later(call)
     text = f"started {team}: {', '.join(run.agents)}; {run.lead} leads. {then}"
     return Result(text, _status(call, run))
@@ -101,16 +120,16 @@ async def get_team_status(
     wait: MayWait = False,
 ) -> Result:
     """Say how far a team is: phase by phase who is at work, who said what, what failed. Costs no turn."""
-    run = _mine(call, team_id)
+    run = own_team(call, team_id)
     if wait:
-        return await _waited(call, run.id)
+        return await waited_for_team(call, run.id)
     return Result(call.manager.teams.result(run.id).text, _status(call, run))
 
 
 @tool()
 async def stop_team(call: Call, team_id: TeamId) -> Result:
     """End what a team has under way. Its agents stay and keep their context; resume_team goes on."""
-    run = _mine(call, team_id)
+    run = own_team(call, team_id)
     result = await call.manager.teams.stop(run.id, f"stopped by {call.caller}")
     return Result(f"{run.id} is {result.outcome}", _status(call, call.manager.teams.runs[run.id]))
 
@@ -125,7 +144,7 @@ async def retry_team(
     wait: MayWait = False,
 ) -> Result:
     """Do again what failed in a team, or what you name, and all that comes after it. It costs turns."""
-    run = _mine(call, team_id)
+    run = own_team(call, team_id)
     await call.manager.teams.retry(run.id, *(phases or ()))
     return await _gone_on(call, run.id, wait)
 
@@ -138,33 +157,32 @@ async def resume_team(
     wait: MayWait = False,
 ) -> Result:
     """Go on with a team that was stopped, with what is not done; or give its task to one that stands by."""
-    run = _mine(call, team_id)
+    run = own_team(call, team_id)
     await call.manager.teams.resume(run.id, task=task_description or "")
     return await _gone_on(call, run.id, wait)
 
 
 async def _gone_on(call: Call, team: str, wait: bool) -> Result:
     if wait:
-        return await _waited(call, team)
+        return await waited_for_team(call, team)
     return Result(f"{team} goes on. {_comes_later(call)}", _status(call, call.manager.teams.runs[team]))
 
 
-async def _waited(call: Call, team: str) -> Result:
+async def waited_for_team(call: Call, team: str, seconds: float = math.inf) -> Result:
     """The report when it is over in time, else how far it is."""
     manager = call.manager
     lead = manager.teams.runs[team].lead
     doing = lead if lead in manager.tree else ""
-    await telling_meanwhile(call, doing, manager.teams.wait(team, countdown()()))
+    await telling_meanwhile(call, doing, manager.teams.wait(team, countdown(seconds)()))
     run, text = manager.teams.runs[team], manager.teams.result(team).text
     if run.state == "running":
         text = f"running: {text}\n\nget_team_status says how far it is; {_comes_later(call)}"
     return Result(text, _status(call, run))
 
 
-def _mine(call: Call, team: str | None) -> TeamRun:
+def own_team(call: Call, team: str | None) -> TeamRun:
     """The run of that name, if the caller, or somebody below it, started it. Raises `Forbidden`."""
-    teams, tree = call.manager.teams, call.manager.tree
-    own = [run for run in teams.runs if call.caller == PERSON or owns(tree, call.caller, run.by)]
+    teams, own = call.manager.teams, own_teams(call)
     if team is None:
         if not own:
             raise BadInput("you have started no team yet: spawn_team_from_template does")
@@ -175,6 +193,12 @@ def _mine(call: Call, team: str | None) -> TeamRun:
     return run
 
 
+def own_teams(call: Call) -> list[TeamRun]:
+    """Those that the caller, or somebody below it, started."""
+    manager, caller = call.manager, call.caller
+    return [run for run in manager.teams.runs if caller == PERSON or owns(manager.tree, caller, run.by)]
+
+
 def _comes_later(call: Call) -> str:
     if call.caller == PERSON:
         return "get_team_status says how far it is, with wait until it is over."
@@ -182,7 +206,11 @@ def _comes_later(call: Call) -> str:
 
 
 def _status(call: Call, run: TeamRun) -> dict[str, Any]:
-    spent = call.manager.teams.spent(run)
+    teams = call.manager.teams
+    return status_of_team(run, teams.spent(run), teams.branches(run))
+
+
+def status_of_team(run: TeamRun, spent: Usage, branches: Mapping[str, str]) -> dict[str, Any]:
     return {
         "team_id": run.id,
         "template": run.team.name,
@@ -192,7 +220,7 @@ def _status(call: Call, run: TeamRun) -> dict[str, Any]:
         "mode": run.mode,
         "supervisor_id": run.lead,
         "instances": list(run.agents),
-        "branches": call.manager.teams.branches(run),
+        "branches": branches,
         "team_size": len(run.agents),
         "task": run.task,
         "phases": [_phase(run, name) for name in (phase.name for phase in run.team.phases)],

@@ -123,8 +123,30 @@ def drawn(
         yield from drawn(below, caller, agent.name, stem + more)
 
 
-def nested(below: Mapping[str | None, list[Agent]], parent: str | None = None) -> list[dict[str, Any]]:
-    return [{**brief_of(agent), "children": nested(below, agent.name)} for agent in below.get(parent, [])]
+def node_of(manager: Manager, agent: Agent) -> dict[str, Any]:
+    """An agent in the tree, also by the names that Madrox's users know there."""
+    used = manager.costs.of(agent.name)
+    return {
+        **brief_of(agent),
+        "id": agent.name,
+        "type": agent.harness,
+        "parent_id": agent.parent,
+        "root_instance_id": [agent.name, *manager.tree.above(agent.name)][-1],
+        "created_at": iso(manager.activity[agent.name].born),
+        "total_tokens": used.tokens,
+        "total_cost": used.cost_usd,
+        "request_count": agent.turns,
+    }
+
+
+def nested(
+    below: Mapping[str | None, list[Agent]],
+    nodes: Mapping[str, Mapping[str, Any]],
+    parent: str | None = None,
+) -> list[dict[str, Any]]:
+    return [
+        {**nodes[agent.name], "children": nested(below, nodes, agent.name)} for agent in below.get(parent, [])
+    ]
 
 
 def newest(said: list[Said], room: int = LONGEST_OUTPUT) -> list[Said]:

@@ -142,7 +142,8 @@ def expect_later(call: Call, ticket: Ticket) -> None:
 
 def failure(answer: Answer) -> TurnFailed:
     said = "\n".join(words for words in (*answer.replies, answer.text) if words)
-    error = f"{answer.error or 'no reason given'}.{f' It had said: {said}' if said else ''}"
+    why = answer.error or ("somebody ended it" if answer.outcome == "interrupted" else "no reason given")
+    error = f"{why}.{f' It had said: {said}' if said else ''}"
     todo = "See get_instance_output, and ask again in other words or do without it"
     return TurnFailed(
         TurnEnded(agent=answer.agent, turn=answer.turn, outcome=answer.outcome, error=f"{error}\n{todo}")

@@ -75,6 +75,10 @@ def opencode_env(home: Path, url: str) -> dict[str, str]:
         "options": {"baseURL": f"{url}/v1", "apiKey": "dummy"},
         "models": {"stub-model": stub, "other-model": stub},
     }
+    folder = home / ".config" / "opencode"
+    (folder / "node_modules").mkdir(parents=True, exist_ok=True)
+    has = {"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}
+    (folder / "package-lock.json").write_text(json.dumps(has))  # else each start fetches it from the internet
     config = {
         "provider": {"stub": provider},
         "model": "stub/stub-model",

@@ -22,7 +22,7 @@ import pytest
 from model import Model
 from zoo import KINDS, Kind
 
-from madrox_nb.errors import BadInput, HarnessError, HarnessNotFound
+from madrox_nb.errors import BadInput, HarnessNotFound, HarnessNotReady
 from madrox_nb.events import AgentStopped, Event, ToolReturned, TurnSteered, UsageReported
 from madrox_nb.notebook import AgentHandle, Madrox
 from madrox_nb.tree import Tree
@@ -123,8 +123,9 @@ def test_three_turns_in_one_process_are_remembered_accounted_for_and_leave_nobod
 
     family = [process, *process.children(recursive=True)]
     lead.stop()
+    [stopped] = events(madrox, AgentStopped)
     _, alive = psutil.wait_procs(family, 5)
-    assert [] == alive
+    assert (False, []) == (stopped.failed, alive)
 
 
 def tokens(kind: Kind, model: Model) -> int:
@@ -181,7 +182,7 @@ def test_it_asks_before_it_uses_its_shell_and_what_is_answered_is_done(
         pending.wait()
         assert (verdict, "you", always or None) == tuple(
             value if isinstance(value, str) else None
-            for value in madrox.approvals().loc[approval, ["state", "by", "always"]]
+            for value in madrox.approvals(full=True).loc[approval, ["state", "by", "always"]]
         )
         made.append((lead.workspace / name).exists())
     lead.send(kind.shell("touch three"))  # asked for good
@@ -215,13 +216,18 @@ def test_it_forks_sleeps_and_wakes_with_its_context_or_says_that_it_can_not(
     if kind.features.fork:
         forks(kind, lead)
     else:
-        with pytest.raises(BadInput, match="can't go on twice with one conversation"):
+        with pytest.raises(
+            BadInput, match=r"lead can't be forked: .* can't go on twice with one conversation"
+        ):
             lead.fork("twin")
     if kind.features.resume:
         sleeps(madrox, kind, lead)
     else:
-        with pytest.raises(BadInput, match="could not go on with its conversation"):
+        with pytest.raises(
+            BadInput, match=r"lead can't be suspended: .* could not go on with its conversation"
+        ):
             lead.suspend()
+        assert "idle" == lead.state
 
 
 def forks(kind: Kind, lead: AgentHandle) -> None:
@@ -252,9 +258,13 @@ def test_a_crash_in_mid_turn_is_a_named_failure_and_the_name_can_be_used_again(
     reply = pending.wait()
     [stopped] = events(madrox, AgentStopped)
 
-    assert ("failed", "failed", True) == (reply.outcome, lead.state, stopped.failed)
+    assert ("failed", "failed", True, -9) == (
+        *(reply.outcome, lead.state),
+        *(stopped.failed, stopped.exit_code),
+    )
     assert "was killed by signal 9" in reply.error
-    assert "idle" == madrox.spawn("lead", harness=kind.name, permissions=kind.permissions).state
+    again = madrox.spawn("lead", harness=kind.name, permissions=kind.permissions)
+    assert (True, "idle") == (again.send(kind.remember("again")).ok, again.state)
 
 
 def test_a_program_that_is_not_there_is_named_with_how_to_get_it(
@@ -278,8 +288,9 @@ def test_a_model_that_nobody_has_is_told_by_the_vendor_in_the_turn_or_at_the_sta
     try:
         reply = madrox.spawn("lead", harness=kind.name, model="no-such-model").send("hello")
         said = "" if reply.ok else reply.error
-    except HarnessError as exc:
+    except HarnessNotReady as exc:
         said = str(exc)
+        assert ("failed", 0) == (madrox.tree["lead"].state, len(madrox.manager.processes))
 
     assert "no-such-model" in said
 

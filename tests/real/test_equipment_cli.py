@@ -109,10 +109,14 @@ def argv_of_all(pid: int | None) -> str:
     return "\n".join(" ".join(each.cmdline()) for each in family)
 
 
-def test_it_calls_a_server_at_its_pipes_whose_secret_stands_in_no_argv_ledger_or_log(
+def test_it_calls_a_server_at_its_pipes_when_allowed_whose_secret_stands_in_no_argv_ledger_or_log(
     cli: Given, tmp_path: Path
 ) -> None:
     lead = cli.madrox.spawn("lead", mcp_servers={"box": BOX})
+    lead.send(cli.call("madrox", "get_instance_tree"))
+    asked_about_ours = cli.events(ApprovalAnswered)
+    lead.send(cli.call("box", "where"))
+    where = cli.returned()
     lead.send(cli.call("box", "digest", name="BOX_SECRET"))
     first = cli.returned()
     argv = argv_of_all(cli.madrox.manager.processes["lead"].pid)
@@ -121,6 +125,9 @@ def test_it_calls_a_server_at_its_pipes_whose_secret_stands_in_no_argv_ledger_or
     second = cli.returned()
     found = files_with(SECRET, tmp_path)
 
+    assert [] == asked_about_ours
+    assert ["policy"] * 3 == [answered.by for answered in cli.events(ApprovalAnswered)]
+    assert str(lead.workspace) in where.output
     assert (True, True) == (first.ok, second.ok), (first.output, second.output)
     assert digest(SECRET) in first.output
     assert digest("words") in second.output
@@ -131,40 +138,24 @@ def test_it_calls_a_server_at_its_pipes_whose_secret_stands_in_no_argv_ledger_or
     assert [] == [path for path in found if path.stat().st_mode & 0o077]
 
 
-def test_it_calls_a_server_at_an_address_with_its_header(
+def test_it_calls_a_server_at_an_address_with_its_header_and_has_its_variables(
     cli: Given, mcp_server: TinyServer, tmp_path: Path
 ) -> None:
     far = {"type": "http", "url": mcp_server.url, "headers": {"Authorization": "Bearer ${FAR_TOKEN}"}}
-    lead = cli.madrox.spawn("lead", mcp_servers={"far": far})
+    variables = {"STAGE": "test", "MY_TOKEN": "${MY_SECRET}"}
+    lead = cli.madrox.spawn("lead", mcp_servers={"far": far}, environment_vars=variables)
+    pid = cli.madrox.manager.processes["lead"].pid
+    assert pid is not None
+    env = psutil.Process(pid).environ()
     lead.send(cli.call("far", "shaped", shape="text"))
     returned = cli.returned()
 
     assert returned.ok, returned.output
     assert "the text" in returned.output
-    assert TOKEN not in argv_of_all(cli.madrox.manager.processes["lead"].pid)
+    assert TOKEN not in argv_of_all(pid)
     assert [] == files_with(TOKEN, tmp_path / "madrox" / "audit")
-
-
-def test_somebody_is_asked_about_the_tools_of_others_and_not_about_ours(cli: Given, tmp_path: Path) -> None:
-    lead = cli.madrox.spawn("lead", mcp_servers={"box": BOX})
-    lead.send(cli.call("madrox", "get_instance_tree"))
-    unasked = len(cli.events(ApprovalAnswered))
-    lead.send(cli.call("box", "where"))
-
-    assert 0 == unasked
-    assert ["policy"] == [answered.by for answered in cli.events(ApprovalAnswered)]
-    assert str(lead.workspace) in cli.returned().output
-
-
-def test_variables_arrive_in_the_real_process(cli: Given) -> None:
-    lead = cli.madrox.spawn("lead", environment_vars={"STAGE": "test", "MY_TOKEN": "${MY_SECRET}"})
-    pid = cli.madrox.manager.processes["lead"].pid
-    assert pid is not None
-    env = psutil.Process(pid).environ()
-
     assert ("test", SECRET) == (env["STAGE"], env["MY_TOKEN"])
     assert '{"STAGE": "test", "MY_TOKEN": "${MY_SECRET}"}' == cli.madrox.manager.tree["lead"].environment
-    assert "idle" == lead.state
 
 
 def test_codex_takes_what_a_profile_says_of_the_model_and_nothing_of_what_it_may_do(

@@ -15,6 +15,11 @@ export class Filter {
     return !!(this.text || this.states.size || this.roles.size || this.harnesses.size);
   }
 
+  /** The same for the same filter. */
+  get key(): string {
+    return JSON.stringify([this.text, ...[this.states, this.roles, this.harnesses].map((facet) => [...facet])]);
+  }
+
   toggle(facet: Facet, value: string): void {
     if (!this[facet].delete(value)) this[facet].add(value);
   }

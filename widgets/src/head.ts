@@ -14,9 +14,10 @@ export class Head {
   private name = h("span", { class: "name mx-cut" });
   private counts = h("div", { class: "mx-counts", role: "group", "aria-label": "Filter the agents by state" });
   private spent = h("span");
+  private limit = h("span", { class: "mx-2" });
   private part = h("span", { class: "mx-2" });
   private used = bar();
-  private cost = h("div", { class: "mx-cost" }, h("span", {}, this.spent, this.part), this.used.element);
+  private cost = h("div", { class: "mx-cost" }, h("span", {}, h("span", {}, this.spent, this.limit), this.part), this.used.element);
   private elapsed = h("span", { class: "el mx-sm", title: "Since the first agent" });
   private live = h("span", { class: "mx-live", role: "status" });
   private stop = button("Stop all…", "danger stop", {}, icon("stop"));
@@ -51,7 +52,8 @@ export class Head {
     const part = spent === UNPRICED ? 0 : unpriced(rows);
     const tops = rows.filter((row) => row.depth === 0).reduce((sum, row) => sum + (row.subtree_usd ?? 0), 0);
     const used = share(tops, limit);
-    text(this.spent, limit ? `${spent || "$0.00"} of $${limit.toFixed(2)}` : spent);
+    text(this.spent, limit ? spent || "$0.00" : spent);
+    text(this.limit, limit ? ` of $${limit.toFixed(2)}` : "");
     text(this.part, used !== null ? percent(used) : part ? `${some(part, "agent")} unpriced` : "");
     this.used.draw(used, `${percent(used ?? 0)} of the run's limit of $${limit}`);
   }
@@ -91,12 +93,40 @@ export function drawLink(element: HTMLElement, { store }: Frame): void {
   attribute(element, "class", `mx-live${state === "connecting" ? " wait" : ""}`);
 }
 
-interface Need {
-  row: Row;
-  sign: Node;
-  said: string;
-  go(frame: Frame): void;
+/** One reason why an agent needs the person. */
+interface Reason {
+  fits(row: Row): boolean;
+  sign(): Node;
+  said(row: Row, since: string): string;
+  /** The part of the dock that answers it. */
+  part?: string;
 }
+type Need = [Row, Reason];
+
+const REASONS: Reason[] = [
+  {
+    fits: (row) => row.state === "waiting",
+    sign: () => glyph("waiting"),
+    said: (row, since) => asked(row.now) || `waits${since}`,
+    part: "approvals",
+  },
+  {
+    fits: (row) => row.state === "failed",
+    sign: () => glyph("failed"),
+    said: (row) => `failed${row.reason ? `: ${row.reason}` : ""}`,
+  },
+  {
+    fits: (row) => look(row) === "stalled",
+    sign: () => glyph("stalled"),
+    said: (_, since) => `silent${since}`,
+  },
+  {
+    fits: (row) => !ENDED.includes(row.state) && (share(row.limit_used, row.limit_usd) ?? 0) >= 0.8,
+    sign: () => icon("warn"),
+    said: (row) => `at ${percent(row.limit_used / row.limit_usd!)} of $${row.limit_usd!.toFixed(2)}`,
+    part: "costs",
+  },
+];
 
 const MOST = 4;
 
@@ -110,24 +140,30 @@ export class Needs {
   constructor(private frame: Frame) {}
 
   draw(): void {
-    const found = needs(this.frame);
+    const { rows } = this.frame.store;
+    const found = REASONS.flatMap((reason) => rows.filter(reason.fits).map((row): Need => [row, reason]));
     attribute(this.element, "hidden", !found.length);
-    const key = JSON.stringify([this.all, found.map(({ row, said }) => [row.name, said])]);
+    const told = this.all ? found : found.slice(0, MOST); // of thousands, only these are put into words
+    const time = now(this.frame);
+    const said = told.map(([row, reason]) => reason.said(row, row.since === null ? "" : ` ${span(time - row.since)}`));
+    const key = JSON.stringify([found.length, told.map(([row]) => row.name), said]);
     if (key === this.shown) return;
     this.shown = key;
     const held = [...this.element.children].indexOf(document.activeElement as Element);
     text(this.status, `${some(found.length, "thing")} ${found.length === 1 ? "needs" : "need"} you`);
-    const told = this.all ? found : found.slice(0, MOST);
-    const items = told.map((need) => this.item(need));
+    const items = told.map((need, at) => this.item(need, said[at]!));
     this.element.replaceChildren(this.status, h("span", { class: "lbl" }, "Needs you"), ...items);
     if (found.length > MOST) this.element.append(this.rest(found.length - MOST));
     if (held >= 0) (this.element.children[held] as HTMLElement | undefined)?.focus();
   }
 
-  private item({ row, sign, said, go }: Need): HTMLElement {
+  private item([row, { sign, part }]: Need, said: string): HTMLElement {
     const told = h("span", { class: "mx-cut" }, h("b", { class: "mx-bold" }, row.name), ` ${said}`);
-    const made = h("button", { type: "button", class: "item", title: `${row.name} ${said}` }, sign, told);
-    made.addEventListener("click", () => go(this.frame));
+    const made = h("button", { type: "button", class: "item", title: `${row.name} ${said}` }, sign(), told);
+    made.addEventListener("click", () => {
+      this.frame.look(row.name);
+      if (part) this.frame.open(part);
+    });
     return made;
   }
 
@@ -141,26 +177,9 @@ export class Needs {
   }
 }
 
-function needs(frame: Frame): Need[] {
-  const time = now(frame);
-  const rows = frame.store.rows;
-  const told = (fits: (row: Row) => boolean, sign: () => Node, said: (row: Row) => string, part = ""): Need[] =>
-    rows.filter(fits).map((row) => ({
-      ...{ row, sign: sign(), said: said(row) },
-      go: (frame: Frame) => (frame.look(row.name), part && frame.open(part)),
-    }));
-  const since = (row: Row) => (row.since === null ? "" : ` ${span(time - row.since)}`);
-  return [
-    ...told((row) => row.state === "waiting", () => glyph("waiting"), (row) => row.now || `waits${since(row)}`, "approvals"),
-    ...told((row) => row.state === "failed", () => glyph("failed"), (row) => `failed${row.reason ? `: ${row.reason}` : ""}`),
-    ...told((row) => look(row) === "stalled", () => glyph("stalled"), (row) => `silent${since(row)}`),
-    ...told(
-      (row) => !ENDED.includes(row.state) && (share(row.limit_used, row.limit_usd) ?? 0) >= 0.8,
-      () => icon("warn"),
-      (row) => `at ${percent(row.limit_used / row.limit_usd!)} of $${row.limit_usd!.toFixed(2)}`,
-      "costs",
-    ),
-  ];
+/** `asks: Edit service.py (api.a1)` without the request's id, which nobody needs to read here. */
+export function asked(now: string): string {
+  return now.replace(/ \([^()\s]+\)$/, "");
 }
 
 export const ENDED = ["stopped", "failed"];

@@ -1,5 +1,6 @@
 // The strip under the header, when something must be said or asked. One at a time.
 
+import { copying } from "./copying";
 import { button, h } from "./element";
 import { clock, some, span } from "./format";
 import { glyph, icon } from "./glyphs";
@@ -82,22 +83,7 @@ export function empty(store: Store): HTMLElement {
 function typed(code: string): HTMLElement {
   const [magic, rest] = [code.split(" ", 1)[0]!, code.slice(code.split(" ", 1)[0]!.length)];
   const pre = h("pre", {}, h("b", {}, magic), rest);
-  const copy = button("", "icon", { "aria-label": `Copy ${code}`, title: "Copy" }, icon("copy"));
-  copy.addEventListener("click", async () => {
-    copy.replaceChildren(icon((await copied(code, pre)) ? "check" : "copy"));
-  });
-  return h("div", { class: "mx-type" }, pre, copy);
-}
-
-/** Whether the clipboard took it; a page that may not write there gets the line selected instead. */
-async function copied(code: string, pre: HTMLElement): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(code);
-    return true;
-  } catch {
-    getSelection()?.selectAllChildren(pre);
-    return false;
-  }
+  return h("div", { class: "mx-type" }, pre, copying(() => code, `Copy ${code}`, pre));
 }
 
 function note(kind: string, sign: Node, title: string, said: string, ...does: Node[]): HTMLElement {

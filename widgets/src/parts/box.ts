@@ -4,7 +4,7 @@ import { attribute, button, h, text } from "../element";
 import { doing, look } from "../format";
 import type { Frame } from "../frame";
 import { glyph, icon } from "../glyphs";
-import { ENDED, now } from "../head";
+import { asked, ENDED, now } from "../head";
 import type { Row } from "../store";
 
 export class Box {
@@ -116,7 +116,7 @@ const FITTING: Record<string, [verb: string, word: string]> = {
 };
 
 function says(row: Row, frame: Frame): string {
-  if (row.state === "waiting") return row.now ? `Waits for you: ${row.now.replace(/^asks: /, "")}` : "Waits for you";
+  if (row.state === "waiting") return row.now ? `Waits for you: ${asked(row.now).replace(/^asks: /, "")}` : "Waits for you";
   const told = doing(row, now(frame));
   return told.charAt(0).toUpperCase() + told.slice(1);
 }

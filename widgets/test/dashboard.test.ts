@@ -1,0 +1,445 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import { PATIENCE } from "../src/link";
+import { Store } from "../src/store";
+import { View } from "../src/view";
+import { drawn, FakeModel, row, run, shown } from "./model";
+
+const FAMILY = [
+  row("lead", null, 0, { state: "busy", now: "reads 2 replies", limit_usd: 10, limit_used: 6.34, subtree_usd: 6.34 }),
+  row("backend", "lead", 1, { role: "backend_developer", harness: "codex" }),
+  row("api", "backend", 2, { state: "waiting", now: "asks: Edit service.py (api.a1)", harness: "codex" }),
+  row("ui", "lead", 1, { state: "busy", now: "Bash npm test", unread: 2 }),
+  row("old", "lead", 1, { state: "failed", reason: "API overloaded" }),
+  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72 }),
+];
+
+let ends: (() => void)[] = [];
+const show = async (rows = run(...FAMILY), more: Parameters<typeof shown>[1] = {}) => {
+  const made = shown(rows, { shows: "dashboard", ...more });
+  ends.push(made.end);
+  await drawn();
+  return made;
+};
+const press = (key: string, more: KeyboardEventInit = {}) =>
+  document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
+const named = (el: HTMLElement, name: string) =>
+  [...el.querySelectorAll("button")].find((each) => (each.getAttribute("aria-label") ?? each.textContent) === name)!;
+const card = (el: HTMLElement, name: string) => el.querySelector<HTMLElement>(`.mx-graph [data-agent="${name}"]`)!;
+const who = (el: HTMLElement) => el.querySelector(".mx-who .nm")!.textContent;
+/** What this page wants, but for what the views below want. */
+const wanted = (model: Awaited<ReturnType<typeof show>>["model"]) =>
+  model.ops("want").at(-1)!.topics!.filter((topic) => !["timeline", "slider"].includes(topic));
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+});
+afterEach(() => {
+  ends.forEach((end) => end());
+  ends = [];
+  document.body.replaceChildren();
+  vi.useRealTimers();
+});
+
+describe("the frame", () => {
+  test("it wants what it shows and nothing else", async () => {
+    const { el, model } = await show();
+    expect(wanted(model)).toEqual(["conversation:lead", "rows", "traffic"]);
+
+    card(el, "ui").click();
+    named(el, "List").click();
+    el.querySelector<HTMLElement>("[data-tab=inbox]")!.click();
+    await drawn();
+    expect(wanted(model)).toEqual(["inbox:ui", "rows"]);
+  });
+
+  test("two views want what both show, and one that is closed takes only its own", async () => {
+    const { model, view } = await show();
+    const second = view();
+    await drawn();
+    second.el.querySelector<HTMLElement>("[data-tab=details]")!.click();
+    await drawn();
+    expect(wanted(model)).toEqual(["conversation:lead", "details:lead", "rows", "traffic"]);
+
+    second.close();
+    expect(wanted(model)).toEqual(["conversation:lead", "rows", "traffic"]);
+  });
+
+  test("a kernel that has forgotten what this page wants is told again", async () => {
+    const { model } = await show();
+    const before = model.ops("want").length;
+    model.beat({ rows: 0 });
+
+    expect(model.ops("want")).toHaveLength(before + 1);
+    expect(wanted(model)).toContain("conversation:lead");
+  });
+
+  test("what needs the person is told in order, and leads there", async () => {
+    const { el } = await show();
+    const items = [...el.querySelectorAll<HTMLElement>(".mx-needs .item")];
+    expect(items.map((each) => each.textContent)).toEqual([
+      "api asks: Edit service.py",
+      "old failed: API overloaded",
+      "tired at 86 % of $2.00",
+    ]);
+
+    items[0]!.click();
+    await drawn();
+    expect(who(el)).toBe("api");
+    expect(el.querySelector(".mx-dock [aria-selected=true]")!.textContent).toBe("Approvals");
+  });
+
+  test("when nothing needs the person there is no such line", async () => {
+    const { el } = await show(run(row("lead")));
+
+    expect(el.querySelector<HTMLElement>(".mx-needs")!.hidden).toBe(true);
+  });
+
+  test("stopping everybody asks first, with numbers and the focus on the safe answer", async () => {
+    const { el, model } = await show();
+    named(el, "Stop all…").click();
+    expect(el.querySelector("[role=alertdialog]")!.textContent).toContain("Stop 5 agents? 3 are in the middle of a turn.");
+    expect(document.activeElement!.textContent).toBe("Keep running");
+    expect(model.ops("act")).toHaveLength(0);
+
+    named(el, "Stop 5 agents").click();
+    expect(model.ops("act")).toMatchObject([{ verb: "stop_all", agent: "" }]);
+  });
+
+  test("edges between panes are moved by keys and put back by Enter", async () => {
+    const { el } = await show();
+    const edge = el.querySelector<HTMLElement>(".mx-sep.vertical")!;
+    edge.focus();
+    press("ArrowRight");
+    press("ArrowRight");
+    expect(edge.getAttribute("aria-valuenow")).toBe("64");
+    expect((el.firstElementChild as HTMLElement).style.getPropertyValue("--mx-left")).toBe("64%");
+    press("End");
+    expect(edge.getAttribute("aria-valuenow")).toBe("75");
+    press("Enter");
+    expect(edge.getAttribute("aria-valuenow")).toBe("56");
+  });
+
+  test("tabs are one stop, walked by arrows", async () => {
+    const { el } = await show();
+    const tabs = [...el.querySelectorAll<HTMLElement>(".mx-right [role=tab]")];
+    expect(tabs.map((tab) => tab.tabIndex)).toEqual([0, -1, -1, -1]);
+
+    tabs[0]!.focus();
+    press("ArrowLeft");
+    await drawn();
+    expect(document.activeElement!.textContent).toContain("Details");
+    expect(tabs.map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0]);
+    expect(document.getElementById(tabs[3]!.getAttribute("aria-controls")!)!.getAttribute("role")).toBe("tabpanel");
+  });
+
+  test("a part that can't be told says why, and the others go on", async () => {
+    const { el, model } = await show();
+    model.tell({ k: "news", t: [{ t: "conversation:lead", s: 0, error: "KeyError: 'x'" }] });
+    await drawn();
+
+    expect(el.querySelector("[role=alert]")!.textContent).toContain("The agents are not affected. KeyError: 'x'");
+    expect(card(el, "ui")).not.toBeNull();
+  });
+
+  test("disconnected, every verb is off and the text box says so", async () => {
+    const { el } = await show();
+    vi.advanceTimersByTime(15_000);
+    await drawn();
+
+    expect(named(el, "Stop all…").disabled).toBe(true);
+    expect(named(el, "Send").disabled).toBe(true);
+    expect(el.querySelector(".mx-doing")!.textContent).toContain("Sending is off while disconnected.");
+    expect(card(el, "lead").textContent).toContain("reads 2 replies");
+  });
+});
+
+describe("the past", () => {
+  const look = async () => {
+    const model = new FakeModel({ _snap: { t: [{ t: "rows", s: 0, snap: run(...FAMILY) }] }, _shows: "dashboard" });
+    const life = new AbortController();
+    ends.push(() => life.abort());
+    const store = new Store(model, life.signal);
+    const el = document.createElement("div");
+    document.body.append(el);
+    new View(el, store, life.signal);
+    model.beat();
+    store.go(581);
+    await drawn();
+    return { el, model, store };
+  };
+  const answer = (model: FakeModel, rows: ReturnType<typeof run>, n = -1) =>
+    model.tell({ k: "answer", id: model.ops("ask").at(n)!.id!, data: { topics: { rows } } });
+
+  test("everything is drawn as it was, only stopping all acts, and back to live is one button", async () => {
+    const { el, model } = await look();
+    expect(model.ops("ask")).toMatchObject([{ what: "at", given: { at: 581 } }]);
+    answer(model, run(row("lead", null, 0, { state: "idle" })));
+    await drawn();
+    await drawn();
+    expect(el.querySelector(".madrox")!.className).toContain("is-past");
+    expect([...el.querySelectorAll(".mx-counts button")].map((each) => each.textContent)).toEqual(["1 idle"]);
+    expect(el.querySelector(".mx-live")!.textContent).toBe("past");
+    expect(named(el, "Send").disabled).toBe(true);
+    expect(named(el, "Stop… lead").disabled).toBe(true);
+    named(el, "Stop all…").click();
+    expect(el.querySelector("[role=alertdialog]")!.textContent).toContain("Stop 5 agents?");
+    named(el, "Keep running").click();
+
+    named(el, "Back to live").click();
+    await drawn();
+    expect(el.querySelectorAll(".mx-counts button")).toHaveLength(5);
+  });
+
+  test("while one moment is on its way the next waits, and the newest wins", async () => {
+    const { model, store } = await look();
+    store.go(582);
+    store.go(590);
+    expect(model.ops("ask")).toHaveLength(1);
+    answer(model, run(row("lead")));
+    await drawn();
+
+    expect(model.ops("ask").map(({ given }) => (given as { at: number }).at)).toEqual([581, 590]);
+  });
+
+  test("a past that can't be shown is told, and the present is there", async () => {
+    const { el, model, store } = await look();
+    model.tell({ k: "answer", id: model.ops("ask")[0]!.id!, error: "no entry 581" });
+    await drawn();
+    await drawn();
+
+    expect(el.querySelector("[role=alert]")!.textContent).toContain("The past can't be shown: no entry 581");
+    expect(store.at).toBeNull();
+  });
+});
+
+describe("the graph", () => {
+  test("each agent is a card with what it does and costs", async () => {
+    const { el } = await show();
+
+    expect(card(el, "ui").textContent).toContain("claude · Bash npm test");
+    expect(card(el, "lead").textContent).toContain("Σ 6.34");
+    expect(card(el, "api").className).toContain("ask");
+    expect(card(el, "old").className).toContain("bad");
+    expect(card(el, "tired").className).toContain("off");
+    expect(card(el, "api").getAttribute("aria-label")).toContain("api: waiting for you");
+    expect(el.querySelectorAll(".mx-edge")).toHaveLength(5);
+  });
+
+  test("children stand right of their parent, siblings in the order of their spawning", async () => {
+    const { el } = await show();
+    const at = (name: string) => [parseFloat(card(el, name).style.left), parseFloat(card(el, name).style.top)] as const;
+
+    expect(at("backend")[0]).toBe(at("ui")[0]);
+    expect(at("api")[0]).toBeGreaterThan(at("backend")[0]);
+    expect(at("backend")[1]).toBeLessThan(at("ui")[1]);
+    expect(at("ui")[1]).toBeLessThan(at("old")[1]);
+  });
+
+  test("arrows walk by position, Enter goes to the box, and one card is a stop", async () => {
+    const { el } = await show();
+    card(el, "lead").focus();
+    const walked = ["ArrowRight", "ArrowDown", "ArrowDown", "ArrowUp", "ArrowLeft"].map((key) => {
+      press(key);
+      return (document.activeElement as HTMLElement).dataset.agent;
+    });
+    expect(walked).toEqual(["backend", "ui", "old", "ui", "lead"]);
+    expect(el.querySelectorAll(".mx-card[tabindex='0']")).toHaveLength(1);
+
+    press("ArrowRight");
+    press("Enter");
+    await drawn();
+    expect(who(el)).toBe("backend");
+    expect(document.activeElement!.tagName).toBe("TEXTAREA");
+  });
+
+  test("left folds what is open, and the card says how many are below it", async () => {
+    const { el } = await show();
+    card(el, "lead").focus();
+    press("ArrowRight");
+    press("ArrowLeft");
+    await drawn();
+    expect(card(el, "api")).toBeNull();
+    expect(card(el, "backend").textContent).toContain("+1");
+
+    card(el, "backend").querySelector<HTMLElement>(".mx-more")!.click();
+    await drawn();
+    expect(card(el, "api")).not.toBeNull();
+  });
+
+  test("a message lights its edges, and what was there before one looked does not", async () => {
+    const traffic = { messages: [{ id: "m1", from: "ui", to: "lead" }] };
+    const { el, model } = await show(run(...FAMILY), { topics: { traffic } });
+    expect(el.querySelectorAll(".mx-edge.hot")).toHaveLength(0);
+
+    const list = { u: [{ id: "m2", from: "api", to: "ui" }], order: ["m1", "m2"] };
+    model.change("traffic", 1, { lists: { messages: list }, key: { messages: "id" } });
+    await drawn();
+    expect(el.querySelectorAll(".mx-edge.hot")).toHaveLength(3); // api → backend → lead → ui
+    expect(el.querySelectorAll(".mx-pulse")).toHaveLength(1);
+  });
+
+  test("several messages on one way are one dot with their number, and there are twelve at most", async () => {
+    const { el, model } = await show(run(...FAMILY), { topics: { traffic: { messages: [] } } });
+    const three = [1, 2, 3].map((n) => ({ id: `m${n}`, from: "api", to: "backend" }));
+    model.change("traffic", 1, { lists: { messages: { u: three, order: ["m1", "m2", "m3"] } }, key: { messages: "id" } });
+    await drawn();
+    expect([...el.querySelectorAll(".mx-pulse")].map((dot) => dot.textContent)).toEqual(["3"]);
+  });
+
+  test("pills above sixty agents, marks above four hundred", async () => {
+    const many = (count: number) => run(row("top"), ...Array.from({ length: count }, (_, n) => row(`a${n}`, "top", 1)));
+    const pills = await show(many(60));
+    expect(pills.el.querySelectorAll(".mx-pill")).toHaveLength(61);
+
+    const marks = await show(many(400));
+    expect(marks.el.querySelectorAll(".mx-card, .mx-pill")).toHaveLength(0);
+    expect(marks.el.querySelector(".mx-marks")!.getAttribute("aria-label")).toContain("401 agents as marks");
+  });
+
+  test("places change at most twice a second, states at once", async () => {
+    const { el, model } = await show();
+    const order = [...FAMILY.map((each) => each.name), "db"];
+    model.rows(1, [row("db", "lead", 1), row("ui", "lead", 1, { state: "failed", reason: "gone" })], order);
+    await drawn();
+    expect(card(el, "db")).toBeNull();
+    expect(card(el, "ui").className).toContain("bad");
+
+    vi.advanceTimersByTime(501);
+    await drawn();
+    expect(card(el, "db")).not.toBeNull();
+  });
+});
+
+describe("search and filter", () => {
+  test("what fits is shown with all above it, in the graph and in the list", async () => {
+    const { el } = await show();
+    const search = el.querySelector<HTMLInputElement>("input[type=search]")!;
+    search.value = "api";
+    search.dispatchEvent(new Event("input"));
+    await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-card")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
+
+    named(el, "List").click();
+    await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
+  });
+
+  test("a count in the header filters by state, and pressed again shows all", async () => {
+    const { el } = await show();
+    named(el, "List").click();
+    const failed = el.querySelector<HTMLElement>("[data-state=failed]")!;
+    failed.click();
+    await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "old"]);
+    expect(el.querySelector("[data-state=failed]")!.getAttribute("aria-pressed")).toBe("true");
+
+    el.querySelector<HTMLElement>("[data-state=failed]")!.click();
+    await drawn();
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(6);
+  });
+
+  test("the menu filters by harness, is walked by arrows, and Esc gives the focus back", async () => {
+    const { el } = await show();
+    named(el, "List").click();
+    const filter = [...el.querySelectorAll("button")].find((each) => each.textContent === "Filter")!;
+    filter.click();
+    const items = () => [...el.querySelectorAll<HTMLElement>("[role=menuitemcheckbox]")];
+    expect(document.activeElement).toBe(items()[0]);
+    press("ArrowDown");
+    expect(document.activeElement).toBe(items()[1]);
+
+    items().find((each) => each.textContent!.includes("codex"))!.click();
+    await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
+    press("Escape");
+    expect(el.querySelector("[role=menu]")).toBeNull();
+    expect(document.activeElement).toBe(filter);
+  });
+
+  test("when nobody fits it says so, and shows all again", async () => {
+    const { el } = await show();
+    const search = el.querySelector<HTMLInputElement>("input[type=search]")!;
+    search.value = "nobody of that name";
+    search.dispatchEvent(new Event("input"));
+    await drawn();
+    expect(el.querySelector(".mx-tree-body")!.textContent).toContain("No agent fits.");
+
+    named(el, "Show all").click();
+    await drawn();
+    expect(el.querySelectorAll(".mx-card")).toHaveLength(6);
+  });
+});
+
+describe("the box", () => {
+  const box = (el: HTMLElement) => el.querySelector("textarea")!;
+  const write = (el: HTMLElement, said: string) => (box(el).value = said);
+
+  test("Shift+Enter sends what is written, Enter alone does not, and it is gone when it was taken", async () => {
+    const { el, model } = await show();
+    write(el, "go on\nplease");
+    box(el).focus();
+    press("Enter");
+    expect(model.ops("act")).toHaveLength(0);
+    press("Enter", { shiftKey: true });
+    const [sent] = model.ops("act");
+    expect(sent).toMatchObject({ verb: "send", agent: "lead", given: { text: "go on\nplease" } });
+    expect(box(el).value).toBe("go on\nplease");
+
+    model.tell({ k: "done", id: sent!.id!, error: null });
+    await drawn();
+    expect(box(el).value).toBe("");
+  });
+
+  test("a refusal stands where the hand was, and the text is kept", async () => {
+    const { el, model } = await show();
+    write(el, "hello");
+    named(el, "Send").click();
+    model.tell({ k: "done", id: model.ops("act")[0]!.id!, error: "lead takes no turns" });
+    await drawn();
+
+    expect(el.querySelector(".mx-foot [role=alert]")!.textContent).toBe("Not sent: lead takes no turns. Your text is kept.");
+    expect(box(el).value).toBe("hello");
+    expect(el.querySelector(".mx-note")).toBeNull();
+  });
+
+  test("a send that nobody acknowledges is told after three seconds", async () => {
+    const { el } = await show();
+    write(el, "hello");
+    named(el, "Send").click();
+    vi.advanceTimersByTime(PATIENCE);
+    await drawn();
+
+    expect(el.querySelector(".mx-foot [role=alert]")!.textContent).toContain("%madrox send lead");
+  });
+
+  test("each agent keeps what was begun for it", async () => {
+    const { el } = await show();
+    write(el, "for lead");
+    card(el, "ui").click();
+    await drawn();
+    expect(box(el).value).toBe("");
+    card(el, "lead").click();
+    await drawn();
+
+    expect(box(el).value).toBe("for lead");
+  });
+
+  test("the verb that fits what happens stands above it", async () => {
+    const { el, model } = await show();
+    const verb = () => el.querySelector<HTMLElement>(".mx-doing button")!;
+    expect(verb().textContent).toBe("Interrupt");
+    verb().click();
+    expect(model.ops("act")).toMatchObject([{ verb: "interrupt", agent: "lead" }]);
+
+    card(el, "tired").click();
+    await drawn();
+    expect(verb().textContent).toBe("Resume");
+    card(el, "backend").click();
+    await drawn();
+    expect(verb().hidden).toBe(true);
+    card(el, "old").click();
+    await drawn();
+    expect(el.querySelector<HTMLElement>(".mx-box")!.hidden).toBe(true);
+  });
+});
