@@ -66,7 +66,13 @@ describe("which entry was when", () => {
 });
 
 describe("the slider", () => {
-  const dashboard = (more = {}) => show({ ...RUN, ...more }, { shows: "dashboard", topics: { slider: moments() } });
+  /** A dashboard whose agents are shown as a list. */
+  const dashboard = async (more = {}) => {
+    const made = await show({ ...RUN, ...more }, { shows: "dashboard", topics: { slider: moments() } });
+    [...made.el.querySelectorAll("button")].find((each) => each.textContent === "List")!.click();
+    await drawn();
+    return made;
+  };
   type Model = Awaited<ReturnType<typeof dashboard>>["model"];
   const asked = (model: Model) => model.ops("ask").filter((each) => each.topic === "slider").map((each) => (each.given as { at: number }).at);
   /** The kernel's answer to the last question: the lead was idle then. */
