@@ -14,9 +14,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("br
 ROW = ".mx-row"
 MINUTE = 60_000
 SPAWN = """%load_ext madrox_nb
+import sys
+sys.path.append("{tests}")
+import spenders
 from madrox_nb import Madrox
-m = Madrox()
-lead = %madrox spawn lead --role architect --harness rehearsal
+m = Madrox(max_usd=60)
+lead = %madrox spawn lead --role architect --harness costly
 m"""
 WORK = """%%madrox send lead
 /spawn api backend_developer
@@ -25,6 +28,7 @@ WORK = """%%madrox send lead
 /post web /say The page lists all items.
 /usage 12000 3000
 /say All is given out."""
+TESTS = Path(__file__).parents[1]
 AGAIN = """%madrox wait
 %madrox send lead /usage 9000 100
 %madrox send lead /say Once more."""
@@ -50,7 +54,7 @@ def names(page: Any) -> list[str]:
 def worked(notebook: Any, page: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A dashboard of three agents that have worked, shown as a list."""
     page.set_viewport_size({"width": 1500, "height": 1300})
-    cells = (SPAWN, WORK, AGAIN, LONG, "m.close()")
+    cells = (SPAWN.format(tests=TESTS), WORK, AGAIN, LONG, "m.close()")
     notebook.open_cells(*cells, name=f"{request.node.name[:24]}.ipynb")
     notebook.run(0)
     page.get_by_role("button", name="List", exact=True).click(timeout=MINUTE)

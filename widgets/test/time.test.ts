@@ -147,6 +147,19 @@ describe("the slider", () => {
     expect(asked(model)).toEqual([88, 84]);
   });
 
+  test("what is wanted while a moment is on its way is asked for after it", async () => {
+    const { el, model } = await dashboard();
+    const topics = () => (model.ops("ask").filter((each) => each.topic === "slider").at(-1)!.given as { topics: string[] }).topics;
+    press(find(el, ".mx-track"), "ArrowLeft");
+    find(el, "[data-tab=inbox]").click();
+    await drawn();
+    expect(topics()).not.toContain("inbox:lead");
+    await answer(model);
+
+    expect(asked(model)).toEqual([88, 88]);
+    expect(topics()).toContain("inbox:lead");
+  });
+
   test("an answer that comes after one has gone back to live changes nothing", async () => {
     const { el, model } = await dashboard();
     press(find(el, ".mx-track"), "ArrowLeft");
