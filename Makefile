@@ -54,7 +54,7 @@ widgets:  ## build the widgets into madrox_nb/static, after their own tests
 	npm --prefix widgets run build
 
 lock: $(READY)  ## pin what is tested: requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra lab --extra test --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra lab --extra duckdb --extra plot --extra test --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
 
 $(READY): requirements.lock pyproject.toml

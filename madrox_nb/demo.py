@@ -37,9 +37,7 @@ def main(out: TextIO = sys.stdout) -> None:
         m.wait()
         say(f"lead answers ({reply.outcome}):\n\n{reply.text}")
         say(m.tree)
-        say(
-            m.costs()[["input_tokens", "output_tokens", "cost_usd", "cost_source", "subtree_usd"]].to_string()
-        )
+        say(m.costs().to_string())
 
 
 if __name__ == "__main__":

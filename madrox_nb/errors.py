@@ -251,6 +251,17 @@ class LedgerFull(LedgerError):
     """There is no room on the ledger's disk."""
 
 
+class NoBackend(MadroxError, ImportError):
+    """Nothing that draws is installed."""
+
+    def __init__(self, backend: str, why: Exception) -> None:
+        super().__init__(
+            f"nothing was drawn: pandas' plotting backend {backend!r} is not installed ({why}). "
+            'Install one: pip install "madrox_nb[plot]" for matplotlib; or plotly, or hvplot, and choose it '
+            "by pandas.options.plotting.backend = 'plotly'"
+        )
+
+
 class ServerError(MadroxError):
     """The MCP server could not listen."""
 

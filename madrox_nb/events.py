@@ -493,7 +493,7 @@ class Entry:
         raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
-_NULLS = {"cost_usd": NAN, "amount": math.inf}
+NULLS = {"cost_usd": NAN, "amount": math.inf}
 """What null stands for: JSON has neither."""
 
 
@@ -501,7 +501,7 @@ def _event(kind: str, row: dict[str, Any]) -> Event:
     cls = KINDS.get(kind)
     if cls is not None:
         known = {name: row[name] for name in FIELDS[cls] if name in row}
-        for name, meant in _NULLS.items():
+        for name, meant in NULLS.items():
             if name in known and known[name] is None:
                 known[name] = meant
         try:

@@ -282,53 +282,6 @@ class Costs(Fold):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One prompt until its terminal result."""
-
-    id: str
-    agent: str
-    sender: str
-    prompt: str
-    started: datetime
-    ended: datetime | None = None
-    outcome: Outcome | None = None
-    """None while it is under way."""
-    text: str = ""
-    error: str = ""
-    tools: int = 0
-    usage: Usage = Usage()
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds from start to end; NaN while it is under way."""
-        return (self.ended - self.started).total_seconds() if self.ended else NAN
-
-
-def turns(entries: Iterable[Entry]) -> list[Turn]:
-    """Every turn, in the order they began."""
-    found: dict[str, Turn] = {}
-    for entry in entries:
-        event = entry.event
-        if isinstance(event, TurnStarted):
-            found[event.turn] = Turn(event.turn, event.agent, event.sender, event.text, entry.ts)
-        elif (turn := found.get(getattr(event, "turn", ""))) is not None:
-            found[turn.id] = _continued(turn, entry)
-    return list(found.values())
-
-
-def _continued(turn: Turn, entry: Entry) -> Turn:
-    match entry.event:
-        case ToolCalled():
-            return replace(turn, tools=turn.tools + 1)
-        case UsageReported() as event:
-            return replace(turn, usage=turn.usage + usage_of(event))
-        case TurnEnded() as event:
-            return replace(turn, ended=entry.ts, outcome=event.outcome, text=event.text, error=event.error)
-        case _:
-            return turn
-
-
-@dataclass(frozen=True, slots=True)
 class Said:
     """One line of a transcript."""
 

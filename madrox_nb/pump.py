@@ -16,6 +16,8 @@ PERIOD: Final = 0.1
 """Seconds between two messages of one widget, at least."""
 CEILING: Final = 50
 """Messages a second of all widgets together, at most."""
+REST: Final = 4
+"""Rests so many times as long as it looked: where there is much to look at, the agents' thread goes first."""
 
 
 class Sender(Protocol):
@@ -60,8 +62,9 @@ class Pump:
 
     def _run(self) -> None:
         while senders := self._wait():
+            began = time.monotonic()
             sent = sum([sender.flush() for sender in senders]) + self._beat()
-            time.sleep(max(PERIOD, sent / CEILING))
+            time.sleep(max(PERIOD, sent / CEILING, (time.monotonic() - began) * REST))
 
     def _wait(self) -> list[Sender]:
         """Until somebody has something to tell or a heartbeat is due. Empty when nobody is left."""

@@ -54,7 +54,7 @@ from .values import Replies, Reply, Serving
 from .views import Picture, Row
 
 if TYPE_CHECKING:
-    from .frames import Frames
+    from .frames import Frames, Runs
     from .widgets import LiveView
 
 log = logging.getLogger(__name__)
@@ -287,11 +287,18 @@ class Run:
     def _then(self) -> Then:
         return Then(lambda: self.manager.ledger.paths, self.moment)
 
-    @cached_property
+    @property
     def frames(self) -> Frames:
-        from .frames import Frames
+        """What this run's ledger says, as frames."""
+        return self.runs.own
 
-        return Frames(lambda: self.manager.ledger.paths)
+    @cached_property
+    def runs(self) -> Runs:
+        """The same of every run that has a ledger here."""
+        from .frames import Runs
+
+        ledger = self.manager.ledger
+        return Runs(ledger.directory, ledger.run, lambda: ledger.paths)
 
     def _apply(self, entry: Entry) -> None:
         for fold in (self.doing, self.last, self._spans, self._density, self._cost_history):

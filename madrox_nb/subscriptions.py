@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ PAGES: Final = 8
 TOPICS: Final = 24
 """Topics that one page may want."""
 
-Look = Callable[[Part, str], Data]
+Look = Callable[[Part, str, "Data | None", frozenset[str]], Data]
+"""Looks at a part: with what it had before, once something happened to these agents; or at all of it."""
 
 
 class Subscription:
@@ -26,17 +27,29 @@ class Subscription:
         self.topic, self.seq = topic, 0
         self.dirty = False
         self._told: Data | None = None
+        self._touched: deque[frozenset[str]] = deque()
+        self._aged = False
 
-    def concerns(self, names: Iterable[str]) -> bool:
-        """Whether it may look different once something happened to these agents."""
-        return not self.subject or self.subject in names
+    def touch(self, names: frozenset[str]) -> bool:
+        """Something happened to these agents; says whether that is news. Callable from any thread."""
+        if self.subject and self.subject not in names:
+            return False
+        self._touched.append(names)
+        was, self.dirty = self.dirty, True
+        return not was
+
+    def age(self) -> None:
+        """Time has passed: all of it may look different."""
+        self._aged = self.dirty = True
 
     def change(self, look: Look) -> dict[str, Any] | None:
         """What changed since the last time; None when nothing did."""
-        self.dirty = False
+        self.dirty = False  # first: whatever happens from here on counts for the next time
         if self._told is None:
             return self.everything(look)
-        before, after = self._told, look(self.part, self.subject)
+        before, aged, self._aged = self._told, self._aged, False
+        names = frozenset().union(*(self._touched.popleft() for _ in range(len(self._touched))))
+        after = look(self.part, self.subject, None if aged else before, names)
         self._told = after
         if not (told := difference(before, after, self.part.keyed)):
             return None
@@ -46,14 +59,14 @@ class Subscription:
     def everything(self, look: Look) -> dict[str, Any]:
         """All there is now, for every page that hears it: from here on changes are told from this."""
         self.dirty = False
-        self._told = look(self.part, self.subject)
+        self._told = look(self.part, self.subject, None, frozenset())
         self.seq += 1
         return {"t": self.topic, "s": self.seq, "snap": self._told}
 
     def told(self, look: Look) -> dict[str, Any]:
         """All that was told so far, for a page that hears nothing else yet."""
         if self._told is None:
-            self._told = look(self.part, self.subject)
+            self._told = look(self.part, self.subject, None, frozenset())
         return {"t": self.topic, "s": self.seq, "snap": self._told}
 
 

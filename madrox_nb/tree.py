@@ -256,7 +256,7 @@ class Tree(Fold):
                 state = self.check(event)
             except MadroxError:
                 return
-        if type(event) in _QUIET:
+        if type(event) in QUIET:
             return
         if isinstance(event, MessagePosted):
             self.written[event.sender] = self.written.get(event.sender, 0) + 1
@@ -434,5 +434,5 @@ _OF_THE_RUN_TOO: Final = frozenset({BudgetSet, BudgetReached})
 _OF_THE_PERSON: Final = frozenset({MessagePosted, MessageRead, JobStarted, JobMissed, JobEnded})
 """Kinds that happen to the person, who has an inbox and no state."""
 
-_QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})
+QUIET: Final = frozenset({TurnSaid, TurnSteered, Unknown, *_ANY_TIME, *_OF_TEAMS})
 """Kinds that change nothing in the tree (they matter to other folds)."""

@@ -21,7 +21,8 @@ from traitlets import Dict, Unicode
 
 from .errors import BadInput, MadroxError
 from .library import static
-from .parts import SHOWS, found, parts, topics
+from .parts import SHOWS, Data, Part, found, parts, topics
+from .parts.moment import Moment
 from .parts.verbs import check
 from .pump import PUMP
 from .subscriptions import Subscription, Subscriptions
@@ -77,8 +78,7 @@ class LiveView(anywidget.AnyWidget):
         """
         named = frozenset(names)
         for each in self._wanted:
-            if not each.dirty and each.concerns(named) and (each.subject or not only_of_agents):
-                each.dirty = True
+            if (each.subject or not only_of_agents) and each.touch(named):
                 PUMP.wake()
 
     def open(self) -> None:
@@ -132,7 +132,7 @@ class LiveView(anywidget.AnyWidget):
         Who is silent changes by time alone, so the agents are looked at again, too.
         """
         if (rows := self._wanted["rows"]) is not None:
-            rows.dirty = True
+            rows.age()
         with self._lock:
             self.send({"k": "hb", "s": self._wanted.seqs, "now": time.time()})
 
@@ -151,7 +151,7 @@ class LiveView(anywidget.AnyWidget):
         """What to tell of a topic; what goes wrong is told too, for nobody else would see it."""
         moment = self._run.moment()
         try:
-            return work(lambda part, subject: part.look(moment, subject))
+            return work(lambda part, *at: _look(part, moment, *at))
         except MadroxError as exc:
             return {"t": each.topic, "s": each.seq, "error": str(exc)}
         except Exception as exc:  # a part that can't be drawn must not end the pump
@@ -224,6 +224,10 @@ class LiveView(anywidget.AnyWidget):
         """Send a library's code. One that the page does not know of is not sent."""
         if name in LIBRARIES:
             self.send({"k": "library", "id": request, "name": name}, buffers=[code(name)])
+
+
+def _look(part: Part, moment: Moment, subject: str, before: Data | None, names: frozenset[str]) -> Data:
+    return part.look(moment, subject) if before is None else part.again(moment, subject, before, names)
 
 
 def _failure(future: Future[Any]) -> BaseException | None:

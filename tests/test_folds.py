@@ -17,8 +17,9 @@ from madrox_nb.events import (
     Unknown,
     UsageReported,
 )
-from madrox_nb.folds import Costs, Inboxes, Usage, transcript, turns
+from madrox_nb.folds import Costs, Inboxes, Usage, transcript
 from madrox_nb.tree import Tree
+from madrox_nb.turns import turns
 
 NOON = datetime(2026, 7, 25, 12, tzinfo=UTC)
 

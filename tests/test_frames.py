@@ -1,30 +1,36 @@
-"""pandas views over ledger files."""
+"""pandas views over ledger files: what each frame says."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from books import NOON, Book, dtypes
 
 from madrox_nb.errors import BadInput
 from madrox_nb.events import (
     AgentReady,
     AgentSpawned,
     AgentStopped,
-    Entry,
+    ApprovalAnswered,
+    ApprovalAsked,
+    BudgetSet,
     Event,
     MessagePosted,
+    RunClosed,
     RunOpened,
+    ToolCalled,
+    ToolReturned,
     TurnEnded,
     TurnStarted,
     UsageReported,
 )
-from madrox_nb.frames import AGENTS, AUDIT, COSTS, MESSAGES, TURNS, Columns, Frames, texts
+from madrox_nb.frames import Runs, columns, texts
+from madrox_nb.frames.columns import Table, audit_columns
 
-NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 STORY: tuple[Event, ...] = (
     RunOpened(run="r1", madrox="0", pid=1),
     AgentSpawned(agent="lead", harness="claude", role="architect"),
@@ -42,35 +48,20 @@ STORY: tuple[Event, ...] = (
 )
 
 
-class Book:
-    """A ledger's files, written by hand: one entry a second."""
-
-    def __init__(self, directory: Path) -> None:
-        self.paths = [directory / "1.jsonl"]
-        self.frames = Frames(lambda: [path for path in self.paths if path.exists()])
-        self.seq = 0
-
-    def write(self, *events: Event) -> None:
-        for event in events:
-            self.append(self.line(event))
-
-    def line(self, event: Event) -> bytes:
-        entry = Entry(self.seq, NOON + timedelta(seconds=self.seq), event)
-        self.seq += 1
-        return entry.to_line()
-
-    def append(self, data: bytes) -> None:
-        with self.paths[-1].open("ab") as file:
-            file.write(data)
-
-
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
     return Book(tmp_path)
 
 
-def dtypes(frame: pd.DataFrame) -> dict[str, str]:
-    return {str(frame.index.name): str(frame.index.dtype)} | {n: str(d) for n, d in frame.dtypes.items()}
+TABLES: dict[str, Table] = {
+    "agents": columns.AGENTS,
+    "turns": columns.TURNS,
+    "messages": columns.MESSAGES,
+    "tools": columns.TOOLS,
+    "approvals": columns.APPROVALS,
+    "costs": columns.COSTS,
+    "audit": columns.AUDIT,
+}
 
 
 @pytest.mark.parametrize("story", [(), STORY])
@@ -80,21 +71,20 @@ def test_columns_and_dtypes_are_the_documented_ones_empty_or_not(
     book.write(*story)
     found = book.frames
 
-    documented: list[tuple[pd.DataFrame, Columns]] = [
-        (found.agents(), AGENTS),
-        (found.turns(), TURNS),
-        (found.messages(), MESSAGES),
-        (found.costs(), COSTS),
-        (found.audit(), AUDIT),
-    ]
-    for frame, columns in documented:
-        assert dict(columns) == dtypes(frame)
+    for name, table in TABLES.items():
+        view = getattr(found, name)
+        assert dict(table.shown) == dtypes(view())
+        full = audit_columns(None) if name == "audit" else table.columns(full=True)
+        assert dict(full) == dtypes(view(full=True))
+    assert dict(columns.SPENDING.shown) == dtypes(found.costs(over_time=True))
+    assert dict(columns.SPENDING.columns(full=True)) == dtypes(found.costs(over_time=True, full=True))
+    assert dict(columns.LIMITS_SET.shown) == dtypes(found.limits())
 
 
 def test_agents_are_told_as_they_are_now(book: Book) -> None:
     book.write(*STORY, AgentStopped(agent="api", reason="terminated by you"))
 
-    agents = book.frames.agents()
+    agents = book.frames.agents(full=True)
 
     assert ["lead", "api"] == list(agents.index)
     assert ("busy", "opus", 2, "s1") == tuple(agents.loc["lead", ["state", "model", "turns", "session"]])
@@ -106,7 +96,7 @@ def test_agents_are_told_as_they_are_now(book: Book) -> None:
 def test_a_turn_under_way_has_no_end_no_outcome_and_no_cost(book: Book) -> None:
     book.write(*STORY)
 
-    turns = book.frames.turns()
+    turns = book.frames.turns(full=True)
 
     assert ["lead.t1", "api.t1", "lead.t2"] == list(turns.index)
     assert ("failed", "no", 0.5, "cli", 6.0) == tuple(
@@ -119,7 +109,7 @@ def test_a_turn_under_way_has_no_end_no_outcome_and_no_cost(book: Book) -> None:
 def test_an_unknown_price_is_nan_and_makes_the_sum_above_a_lower_bound(book: Book) -> None:
     book.write(*STORY)
 
-    costs = book.frames.costs()
+    costs = book.frames.costs(full=True)
 
     assert math.isnan(costs.loc["api", "cost_usd"])
     assert ("unknown", 110) == tuple(costs.loc["api", ["cost_source", "subtree_tokens"]])
@@ -139,7 +129,77 @@ def test_frames_join_on_agent_turn_and_message(book: Book) -> None:
     assert ("api.t1", "done", "lead") == tuple(asked.loc["lead.m1", ["turn", "turn_text", "parent"]])
 
 
-def test_only_what_is_new_is_read_and_a_torn_line_waits(book: Book) -> None:
+def test_tools_calls_and_approvals_join_on_their_turns(book: Book) -> None:
+    book.write(
+        *STORY[:8],
+        ToolCalled(agent="api", turn="api.t1", call="c1", tool="Bash", input='{"command":"ls"}'),
+        ApprovalAsked(agent="api", turn="api.t1", approval="api.a1", tool="Bash", input="{}"),
+        ApprovalAnswered(agent="api", approval="api.a1", decision="allow", by="you", why="why not"),
+        ToolReturned(agent="api", turn="api.t1", call="c1", ok=False, output="no such file"),
+        ToolCalled(agent="api", turn="api.t1", call="c1", tool="Read"),
+    )
+    frames = book.frames
+
+    tools, approvals, turns = frames.tools(), frames.approvals(full=True), frames.turns()
+    done, under_way = (tools.iloc[at] for at in range(2))
+    assert ("Bash", False, "no such file", 3.0) == tuple(done[["tool", "ok", "output", "duration_s"]])
+    assert under_way[["ok", "output", "duration_s"]].isna().all()
+    assert ("allow", "you", "why not") == tuple(approvals.loc["api.a1", ["state", "by", "why"]])
+    for frame in (tools, approvals):
+        assert {"the api"} == set(frame.join(turns["prompt"], on="turn")["prompt"])
+    assert [2] == list(turns.loc[["api.t1"], "tools"])
+
+
+def test_what_nobody_counted_is_missing_and_what_nobody_did_is_zero(book: Book) -> None:
+    silent = UsageReported(agent="mute", turn="mute.t1", model="x")
+    book.write(
+        AgentSpawned(agent="lead", harness="claude", role="general"),
+        AgentSpawned(agent="mute", harness="terminal", role="general", parent="lead"),
+        AgentReady(agent="mute"),
+        TurnStarted(agent="mute", turn="mute.t1", sender="you", text="x"),
+    )
+    before = book.frames.costs()
+    assert (0, 0.0) == tuple(before.loc["lead", ["tokens", "cost_usd"]])
+    assert before.loc["mute", ["tokens", "cost_usd"]].isna().all()
+    assert not before.loc["lead", "subtree_exact"]
+
+    book.write(silent)
+    assert book.frames.costs().loc["mute", ["tokens", "cost_usd"]].isna().all()
+    assert book.frames.turns(full=True).loc["mute.t1", ["tokens", "input_tokens", "cost_usd"]].isna().all()
+
+
+def test_costs_over_time_know_who_each_report_was_for(book: Book) -> None:
+    book.write(
+        *STORY, BudgetSet(agent="lead", limit="usd", amount=5.0), BudgetSet(limit="tokens", amount=900)
+    )
+
+    spent = book.frames.costs(over_time=True)
+
+    assert [("api", "lead/api", "x", 110), ("lead", "lead", "opus", 7)] == list(
+        spent[["agent", "path", "model", "tokens"]].itertuples(index=False, name=None)
+    )
+    assert [True, False] == list(spent["cost_usd"].isna())
+    assert list(book.frames.audit(kind="usage").index) == list(spent.index)
+    assert {"usd": {"lead": 5.0}, "tokens": {"(run)": 900.0}} == spent.attrs["limits"]
+
+
+def test_a_refresh_reads_only_what_is_new(book: Book) -> None:
+    book.write(*STORY[:8])
+    book.frames.turns()
+    book.frames.audit()
+    read = book.frames.bytes_read
+    new = b"".join(map(book.line, STORY[8:]))
+
+    book.append(new)
+    book.frames.turns()
+    book.frames.costs()
+    assert read + len(new) == book.frames.bytes_read
+    book.frames.audit(kind="turn")
+    book.frames.audit(full=True)
+    assert read + 2 * len(new) == book.frames.bytes_read
+
+
+def test_a_torn_line_waits_and_what_was_read_is_not_read_again(book: Book) -> None:
     book.write(*STORY[:3])
     assert 1 == len(book.frames.agents())
     line = book.line(STORY[3])
@@ -149,7 +209,7 @@ def test_only_what_is_new_is_read_and_a_torn_line_waits(book: Book) -> None:
     book.append(line[20:])
     assert ["lead", "api"] == list(book.frames.agents().index)
     book.paths[0].write_bytes(b"\n" * book.paths[0].stat().st_size)  # whoever reads it again finds nothing
-    assert 4 == len(book.frames.audit())
+    assert ["lead", "api"] == list(book.frames.agents().index)
 
 
 def test_the_next_day_is_another_file(book: Book, tmp_path: Path) -> None:
@@ -158,38 +218,69 @@ def test_the_next_day_is_another_file(book: Book, tmp_path: Path) -> None:
     book.paths.append(tmp_path / "2.jsonl")
     book.write(*STORY[5:])
 
-    assert list(range(len(STORY))) == list(book.frames.audit().index)
+    assert ["lead.t1", "api.t1", "lead.t2"] == list(book.frames.turns().index)
 
 
 def test_a_line_that_is_no_entry_is_skipped(book: Book) -> None:
-    book.append(b"not json\n")
+    book.append(b'not json\n{"kind":"agent.spawned"}\n[1]\n\xff\n')
     book.write(*STORY[:2])
 
-    assert 2 == len(book.frames.audit())
+    assert ["lead"] == list(book.frames.agents().index)
 
 
-def test_the_audit_can_be_narrowed(book: Book) -> None:
-    book.write(*STORY)
-    audit = book.frames.audit
-
-    assert ["turn.started", "turn.ended"] == list(audit(agent="api", kind="turn")["kind"])
-    assert [9, 11] == list(audit(kind="turn.ended").index)
-    assert [] == list(audit(kind="turn.en").index)
-    assert [12] == list(audit(since="2030-01-31 12:00:12").index)
-    assert [12] == list(audit(since=NOON + timedelta(seconds=12)).index)
-    assert len(STORY) == len(audit(since=timedelta(days=1)))
-    assert len(STORY) == len(audit(since="10min"))
-    assert "lead.m1" == audit(kind="turn.started").loc[7, "messages"]
-    with pytest.raises(BadInput, match="since='soon'"):
-        audit(since="soon")
+# several runs
 
 
-def test_what_a_later_version_wrote_is_kept(book: Book) -> None:
-    book.append(b'{"v":2,"seq":0,"ts":"2030-01-31T12:00:00Z","kind":"team.formed","agent":"lead","size":3}\n')
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Three runs, of which the first two are over."""
+    for run in ("r1", "r2", "r3"):
+        day = tmp_path / "audit" / "2030-01-31"
+        day.mkdir(parents=True, exist_ok=True)
+        book = Book(day, run)
+        book.write(*STORY, *(() if run == "r3" else (RunClosed(reason="closed"),)))
+    return tmp_path
 
-    row = book.frames.audit().loc[0]
 
-    assert ("team.formed", "lead", '{"size":3}') == (row["kind"], row["agent"], row["rest"])
+def runs_in(home: Path, own: str = "r3") -> Runs:
+    return Runs(home, own, lambda: [home / "audit" / "2030-01-31" / f"{own}.jsonl"])
+
+
+def test_frames_of_all_runs_have_the_run_first_in_their_index(home: Path) -> None:
+    runs = runs_in(home)
+
+    turns = runs.over("all", lambda frames: frames.turns())
+    assert ["run", "turn"] == list(turns.index.names)
+    assert ["r1", "r2", "r3"] == list(turns.index.unique("run"))
+    assert dict(columns.TURNS.shown) == {"turn": "string"} | {n: str(d) for n, d in turns.dtypes.items()}
+    tools = runs.over("all", lambda frames: frames.messages())
+    assert 3 == len(tools.join(turns["prompt"], on=["run", "turn"])["prompt"].dropna())
+
+
+def test_runs_can_be_named_and_a_wrong_name_is_answered_with_the_right_ones(home: Path) -> None:
+    runs = runs_in(home)
+
+    assert ["r1"] == list(runs.over("r1", lambda frames: frames.agents()).index.unique("run"))
+    assert ["r1", "r3"] == list(runs.over(["r3", "r1"], lambda f: f.audit()).index.unique("run"))
+    with pytest.raises(BadInput, match=r"no run 'r4'\. The newest: r1, r2, r3"):
+        runs.over("r4", lambda frames: frames.agents())
+
+
+def test_the_ledger_of_a_run_that_is_over_is_read_once(home: Path) -> None:
+    runs = runs_in(home)
+    before = runs.over("all", lambda frames: frames.audit())
+    for run in ("r1", "r2"):
+        ledger = home / "audit" / "2030-01-31" / f"{run}.jsonl"
+        ledger.write_bytes(b"\n" * ledger.stat().st_size)
+
+    pd.testing.assert_frame_equal(before, runs.over("all", lambda frames: frames.audit()))
+
+
+def test_no_runs_are_an_empty_frame(tmp_path: Path) -> None:
+    none = Runs(tmp_path, "r1", list).over([], lambda frames: frames.agents())
+
+    assert ["run", "agent"] == list(none.index.names)
+    assert none.empty
 
 
 def test_a_table_of_texts_has_its_columns_even_when_empty() -> None:

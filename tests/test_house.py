@@ -20,14 +20,14 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions conversation cost_history density environment fences fold folds "
-    "grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles rules "
-    "signatures spans steps teamwork tree views wording",
+    1: "activity briefs budget conditions conversation cost_history density environment fences fold "
+    "folds grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles "
+    "rules signatures spans steps teamwork tree turns views wording",
     2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
     "library listening local logfile logs nodes offspring orphans painted pane parcels past portal "
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager processes "
-    "reunion revival runner shares signals summaries teams tickets",
+    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
+    "processes reunion revival runner shares signals summaries teams tickets",
     4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
     "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
     "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools "
@@ -36,7 +36,7 @@ FLOORS = {
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for
 
-PACKAGES = {"", "cli", "harness", "magics", "notebook", "parts", "rehearse", "rest", "tools"}
+PACKAGES = {"", "cli", "frames", "harness", "magics", "notebook", "parts", "rehearse", "rest", "tools"}
 ALONE = {"guard", "keeper", "rehearse"}
 """They run in processes of their own, where the package may not be found."""
 DOORS = {"guard", "local", "rehearse.servers"}
@@ -206,7 +206,7 @@ def light(module, source):
     for statement in at_import(parsed(source)):
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for top, _, line in imports(module, [statement]):
-                if top in HEAVY - MAY_BE_HEAVY.get(module, set()):
+                if top in HEAVY - MAY_BE_HEAVY.get(room(module), set()):
                     yield f"{module}:{line} imports {top} before anybody needs it: import it where it is used"
 
 

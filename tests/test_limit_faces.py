@@ -38,7 +38,7 @@ def test_a_person_sets_raises_and_reads_limits(m: Madrox) -> None:
     row = m.limits("lead").set_index("limit").loc["tokens"]
     assert (100, 120, 0, True, "you") == tuple(row[c] for c in ("amount", "used", "left", "reached", "by"))
     assert not m.limits("lead").set_index("limit").loc["usd", "exact"]
-    costs = m.costs()
+    costs = m.costs(full=True)
     assert (100, 0, 2) == tuple(costs.loc["lead", c] for c in ("limit_tokens", "left_tokens", "left_usd"))
     assert "lead: 120 of 100 tokens" == costs.loc["dev", "limit_reached"]
     assert "lead takes no turns: limit reached: 120 of 100 tokens   %madrox limit lead" in str(m.tree)

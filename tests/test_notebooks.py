@@ -20,6 +20,8 @@ def code(notebook: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A notebook with its outputs, and the directory it ran in; a cell that fails raises."""
+    # it looks for fonts once on a machine, and would say so in a cell
+    import matplotlib.font_manager  # noqa: F401
     import nbformat
 
     directory = tmp_path_factory.mktemp("notebook")
@@ -108,6 +110,31 @@ def coming_from_madrox(cells: dict[str, Any]) -> None:
     assert "codex-automation  ○ idle  general" in everybody
 
 
+def budgets_and_costs(cells: dict[str, Any]) -> None:
+    table = shown(cells["from madrox_nb import Madrox\n\nm = Madrox()\nm.costs()"])
+    assert "4650" in table
+    assert "subtree_exact" in table
+    for picture in ("m.costs(over_time=True).madrox.plot(", "m.costs().madrox.plot("):
+        assert "image/png" in found(cells, picture).outputs[0].data
+    assert "lead has used 6,550 of 6,000 tokens" in shown(found(cells, "except BudgetSpent"))
+    assert "no model is thinking" in shown(cells["%madrox send api One more thing"])
+    assert "NaN" in shown(found(cells, 'm.spawn("sh"'))
+    assert "6550" in shown(found(cells, 'runs="all"'))
+
+
+def reading_the_audit_log(cells: dict[str, Any]) -> None:
+    assert "turn.ended" in shown(found(cells, ".tail(8)"))
+    assert "The route is missing" in shown(found(cells, 'kind="turn.ended"'))
+    assert "waited_s" in shown(found(cells, 'agent="web"'))
+    joined = shown(found(cells, "asked ="))
+    assert "The route is missing" in joined
+    assert "lead.m2" in joined
+    assert "spawn_instance" in shown(found(cells, "m.tools()[["))
+    for picture in ("m.turns().madrox.plot(", "m.tools().madrox.plot("):
+        assert "image/png" in found(cells, picture).outputs[0].data
+    assert '"kind":"turn.ended"' in shown(found(cells, "!tail")).replace("\r\n", "")
+
+
 def found(cells: dict[str, Any], words: str) -> Any:
     [cell] = [cell for source, cell in cells.items() if words in source]
     return cell
@@ -118,4 +145,6 @@ PROMISES = {
     "02-a-small-family": small_family,
     "03-a-harness-of-your-own": harness_of_your_own,
     "04-coming-from-madrox": coming_from_madrox,
+    "05-budgets-and-costs": budgets_and_costs,
+    "06-reading-the-audit-log": reading_the_audit_log,
 }

@@ -333,3 +333,37 @@ def test_a_spawned_name_that_holds_quotes_is_read_from_the_ledger_too(world):
     world.tell(busy(name))
 
     assert 1 == len(look(world, f"conversation:{name}")["items"])
+
+
+def again(world, before, *events):
+    """What the agents look like after these, looked at as after a small change."""
+    world.tell(*events)
+    names = frozenset(name for event in events for name in (event.agent, getattr(event, "sender", "")))
+    return parts()["rows"].again(world.moment(), "", before, names)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (busy("api"),),
+        (busy("api"), TurnEnded(agent="api", turn="api.t1", outcome="ok")),
+        (MessagePosted(agent="api", message="lead.m1", sender="lead", text="hi"),),
+        (busy("api"), UsageReported(agent="api", turn="api.t1", output_tokens=5, cost_usd=1.5)),
+        (BudgetSet(agent="lead", limit="usd", amount=2.0),),
+        born("new", "api"),
+        (AgentStopped(agent="api", reason="done"), *born("api")),
+        (AgentStopped(agent="lead", reason="x"), AgentStopped(agent="api", reason="y")),
+    ],
+    ids=["busy", "ended", "message", "usage", "limit", "born", "moved", "stopped"],
+)
+def test_looking_again_at_those_who_changed_gives_what_looking_at_all_does(world, events):
+    seen = again(world, look(world, "rows"), *events)
+
+    assert look(world, "rows") == seen
+
+
+def test_looking_again_leaves_the_others_the_very_same(world):
+    before = look(world, "rows")
+    after = again(world, before, busy("api"))
+
+    assert [True, False] == [one is other for one, other in zip(before["rows"], after["rows"], strict=True)]

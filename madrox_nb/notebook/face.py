@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import library, views
 from ..display import kernel, notice
@@ -17,7 +18,11 @@ from .shared import run_for
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..frames import Frames
     from ..widgets import LiveView
+
+RunNames: TypeAlias = str | Iterable[str] | None
+"""Which runs a frame is of: this one, `"all"` that have a ledger here, or those that are named."""
 
 
 class Face:
@@ -37,17 +42,21 @@ class Face:
         """The tree as it is now."""
         return Snapshot(self.manager.tree, self._run.picture())
 
-    def agents(self) -> pd.DataFrame:
-        """One row an agent."""
-        return self._run.frames.agents()
+    def agents(self, *, full: bool = False, runs: RunNames = None) -> pd.DataFrame:
+        """One row an agent. `full` adds columns, here and below; `runs` reads other runs (`"all"`), too."""
+        return self._read(runs, lambda frames: frames.agents(full=full))
 
-    def turns(self) -> pd.DataFrame:
+    def turns(self, *, full: bool = False, runs: RunNames = None) -> pd.DataFrame:
         """One row a turn, in the order they began."""
-        return self._run.frames.turns()
+        return self._read(runs, lambda frames: frames.turns(full=full))
 
-    def messages(self) -> pd.DataFrame:
+    def messages(self, *, full: bool = False, runs: RunNames = None) -> pd.DataFrame:
         """One row a message between agents, or from them to you."""
-        return self._run.frames.messages()
+        return self._read(runs, lambda frames: frames.messages(full=full))
+
+    def tools(self, *, full: bool = False, runs: RunNames = None) -> pd.DataFrame:
+        """One row a tool call: what it was asked, what came back, how long it took."""
+        return self._read(runs, lambda frames: frames.tools(full=full))
 
     def audit(
         self,
@@ -55,13 +64,18 @@ class Face:
         since: str | datetime | timedelta | None = None,
         agent: str | None = None,
         kind: str | None = None,
+        full: bool = False,
+        runs: RunNames = None,
     ) -> pd.DataFrame:
         """One row an event; see `frames.Frames.audit`."""
-        return self._run.frames.audit(since=since, agent=agent, kind=kind)
+        return self._read(runs, lambda frames: frames.audit(since=since, agent=agent, kind=kind, full=full))
 
-    def costs(self) -> pd.DataFrame:
-        """One row an agent: tokens and money, its own and those of its subtree."""
-        return self._run.frames.costs()
+    def costs(self, *, over_time: bool = False, full: bool = False, runs: RunNames = None) -> pd.DataFrame:
+        """One row an agent: tokens and money, its own and those of its subtree.
+
+        `over_time` gives one row a report of usage instead.
+        """
+        return self._read(runs, lambda frames: frames.costs(over_time=over_time, full=full))
 
     def limits(self, *agents: str) -> pd.DataFrame:
         """One row a limit that is set, on these agents or on all; `""` is the run."""
@@ -69,9 +83,13 @@ class Face:
             self.manager.tree[agent]  # or it is unknown
         return self._run.frames.limits(*agents)
 
-    def approvals(self) -> pd.DataFrame:
+    def approvals(self, *, full: bool = False, runs: RunNames = None) -> pd.DataFrame:
         """One row a request to use a tool; `state` is `open` while it waits for an answer."""
-        return self._run.frames.approvals()
+        return self._read(runs, lambda frames: frames.approvals(full=full))
+
+    def _read(self, runs: RunNames, view: Callable[[Frames], pd.DataFrame]) -> pd.DataFrame:
+        """`view` of this run, or of others with the run's name as the first level of the index."""
+        return view(self._run.frames) if runs is None else self._run.runs.over(runs, view)
 
     def config(self) -> pd.DataFrame:
         """The settings in force, and where each comes from."""

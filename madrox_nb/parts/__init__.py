@@ -54,6 +54,14 @@ class Part:
         """
         raise NotImplementedError
 
+    def again(self, moment: Moment, subject: str, before: Data, names: frozenset[str]) -> Data:
+        """The same, when it was `before` and something has happened to these agents since.
+
+        A part that is about all of them may look at these alone. What time alone changes is
+        found by `look`, every five seconds.
+        """
+        return self.look(moment, subject)
+
     def plain(self, moment: Moment, subject: str) -> str:
         """The same for a terminal, a log, and a notebook without its kernel. No clock times."""
         raise NotImplementedError

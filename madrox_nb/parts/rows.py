@@ -35,6 +35,20 @@ class Rows(Part):
             "closed": moment.tree.closed,
         }
 
+    def again(self, moment: Moment, subject: str, before: Data, names: frozenset[str]) -> Data:
+        """What happens to an agent shows in its own row, unless it was born, spends or is limited."""
+        known = {row["name"]: row for row in before["rows"]}
+        if len(known) != len(moment.tree) or moment.budget.limits or moment.tree.closed:
+            return self.look(moment, subject)
+        fresh = {}
+        for name in names & known.keys():
+            agent, old = moment.tree[name], known[name]
+            if agent.parent != old["parent"] or moment.costs.of(name).tokens != old["tokens"]:
+                return self.look(moment, subject)
+            below = Usage(cost_usd=old["subtree_usd"], exact=old["subtree_exact"])
+            fresh[name] = wire(row(moment, agent, old["depth"], below))
+        return {**before, "rows": [fresh.get(name, old) for name, old in known.items()]}
+
     def plain(self, moment: Moment, subject: str) -> str:
         return views.plain(picture(moment))
 

@@ -88,8 +88,7 @@ async def get_job_status(
     """Say how far a job of several agents is: who has answered, who is at work, who failed and why.
 
     It costs no turn. When the job is over you get its whole report. If it is still `running`
-    when the waiting is over, call it again, or go on: the report comes by itself. A team is
-    a job too. The person also sees jobs of earlier runs.
+    when the waiting is over, call it again, or go on: the report comes by itself.
     """
     manager = call.manager
     if job_id is None and run in (None, manager.run):
@@ -111,13 +110,12 @@ async def get_job_status(
 @tool()
 async def stop_job(
     call: Call,
-    job_id: Annotated[str, "Of a job that you, or one below you, wants; or of a team, as for stop_team."],
+    job_id: Annotated[str, "Of a job that you, or one below you, wants; or of a team."],
 ) -> Result:
     """End what a job of several agents has under way, and ask nobody any more. The agents stay.
 
-    Turns that work on it are interrupted, questions that wait are taken back; what was
-    answered counts. Returns the report of what was reached, in 10 s at most; who waits for the
-    job gets the same, and it is `stopped`. One that is over is left as it is.
+    Turns that work on it are interrupted, questions that wait are taken back. Returns what was
+    reached, in 10 s at most; so does who waits for it. One that is over is left as it is.
     """
     manager, caller = call.manager, call.caller
     if job_id in manager.teams.runs:

@@ -29,9 +29,8 @@ SHORT = 300
 async def get_agent_summary(call: Call, instance_id: Who) -> Result:
     """Sum up an agent: its task, what it did, files it edited, tools, last words, cost, what it waits for.
 
-    Free and immediate: it is made from the record of what happened, and disturbs nobody. Only
-    where the person has named a model for it (setting `summaries`), that one's words come
-    first: it is asked once for each thing that the agent did, and what that cost is told.
+    Free and immediate: it is made from the record of what happened, and disturbs nobody. Where
+    the person has named a model for it, that one's words come first, and what they cost is told.
     Read it instead of the whole transcript (get_instance_output).
     """
     told = await _with_words(call, [may_see(call.manager.tree, call.caller, instance_id)])

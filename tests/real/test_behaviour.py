@@ -182,7 +182,7 @@ def test_it_asks_before_it_uses_its_shell_and_what_is_answered_is_done(
         pending.wait()
         assert (verdict, "you", always or None) == tuple(
             value if isinstance(value, str) else None
-            for value in madrox.approvals().loc[approval, ["state", "by", "always"]]
+            for value in madrox.approvals(full=True).loc[approval, ["state", "by", "always"]]
         )
         made.append((lead.workspace / name).exists())
     lead.send(kind.shell("touch three"))  # asked for good

@@ -93,12 +93,40 @@ export function drawLink(element: HTMLElement, { store }: Frame): void {
   attribute(element, "class", `mx-live${state === "connecting" ? " wait" : ""}`);
 }
 
-interface Need {
-  row: Row;
-  sign: Node;
-  said: string;
-  go(frame: Frame): void;
+/** One reason why an agent needs the person. */
+interface Reason {
+  fits(row: Row): boolean;
+  sign(): Node;
+  said(row: Row, since: string): string;
+  /** The part of the dock that answers it. */
+  part?: string;
 }
+type Need = [Row, Reason];
+
+const REASONS: Reason[] = [
+  {
+    fits: (row) => row.state === "waiting",
+    sign: () => glyph("waiting"),
+    said: (row, since) => asked(row.now) || `waits${since}`,
+    part: "approvals",
+  },
+  {
+    fits: (row) => row.state === "failed",
+    sign: () => glyph("failed"),
+    said: (row) => `failed${row.reason ? `: ${row.reason}` : ""}`,
+  },
+  {
+    fits: (row) => look(row) === "stalled",
+    sign: () => glyph("stalled"),
+    said: (_, since) => `silent${since}`,
+  },
+  {
+    fits: (row) => !ENDED.includes(row.state) && (share(row.limit_used, row.limit_usd) ?? 0) >= 0.8,
+    sign: () => icon("warn"),
+    said: (row) => `at ${percent(row.limit_used / row.limit_usd!)} of $${row.limit_usd!.toFixed(2)}`,
+    part: "costs",
+  },
+];
 
 const MOST = 4;
 
@@ -112,24 +140,30 @@ export class Needs {
   constructor(private frame: Frame) {}
 
   draw(): void {
-    const found = needs(this.frame);
+    const { rows } = this.frame.store;
+    const found = REASONS.flatMap((reason) => rows.filter(reason.fits).map((row): Need => [row, reason]));
     attribute(this.element, "hidden", !found.length);
-    const key = JSON.stringify([this.all, found.map(({ row, said }) => [row.name, said])]);
+    const told = this.all ? found : found.slice(0, MOST); // of thousands, only these are put into words
+    const time = now(this.frame);
+    const said = told.map(([row, reason]) => reason.said(row, row.since === null ? "" : ` ${span(time - row.since)}`));
+    const key = JSON.stringify([found.length, told.map(([row]) => row.name), said]);
     if (key === this.shown) return;
     this.shown = key;
     const held = [...this.element.children].indexOf(document.activeElement as Element);
     text(this.status, `${some(found.length, "thing")} ${found.length === 1 ? "needs" : "need"} you`);
-    const told = this.all ? found : found.slice(0, MOST);
-    const items = told.map((need) => this.item(need));
+    const items = told.map((need, at) => this.item(need, said[at]!));
     this.element.replaceChildren(this.status, h("span", { class: "lbl" }, "Needs you"), ...items);
     if (found.length > MOST) this.element.append(this.rest(found.length - MOST));
     if (held >= 0) (this.element.children[held] as HTMLElement | undefined)?.focus();
   }
 
-  private item({ row, sign, said, go }: Need): HTMLElement {
+  private item([row, { sign, part }]: Need, said: string): HTMLElement {
     const told = h("span", { class: "mx-cut" }, h("b", { class: "mx-bold" }, row.name), ` ${said}`);
-    const made = h("button", { type: "button", class: "item", title: `${row.name} ${said}` }, sign, told);
-    made.addEventListener("click", () => go(this.frame));
+    const made = h("button", { type: "button", class: "item", title: `${row.name} ${said}` }, sign(), told);
+    made.addEventListener("click", () => {
+      this.frame.look(row.name);
+      if (part) this.frame.open(part);
+    });
     return made;
   }
 
@@ -141,28 +175,6 @@ export class Needs {
     });
     return made;
   }
-}
-
-function needs(frame: Frame): Need[] {
-  const time = now(frame);
-  const rows = frame.store.rows;
-  const told = (fits: (row: Row) => boolean, sign: () => Node, said: (row: Row) => string, part = ""): Need[] =>
-    rows.filter(fits).map((row) => ({
-      ...{ row, sign: sign(), said: said(row) },
-      go: (frame: Frame) => (frame.look(row.name), part && frame.open(part)),
-    }));
-  const since = (row: Row) => (row.since === null ? "" : ` ${span(time - row.since)}`);
-  return [
-    ...told((row) => row.state === "waiting", () => glyph("waiting"), (row) => asked(row.now) || `waits${since(row)}`, "approvals"),
-    ...told((row) => row.state === "failed", () => glyph("failed"), (row) => `failed${row.reason ? `: ${row.reason}` : ""}`),
-    ...told((row) => look(row) === "stalled", () => glyph("stalled"), (row) => `silent${since(row)}`),
-    ...told(
-      (row) => !ENDED.includes(row.state) && (share(row.limit_used, row.limit_usd) ?? 0) >= 0.8,
-      () => icon("warn"),
-      (row) => `at ${percent(row.limit_used / row.limit_usd!)} of $${row.limit_usd!.toFixed(2)}`,
-      "costs",
-    ),
-  ];
 }
 
 /** `asks: Edit service.py (api.a1)` without the request's id, which nobody needs to read here. */

@@ -53,7 +53,8 @@ export function disconnected(store: Store): HTMLElement {
 /** Everything below is as it was then; only what ends agents still acts, on the present. */
 export function past(store: Store): HTMLElement {
   const { opened, closed } = store.present;
-  const at = opened === null || store.when === null ? `entry ${store.at}` : span(store.when - opened);
+  const whole = opened === null || closed ? "" : ` of ${span(Date.now() / 1000 + store.link.ahead - opened)}`;
+  const at = opened === null || store.when === null ? `entry ${store.at}` : `${span(store.when - opened)}${whole}`;
   const goes = closed ? "" : " The run goes on, and Stop all acts on the run as it is now.";
   const strip = note("past", icon("clock"), `You are looking at ${at}.`, `Everything below is as it was then.${goes}`);
   strip.setAttribute("role", "note"); // the slider says where it is; two voices would be one too many

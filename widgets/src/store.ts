@@ -52,6 +52,8 @@ export class Store {
   /** When that was, as soon as it is here. */
   when: number | null = null;
   children = new Map<string | null, string[]>();
+  /** Another number once somebody came, went or stands elsewhere. */
+  shape = 0;
 
   private topics = new Map<string, Topic>();
   private past = new Map<string, Data>();
@@ -169,7 +171,9 @@ export class Store {
   private arrange(): void {
     const { rows } = this.run;
     if (rows === this.arranged) return;
+    const before = this.arranged ?? [];
     this.arranged = rows;
+    if (rows.length !== before.length || rows.some((row, at) => !stands(row, before[at]!))) this.shape++;
     this.byName = new Map(rows.map((row) => [row.name, row]));
     this.children = new Map();
     for (const { name, parent } of rows) {
@@ -257,6 +261,10 @@ export class Store {
   private changed(): void {
     for (const listener of this.listeners) listener();
   }
+}
+
+function stands(row: Row, before: Row): boolean {
+  return row === before || (row.name === before.name && row.parent === before.parent);
 }
 
 /** Topics that show the whole run, whatever moment of it is looked at. */

@@ -117,7 +117,7 @@ export class View implements Frame {
             : error
               ? [`error ${error}`, () => broken(store, error)]
               : store.at !== null
-                ? [`past ${store.when}`, () => past(store)]
+                ? [`past ${store.when} ${Math.floor(Date.now() / SECOND)}`, () => past(store)]
                 : ["", null];
     if (said === this.said) return;
     this.said = said;

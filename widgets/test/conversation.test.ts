@@ -181,9 +181,12 @@ describe("a conversation", () => {
     const { el, model } = await show(told([said("e1", "x")]));
     const view = talk(el);
     Object.defineProperties(view, { scrollHeight: { value: 1000, configurable: true }, clientHeight: { value: 300 } });
+    model.change("conversation:ui", 1, { set: { speaking: "some" } });
+    await drawn();
+    expect(view.scrollTop).toBe(1000);
     view.scrollTop = 100;
     view.dispatchEvent(new Event("scroll"));
-    model.change("conversation:ui", 1, { set: { speaking: "more" } });
+    model.change("conversation:ui", 2, { set: { speaking: "more" } });
     await drawn();
     expect(view.scrollTop).toBe(100);
 

@@ -19,6 +19,8 @@ export class Card {
   private budget = bar("b");
   private folded = h("span", { class: "mx-more", hidden: true });
   private queued = -1;
+  private drawn: Row | undefined;
+  private key = "";
 
   constructor(name: string, id: string) {
     const money = h("span", { class: "mx-sm usd" }, this.sigma, this.cost);
@@ -28,13 +30,17 @@ export class Card {
 
   draw(frame: Frame, { row, x, y }: Place, level: Level, at: { active: boolean; selected: boolean; hidden: number }): void {
     const { store } = frame;
+    const told = doing(row, now(frame), store.link.state === "cut");
+    const parent = store.children.has(row.name);
+    const key = `${x} ${y} ${level} ${at.active} ${at.selected} ${at.hidden} ${parent} ${told}`;
+    if (row === this.drawn && key === this.key) return; // of many, few change at a time
+    [this.drawn, this.key] = [row, key];
     const seen = look(row);
     if (this.sign.dataset.look !== seen) this.sign.replaceChildren(glyph(seen));
     this.sign.dataset.look = seen;
     text(this.name, row.name);
-    const told = doing(row, now(frame), store.link.state === "cut");
     text(this.second, `${row.harness} · ${told}`);
-    this.money(row, store.children.has(row.name));
+    this.money(row, parent);
     this.wait(Math.max(row.queued, row.unread), row);
     const used = share(row.limit_used, row.limit_usd);
     this.budget.draw(level === "card" ? used : null, `${percent(used ?? 0)} of the limit of $${row.limit_usd} for its subtree`);
@@ -67,7 +73,9 @@ export class Card {
   private spoken(row: Row, told: string, hidden: number): string {
     const above = row.parent ? `, child of ${row.parent}` : "";
     const more = hidden ? `, ${some(hidden, "agent")} below it folded away` : "";
-    return `${row.name}: ${stateWord(look(row))}, ${told}, ${row.role}${above}${more}`;
+    const state = stateWord(look(row));
+    const does = told.startsWith(row.state) ? told : `${state}, ${told}`;
+    return `${row.name}: ${does}, ${row.role}${above}${more}`;
   }
 }
 

@@ -24,6 +24,7 @@ export class Conversation implements Part {
   private above: number | null = null; // how many come before what was asked for
   private agent = "";
   private follows = true;
+  private top = 0;
   private speech = h("div", { class: "mx-md", hidden: true });
   private spoken = "";
   private head = h("div", { class: "mx-older", hidden: true });
@@ -58,6 +59,7 @@ export class Conversation implements Part {
     const shown = [this.head, ...items.map((item) => this.views.get(item.id)!.element), this.speech, this.none];
     arrange(this.talk, shown);
     if (this.follows) this.talk.scrollTop = this.talk.scrollHeight;
+    this.top = this.talk.scrollTop;
     attribute(this.latest, "hidden", this.follows);
   }
 
@@ -97,7 +99,9 @@ export class Conversation implements Part {
 
   private scrolled(): void {
     const { scrollTop, scrollHeight, clientHeight } = this.talk;
-    const follows = scrollHeight - scrollTop - clientHeight < NEAR;
+    const up = scrollTop < this.top; // text that grows, or a pane that is made smaller, is no scrolling
+    this.top = scrollTop;
+    const follows = scrollHeight - scrollTop - clientHeight < NEAR || (this.follows && !up);
     if (follows === this.follows) return;
     this.follows = follows;
     attribute(this.latest, "hidden", follows);

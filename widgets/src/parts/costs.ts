@@ -56,18 +56,14 @@ export class Costs implements Part {
     this.table(told);
     const limit = this.limit;
     const origin = store.run.opened ?? told.first;
-    const time = store.present.closed && store.at === null ? Math.max(told.first, this.last(told)) : now(this.frame);
-    const shown = courses(told, store.rows, this.by, time);
+    const time = told.over ?? now(this.frame);
+    const shown = courses(told, store.rows, this.by, origin, time);
     const spent = total(store.rows) || "nothing";
     attribute(this.place, "aria-label", `Cost over time, stacked by ${this.by}: ${spent}${limit ? ` of ${limit} dollars` : ""}`);
     text(this.said, sentence(told, store.rows, limit, time, origin));
     attribute(this.place, "hidden", !told.bins.length);
     if (!told.bins.length) text(this.said, "Nothing has been spent yet, as far as prices are known.");
     else this.chart?.draw({ courses: shown, limit, origin }, this.place.clientWidth || WIDTH, HEIGHT);
-  }
-
-  private last(told: Told): number {
-    return told.first + told.width * told.bins.length;
   }
 
   /** The limit of the run; of the one who leads it, when only that has one. */

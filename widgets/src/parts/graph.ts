@@ -26,7 +26,9 @@ export class Graph {
   private marks: Marks;
   private traffic: Traffic;
   private plan: Plan = { level: "card", places: new Map(), width: 0, height: 0 };
+  private edged: Plan | undefined;
   private shape = "";
+  private seen: Row[] = [];
   private filtered = "";
   private moved = 0;
   private factor = 1;
@@ -62,13 +64,12 @@ export class Graph {
 
   draw(): void {
     const { store } = this.frame;
-    const rows = this.unfolded();
-    this.replan(rows);
+    this.replan();
     const { level, places } = this.plan;
-    attribute(this.element, "aria-label", `${some(rows.length, "agent")} as a graph. The list says the same in text.`);
+    attribute(this.element, "aria-label", `${some(places.size, "agent")} as a graph. The list says the same in text.`);
     attribute(this.room, "hidden", level === "mark");
     attribute(this.marks.element, "hidden", level !== "mark");
-    if (!places.has(this.active)) this.active = store.current?.name ?? rows[0]?.name ?? "";
+    if (!places.has(this.active)) this.active = store.current?.name ?? "";
     if (level === "mark") {
       this.marks.draw(this.plan, this.active);
       return;
@@ -109,16 +110,26 @@ export class Graph {
   }
 
   /** Places change at most twice a second, but at once by hand; what is shown at a place always does. */
-  private replan(rows: Row[]): void {
-    const { key } = this.frame.filter;
-    if (key !== this.filtered) [this.filtered, this.moved] = [key, 0];
-    const shape = rows.map((row) => `${row.name}\0${row.parent}`).join("\n") + this.element.clientWidth;
-    if (shape !== this.shape && rows.length) {
-      const rest = this.moved + CALM - Date.now();
-      if (rest > 0 && this.plan.places.size) setTimeout(this.frame.redraw, rest);
-      else [this.plan, this.shape, this.moved] = [plan(rows, this.element.clientWidth), shape, Date.now()];
+  private replan(): void {
+    const { filter, store } = this.frame;
+    if (filter.key !== this.filtered) [this.filtered, this.moved] = [filter.key, 0];
+    const { rows } = store;
+    const shape = this.shapeOf(rows);
+    const rest = this.moved + CALM - Date.now();
+    if (shape !== this.shape && rest > 0 && this.plan.places.size) setTimeout(this.frame.redraw, rest);
+    else if (shape !== this.shape && rows.length) {
+      [this.plan, this.shape, this.moved] = [plan(this.unfolded(), this.element.clientWidth), shape, Date.now()];
     }
-    for (const place of this.plan.places.values()) place.row = this.frame.store.get(place.row.name) ?? place.row;
+    if (rows === this.seen) return;
+    this.seen = rows;
+    for (const place of this.plan.places.values()) place.row = store.get(place.row.name) ?? place.row;
+  }
+
+  /** What the places depend on. With a filter that is what the agents do, too. */
+  private shapeOf(rows: Row[]): string {
+    const { filter, store } = this.frame;
+    const shown = filter.on ? filter.of(store).map((row) => row.name) : [rows.length, ...this.folded];
+    return [store.shape, this.element.clientWidth, this.filtered, ...shown].join("\n");
   }
 
   private place(): void {
@@ -150,6 +161,8 @@ export class Graph {
   }
 
   private drawEdges(): void {
+    const moved = this.plan !== this.edged;
+    this.edged = this.plan;
     for (const [name, { row }] of this.plan.places) {
       if (!row.parent || !this.plan.places.has(row.parent)) continue;
       let line = this.lines.get(name);
@@ -158,7 +171,7 @@ export class Graph {
         this.lines.set(name, line);
         this.edges.append(line);
       }
-      attribute(line, "d", edge(this.plan, row.parent, name));
+      if (moved) attribute(line, "d", edge(this.plan, row.parent, name));
       attribute(line, "class", `mx-edge${this.traffic.hot(name) ? " hot" : ""}`);
     }
   }

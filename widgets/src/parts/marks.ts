@@ -36,10 +36,10 @@ export class Marks {
     const paint = this.sheet(plan);
     if (!paint) return;
     const colours = this.colours();
-    for (const { row, x, y } of plan.places.values()) {
-      const seen = look(row);
-      mark(paint, seen, x + 4.5, y + 4.5, colours[seen] ?? colours.idle!);
-      if (row.name === active || row.name === chosen) frame(paint, x, y, colours.accent!);
+    for (const [seen, path] of marks(plan)) mark(paint, seen, path, colours[seen] ?? colours.idle!);
+    for (const name of [active, chosen]) {
+      const at = plan.places.get(name ?? "");
+      if (at) frame(paint, at.x, at.y, colours.accent!);
     }
   }
 
@@ -82,22 +82,38 @@ export class Marks {
   }
 }
 
-function mark(paint: CanvasRenderingContext2D, seen: string, x: number, y: number, colour: string): void {
-  paint.beginPath();
-  paint.fillStyle = paint.strokeStyle = colour;
-  paint.lineWidth = 1.5;
+/** One path for all of one look: thousands are drawn in five strokes. */
+function marks(plan: Plan): Map<string, Path2D> {
+  const paths = new Map<string, Path2D>();
+  for (const { row, x, y } of plan.places.values()) {
+    const seen = look(row);
+    const path = paths.get(seen) ?? new Path2D();
+    paths.set(seen, path);
+    trace(path, seen, x + 4.5, y + 4.5);
+  }
+  return paths;
+}
+
+const RADIUS: Record<string, number> = { busy: 2.6, waiting: 2.4, stalled: 2.4 };
+
+function trace(path: Path2D, seen: string, x: number, y: number): void {
   if (seen === "failed") {
-    paint.moveTo(x - 2.2, y - 2.2);
-    paint.lineTo(x + 2.2, y + 2.2);
-    paint.moveTo(x - 2.2, y + 2.2);
-    paint.lineTo(x + 2.2, y - 2.2);
-    paint.stroke();
+    for (const side of [1, -1]) {
+      path.moveTo(x - 2.2, y - 2.2 * side);
+      path.lineTo(x + 2.2, y + 2.2 * side);
+    }
     return;
   }
-  const open = seen === "waiting" || seen === "stalled";
-  paint.arc(x, y, seen === "busy" ? 2.6 : open ? 2.4 : 1.5, 0, 2 * Math.PI);
-  if (open) paint.stroke();
-  else paint.fill();
+  const radius = RADIUS[seen] ?? 1.5;
+  path.moveTo(x + radius, y);
+  path.arc(x, y, radius, 0, 2 * Math.PI);
+}
+
+function mark(paint: CanvasRenderingContext2D, seen: string, path: Path2D, colour: string): void {
+  paint.fillStyle = paint.strokeStyle = colour;
+  paint.lineWidth = 1.5;
+  if (["failed", "waiting", "stalled"].includes(seen)) paint.stroke(path);
+  else paint.fill(path);
 }
 
 function frame(paint: CanvasRenderingContext2D, x: number, y: number, colour: string): void {

@@ -180,9 +180,9 @@ export class Slider implements Part {
     this.playing = setInterval(() => {
       const newest = this.told;
       if (!newest || document.hidden || this.off) return;
-      time = Math.max(time, timeOf(newest, at)) + ((this.end(newest) - this.begin(newest)) / PLAYED) * (TICK / 1000);
-      at = Math.max(at + 1, entryAt(newest, time));
-      this.go(at);
+      time += ((this.end(newest) - this.begin(newest)) / PLAYED) * (TICK / 1000);
+      at = Math.max(at, entryAt(newest, time));
+      this.go(time < newest.now ? at : newest.last);
     }, TICK);
     this.sign();
   }

@@ -36,8 +36,7 @@ export class Timeline implements Part {
     this.tools = h("span", { class: "mx-end" }, legend(), this.zooms());
     this.inner = h("div", { class: "mx-time-in" }, this.labels, this.canvas, this.told);
     this.scroller = h("div", { class: "mx-time" }, this.inner, this.space);
-    this.element = h("div", {}, this.tints.element, this.scroller, legend());
-    this.element.style.height = "100%";
+    this.element = h("div", { class: "mx-times" }, this.tints.element, this.scroller, legend());
     this.hear();
   }
 
