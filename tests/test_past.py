@@ -96,6 +96,7 @@ def test_entries_written_later_and_on_the_next_day_are_found(tmp_path):
 
     written(second, ENTRIES[100:300])
     assert same(replayed(250), past.at(250).folds)
+    assert same(replayed(260), past.at(260).folds)
     assert same(replayed(50), past.at(50).folds)
 
 
