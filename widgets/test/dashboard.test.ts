@@ -86,7 +86,7 @@ describe("the frame", () => {
     items[0]!.click();
     await drawn();
     expect(who(el)).toBe("api");
-    expect(el.querySelector(".mx-dock [aria-selected=true]")!.textContent).toBe("Approvals");
+    expect(el.querySelector(".mx-dock [aria-selected=true]")!.textContent).toBe("Approvals1");
   });
 
   test("when nothing needs the person there is no such line", async () => {
