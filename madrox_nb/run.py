@@ -252,6 +252,7 @@ class Run:
             approvals=manager.approvals,
             budget=manager.budget,
             activity=manager.activity,
+            teams=manager.teams.runs,
             doing=self.doing,
             conversations=self._conversations,
             spans=self._spans,

@@ -32,6 +32,7 @@ from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.pump import PERIOD
 from madrox_nb.spans import Spans
+from madrox_nb.teamwork import TeamRuns
 from madrox_nb.tree import Tree
 from madrox_nb.widgets import LIBRARIES, LiveView, build, code
 
@@ -82,6 +83,7 @@ class World:
             "approvals": Approvals(),
             "budget": Budget(),
             "activity": Activity(),
+            "teams": TeamRuns(),
             "doing": Doing(),
             "cost_history": CostHistory(),
             "spans": Spans(),

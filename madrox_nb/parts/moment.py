@@ -13,6 +13,7 @@ from ..cost_history import CostHistory
 from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
 from ..spans import Spans
+from ..teamwork import TeamRuns
 from ..tree import Tree
 from .reading import Conversations
 
@@ -34,6 +35,7 @@ class Moment:
     approvals: Approvals
     budget: Budget
     activity: Activity
+    teams: TeamRuns
     doing: Doing
     conversations: Conversations
     """What was said to and by each agent, read from the ledger when it is asked for."""
