@@ -99,7 +99,7 @@ export class Form {
     const filled = this.shape.read();
     [this.under, this.error.hidden] = [true, true];
     this.draw();
-    const error = await this.frame.store.tell(filled.verb, "", filled.given);
+    const error = await this.frame.store.tell(filled.verb, "", filled.given, filled.line);
     this.under = false;
     if (error) {
       const said = `${this.shape.not}: ${error}. What you wrote is kept.`.replace("..", ".");
