@@ -9,6 +9,7 @@ run is over.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import DisplayHandle
+from IPython.display import display
 
 SECONDS: Final = 10.0
 """Between two updates: each makes the notebook one with unsaved changes."""
@@ -32,7 +33,8 @@ class Saved:
     def __init__(self, bundle: Callable[[], Bundle], static: Callable[[], Bundle]) -> None:
         """`bundle` is the live view with its `static` forms, text and HTML."""
         self._bundle, self._static = bundle, static
-        self._handles: deque[DisplayHandle] = deque(maxlen=SHOWN)
+        self._handles: deque[str] = deque(maxlen=SHOWN)
+        """Their ids."""
         self._told: Bundle = {}
         self._at = 0.0
         self._lock = threading.Lock()
@@ -40,10 +42,9 @@ class Saved:
     def show(self) -> None:
         """Show the view where the running cell's output goes."""
         with self._lock:
-            handle = DisplayHandle()
             self._told, self._at = dict(self._static()), time.monotonic()
-            handle.display(dict(self._bundle()), raw=True)
-            self._handles.append(handle)
+            self._handles.append(secrets.token_hex(8))
+            _publish(self._bundle(), self._handles[-1])
 
     def keep_up(self) -> None:
         """Let the saved forms say what is so now, if that is another thing, and not too often."""
@@ -64,4 +65,8 @@ class Saved:
     def _update(self, bundle: Bundle) -> None:
         if InteractiveShell.initialized():  # at the end of a kernel it may be gone
             for handle in self._handles:
-                handle.update(dict(bundle), raw=True)
+                _publish(bundle, handle, update=True)
+
+
+def _publish(bundle: Bundle, display_id: str, *, update: bool = False) -> None:
+    display(dict(bundle), raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]

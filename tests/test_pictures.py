@@ -138,6 +138,13 @@ def test_what_was_filtered_is_drawn_as_it_is(frames: Frames) -> None:
     assert ["api"] == list(picture(frames.turns().query("agent == 'api'")).data.columns)
 
 
+def test_agents_of_several_runs_have_a_bar_each_though_their_names_are_the_same(frames: Frames) -> None:
+    both = pd.concat([frames.costs(), frames.costs()], keys=["r1", "r2"], names=["run"])
+
+    assert [10.0, 10.0, 110.0, 110.0] == sorted(picture(both, value="tokens").data["own"])
+    assert ["api", "lead"] == sorted(picture(both, by="agent", value="tokens").data.index)
+
+
 @pytest.mark.parametrize(
     ("name", "chosen", "said"),
     [

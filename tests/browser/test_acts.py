@@ -14,11 +14,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("br
 BEGIN = """%load_ext madrox_nb
 lead = %madrox spawn lead --role architect --harness rehearsal
 api = %madrox spawn api --harness rehearsal --parent lead --permissions ask
-_ = (api.workspace / "service.py").write_text("def refund(order):\\n    if order.paid:\\n        return order.total\\n    return 0\\n")
+text = "def refund(order):\\n    if order.paid:\\n        return order.total\\n    return 0\\n"
+_ = (api.workspace / "service.py").write_text(text)
 %madrox"""
 EDIT = {"file_path": "service.py", "old_string": "order.total", "new_string": "order.total - order.refunded"}
 ASK = f"%madrox send api --no-wait /approve-needed Edit {json.dumps(EDIT)}"
 RUN = "%madrox send api --no-wait /approve-needed Bash " + json.dumps({"command": "rm -r build && make all"})
+LAST = "window.jupyterapp.shell.currentWidget.content.widgets[3].outputArea.node.innerText"
 WAIT = 60_000
 
 
@@ -43,6 +45,7 @@ def width(page: Any, pixels: int) -> None:
 
 
 def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(notebook: Any, page: Any) -> None:
+    page.set_viewport_size({"width": 1700, "height": 1300})
     notebook.open_cells(BEGIN, ASK, RUN, "api.last.text", name="acts.ipynb")
     notebook.run(0)
     page.wait_for_selector(".madrox [data-agent=api]", timeout=WAIT)
@@ -98,9 +101,7 @@ def _denies_a_command(notebook: Any, page: Any) -> None:
     page.get_by_role("button", name="Deny", exact=True).click()
     said(page, "Denied: “use the cache”")
     notebook.run(3)
-    page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget.content.widgets[3].outputArea.node.innerText.includes('use the cache')"
-    )
+    page.wait_for_function(f"{LAST}.includes('use the cache')")
 
 
 def _spawns(page: Any) -> None:

@@ -66,7 +66,13 @@ describe("which entry was when", () => {
 });
 
 describe("the slider", () => {
-  const dashboard = (more = {}) => show({ ...RUN, ...more }, { shows: "dashboard", topics: { slider: moments() } });
+  /** A dashboard whose agents are shown as a list. */
+  const dashboard = async (more = {}) => {
+    const made = await show({ ...RUN, ...more }, { shows: "dashboard", topics: { slider: moments() } });
+    [...made.el.querySelectorAll("button")].find((each) => each.textContent === "List")!.click();
+    await drawn();
+    return made;
+  };
   type Model = Awaited<ReturnType<typeof dashboard>>["model"];
   const asked = (model: Model) => model.ops("ask").filter((each) => each.topic === "slider").map((each) => (each.given as { at: number }).at);
   /** The kernel's answer to the last question: the lead was idle then. */
@@ -93,20 +99,20 @@ describe("the slider", () => {
     const { el, model } = await dashboard();
     press(find(el, ".mx-track"), "ArrowLeft");
     await drawn();
-    expect(el.querySelectorAll(".mx-row")).toHaveLength(3); // nothing is empty while the answer is on its way
+    expect(el.querySelectorAll(".mx-card")).toHaveLength(3); // nothing is empty while the answer is on its way
     await answer(model);
 
     expect(asked(model)).toEqual([88]);
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(true);
-    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead"]);
-    expect(find(el, ".mx-row").textContent).toContain("as of 88");
+    expect([...el.querySelectorAll<HTMLElement>(".mx-card")].map((each) => each.dataset.agent)).toEqual(["lead"]);
+    expect(find(el, ".mx-card").textContent).toContain("as of 88");
     expect(find(el, ".mx-note").textContent).toContain("You are looking at 1:28");
     expect(find(el, ".mx-track").getAttribute("aria-valuetext")).toBe("1:28 of 1:40");
 
     press(find(el, ".mx-track"), "End");
     await drawn();
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
-    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
+    expect(el.querySelectorAll(".mx-card")).toHaveLength(3);
     expect(find(el, ".mx-note")).toBeNull();
   });
 
@@ -141,6 +147,19 @@ describe("the slider", () => {
     expect(asked(model)).toEqual([88, 84]);
   });
 
+  test("what is wanted while a moment is on its way is asked for after it", async () => {
+    const { el, model } = await dashboard();
+    const topics = () => (model.ops("ask").filter((each) => each.topic === "slider").at(-1)!.given as { topics: string[] }).topics;
+    press(find(el, ".mx-track"), "ArrowLeft");
+    find(el, "[data-tab=inbox]").click();
+    await drawn();
+    expect(topics()).not.toContain("inbox:lead");
+    await answer(model);
+
+    expect(asked(model)).toEqual([88, 88]);
+    expect(topics()).toContain("inbox:lead");
+  });
+
   test("an answer that comes after one has gone back to live changes nothing", async () => {
     const { el, model } = await dashboard();
     press(find(el, ".mx-track"), "ArrowLeft");
@@ -148,7 +167,7 @@ describe("the slider", () => {
     await answer(model);
 
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
-    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
+    expect(el.querySelectorAll(".mx-card")).toHaveLength(3);
   });
 
   test("a moment before the first agent can be left again", async () => {
@@ -159,10 +178,10 @@ describe("the slider", () => {
     await drawn();
     await drawn();
 
-    expect(el.querySelectorAll(".mx-row")).toHaveLength(0);
+    expect(el.querySelectorAll(".mx-card")).toHaveLength(0);
     find(el, ".mx-scrub .primary").click();
     await drawn();
-    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
+    expect(el.querySelectorAll(".mx-card")).toHaveLength(3);
     expect(document.activeElement).toBe(find(el, ".mx-track"));
   });
 

@@ -32,7 +32,7 @@ export interface Told extends Data {
   answered: Request[];
 }
 
-const ASKS = { edit: "asks to edit", run: "asks to run", use: "asks to use" };
+const ASKS = { edit: "asks to edit", run: "asks to run a command with", use: "asks to use" };
 const SIGNS = { allowed: "check", denied: "cross", late: "clock", gone: "off" } as const;
 
 export class Approvals implements Part {

@@ -209,7 +209,7 @@ function labelled(sign: SVGSVGElement, label: string): SVGSVGElement {
   return sign;
 }
 
-const STEP: Record<string, string> = { ok: "y", skipped: "y", missing: "y", running: "n", failed: "x", stopped: "x" };
+const STEP: Record<string, string> = { ok: "y", missing: "y", running: "n", failed: "x", stopped: "x" };
 
 function progress(phase: Phase, done: number, time: number): string {
   const { outcome, outputs, began, took } = phase;
