@@ -260,6 +260,7 @@ class Run:
             spans=self._spans,
             density=self._density,
             past=self._then,
+            redacted=manager.redactor.text,
         )
 
     def picture(self) -> Picture:
