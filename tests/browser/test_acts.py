@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from groups import PICTURES
+from test_whole_dashboard import AXE, faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -25,6 +26,10 @@ WAIT = 60_000
 
 
 def picture(page: Any, name: str) -> None:
+    """Keep how it looks, if somebody wants to see it; in any case axe finds no serious fault in it."""
+    if AXE.exists():
+        page.add_script_tag(path=str(AXE))
+        assert [] == faults(page, name)
     if PICTURES:
         page.locator(".madrox").first.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
@@ -52,7 +57,7 @@ def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(notebo
     width(page, 1100)
     _allows_an_edit(notebook, page)
     _denies_a_command(notebook, page)
-    _spawns(page)
+    _spawns(notebook, page)
     _stops_a_subtree(page)
 
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
@@ -96,7 +101,11 @@ def _denies_a_command(notebook: Any, page: Any) -> None:
     width(page, 700)
     notebook.theme("JupyterLab Dark")
     picture(page, "approvals-700-dark")
+    width(page, 1100)
+    picture(page, "approvals-1100-dark")
     notebook.theme("JupyterLab Light")
+    width(page, 700)
+    picture(page, "approvals-700-light")
     width(page, 1100)
     page.get_by_role("button", name="Deny", exact=True).click()
     said(page, "Denied: “use the cache”")
@@ -104,7 +113,7 @@ def _denies_a_command(notebook: Any, page: Any) -> None:
     page.wait_for_function(f"{LAST}.includes('use the cache')")
 
 
-def _spawns(page: Any) -> None:
+def _spawns(notebook: Any, page: Any) -> None:
     page.get_by_role("button", name="Spawn", exact=True).first.click()
     form = page.get_by_role("dialog", name="Spawn an agent")
     page.wait_for_function("document.querySelector('.mx-form select').options.length > 2", timeout=WAIT)
@@ -120,6 +129,9 @@ def _spawns(page: Any) -> None:
         form.locator("pre").inner_text()
     )
     picture(page, "spawn-1100-light")
+    notebook.theme("JupyterLab Dark")
+    picture(page, "spawn-1100-dark")
+    notebook.theme("JupyterLab Light")
     form.get_by_role("button", name="Spawn").click()
     page.wait_for_selector(".madrox [data-agent=money]", timeout=WAIT)
     form.wait_for(state="detached")

@@ -99,20 +99,20 @@ describe("the slider", () => {
     const { el, model } = await dashboard();
     press(find(el, ".mx-track"), "ArrowLeft");
     await drawn();
-    expect(el.querySelectorAll(".mx-card")).toHaveLength(3); // nothing is empty while the answer is on its way
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(3); // nothing is empty while the answer is on its way
     await answer(model);
 
     expect(asked(model)).toEqual([88]);
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(true);
-    expect([...el.querySelectorAll<HTMLElement>(".mx-card")].map((each) => each.dataset.agent)).toEqual(["lead"]);
-    expect(find(el, ".mx-card").textContent).toContain("as of 88");
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead"]);
+    expect(find(el, ".mx-row").textContent).toContain("as of 88");
     expect(find(el, ".mx-note").textContent).toContain("You are looking at 1:28");
     expect(find(el, ".mx-track").getAttribute("aria-valuetext")).toBe("1:28 of 1:40");
 
     press(find(el, ".mx-track"), "End");
     await drawn();
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
-    expect(el.querySelectorAll(".mx-card")).toHaveLength(3);
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
     expect(find(el, ".mx-note")).toBeNull();
   });
 
@@ -167,7 +167,7 @@ describe("the slider", () => {
     await answer(model);
 
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
-    expect(el.querySelectorAll(".mx-card")).toHaveLength(3);
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
   });
 
   test("a moment before the first agent can be left again", async () => {
@@ -178,10 +178,10 @@ describe("the slider", () => {
     await drawn();
     await drawn();
 
-    expect(el.querySelectorAll(".mx-card")).toHaveLength(0);
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(0);
     find(el, ".mx-scrub .primary").click();
     await drawn();
-    expect(el.querySelectorAll(".mx-card")).toHaveLength(3);
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
     expect(document.activeElement).toBe(find(el, ".mx-track"));
   });
 
