@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from groups import PICTURES
+from groups import PICTURES, absent
 from test_whole_dashboard import AXE, faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -25,13 +25,29 @@ LAST = "window.jupyterapp.shell.currentWidget.content.widgets[3].outputArea.node
 WAIT = 60_000
 
 
-def picture(page: Any, name: str) -> None:
-    """Keep how it looks, if somebody wants to see it; in any case axe finds no serious fault in it."""
-    if AXE.exists():
-        page.add_script_tag(path=str(AXE))
-        assert [] == faults(page, name)
-    if PICTURES:
-        page.locator(".madrox").first.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+class Eyes:
+    """Looks at the view: keeps pictures, if somebody wants them, and what axe says of each."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.found = page, list[str]()
+
+    def picture(self, name: str) -> None:
+        if AXE.exists():
+            self.page.add_script_tag(path=str(AXE))
+            self.found += faults(self.page, name)
+        if PICTURES:
+            self.page.locator(".madrox").first.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+
+    def found_nothing(self) -> None:
+        """No serious fault in any picture. Comes last, because axe may be absent."""
+        if not AXE.exists():
+            absent("browser", "axe-core", "npm ci --prefix widgets")
+        assert [] == self.found
+
+
+@pytest.fixture
+def eyes(page: Any) -> Eyes:
+    return Eyes(page)
 
 
 def tab(page: Any, name: str) -> None:
@@ -49,16 +65,18 @@ def width(page: Any, pixels: int) -> None:
     page.evaluate("w => { document.querySelector('.madrox').style.width = `${w}px` }", pixels)
 
 
-def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(notebook: Any, page: Any) -> None:
+def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(
+    notebook: Any, page: Any, eyes: Eyes
+) -> None:
     page.set_viewport_size({"width": 1700, "height": 1300})
     notebook.open_cells(BEGIN, ASK, RUN, "api.last.text", name="acts.ipynb")
     notebook.run(0)
     page.wait_for_selector(".madrox [data-agent=api]", timeout=WAIT)
     width(page, 1100)
-    _allows_an_edit(notebook, page)
-    _denies_a_command(notebook, page)
-    _spawns(notebook, page)
-    _stops_a_subtree(page)
+    _allows_an_edit(notebook, page, eyes)
+    _denies_a_command(notebook, page, eyes)
+    _spawns(notebook, page, eyes)
+    _stops_a_subtree(page, eyes)
 
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.reload()
@@ -71,17 +89,18 @@ def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(notebo
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart() }")
     said(page, "Disconnected.")
     assert page.get_by_role("button", name="Spawn", exact=True).first.is_disabled()
-    picture(page, "acts-disconnected")
+    eyes.picture("acts-disconnected")
+    eyes.found_nothing()
 
 
-def _allows_an_edit(notebook: Any, page: Any) -> None:
+def _allows_an_edit(notebook: Any, page: Any, eyes: Eyes) -> None:
     notebook.run(1)
     said(page, "Needs you")
     tab(page, "Approvals")
     page.wait_for_selector(".mx-diff .a", timeout=WAIT)
     assert "return order.total - order.refunded" in page.locator(".mx-diff .a").inner_text()
     assert "return order.total" in page.locator(".mx-diff .d").inner_text()
-    picture(page, "approvals-1100-light")
+    eyes.picture("approvals-1100-light")
     page.get_by_role("button", name="Allow once").click()
     said(page, "Allowed once")
     notebook.run(3)
@@ -90,7 +109,7 @@ def _allows_an_edit(notebook: Any, page: Any) -> None:
     )
 
 
-def _denies_a_command(notebook: Any, page: Any) -> None:
+def _denies_a_command(notebook: Any, page: Any, eyes: Eyes) -> None:
     notebook.run(2)
     page.wait_for_selector(".mx-appr .it:not(.old)", timeout=WAIT)
     page.locator(".mx-appr .it:not(.old)").first.click()
@@ -100,12 +119,12 @@ def _denies_a_command(notebook: Any, page: Any) -> None:
     page.get_by_label("Why not").fill("use the cache")
     width(page, 700)
     notebook.theme("JupyterLab Dark")
-    picture(page, "approvals-700-dark")
+    eyes.picture("approvals-700-dark")
     width(page, 1100)
-    picture(page, "approvals-1100-dark")
+    eyes.picture("approvals-1100-dark")
     notebook.theme("JupyterLab Light")
     width(page, 700)
-    picture(page, "approvals-700-light")
+    eyes.picture("approvals-700-light")
     width(page, 1100)
     page.get_by_role("button", name="Deny", exact=True).click()
     said(page, "Denied: “use the cache”")
@@ -113,7 +132,7 @@ def _denies_a_command(notebook: Any, page: Any) -> None:
     page.wait_for_function(f"{LAST}.includes('use the cache')")
 
 
-def _spawns(notebook: Any, page: Any) -> None:
+def _spawns(notebook: Any, page: Any, eyes: Eyes) -> None:
     page.get_by_role("button", name="Spawn", exact=True).first.click()
     form = page.get_by_role("dialog", name="Spawn an agent")
     page.wait_for_function("document.querySelector('.mx-form select').options.length > 2", timeout=WAIT)
@@ -128,23 +147,23 @@ def _spawns(notebook: Any, page: Any) -> None:
     assert "%madrox spawn money --role debugger --harness rehearsal --parent lead" == (
         form.locator("pre").inner_text()
     )
-    picture(page, "spawn-1100-light")
+    eyes.picture("spawn-1100-light")
     notebook.theme("JupyterLab Dark")
-    picture(page, "spawn-1100-dark")
+    eyes.picture("spawn-1100-dark")
     notebook.theme("JupyterLab Light")
     form.get_by_role("button", name="Spawn").click()
     page.wait_for_selector(".madrox [data-agent=money]", timeout=WAIT)
     form.wait_for(state="detached")
 
 
-def _stops_a_subtree(page: Any) -> None:
+def _stops_a_subtree(page: Any, eyes: Eyes) -> None:
     page.locator(".madrox [data-agent=lead]").first.click()
     page.get_by_role("button", name="Stop… lead").click()
     strip = page.get_by_role("alertdialog")
     assert "Stop lead and the 2 below it?" in strip.inner_text()
     assert "%madrox stop lead --tree --force" in strip.inner_text()
     assert "Keep running" == page.evaluate("document.activeElement.textContent")
-    picture(page, "stop-1100-light")
+    eyes.picture("stop-1100-light")
     strip.get_by_role("button", name="Stop 3 agents").click()
     page.wait_for_function(
         "document.querySelectorAll('.madrox .mx-card .s-stopped').length === 3", timeout=WAIT
@@ -172,8 +191,9 @@ _ = Path("templates/duo.md").write_text({TEAM!r})
 
 
 def test_the_run_of_a_team_is_seen_tried_again_and_frozen_at_its_end(
-    notebook: Any, page: Any, lab: Any
+    notebook: Any, page: Any, lab: Any, eyes: Eyes
 ) -> None:
+    page.set_viewport_size({"width": 1700, "height": 1300})
     notebook.open_cells(TEAM_RUN, CLOSE, name="team.ipynb")
     notebook.run(0)
     page.wait_for_selector(".mx-ph", timeout=WAIT)
@@ -182,10 +202,10 @@ def test_the_run_of_a_team_is_seen_tried_again_and_frozen_at_its_end(
         each.inner_text().partition(",")[0] for each in page.locator(".mx-ph header .mx-2").all()
     ]
     width(page, 1100)
-    picture(page, "team-1100-light")
+    eyes.picture("team-1100-light")
     width(page, 700)
     notebook.theme("JupyterLab Dark")
-    picture(page, "team-700-dark")
+    eyes.picture("team-700-dark")
     notebook.theme("JupyterLab Light")
     page.get_by_role("button", name="Retry hand").click()
     said(page, "2. try")
@@ -199,3 +219,4 @@ def test_the_run_of_a_team_is_seen_tried_again_and_frozen_at_its_end(
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
     [*_, kept] = json.loads((lab.root / "team.ipynb").read_text())["cells"][0]["outputs"]
     assert {"text/plain", "text/html"} == kept["data"].keys()
+    eyes.found_nothing()
