@@ -154,6 +154,8 @@ class Run:
         _open.discard(self)
         try:
             self.portal.call(self._close, leave and self.config.settings.on_kernel_death != "kill")
+            for view in self._views.values():
+                view.freeze()
         finally:
             self.portal.stop()
             self._log.close()
@@ -258,6 +260,7 @@ class Run:
             spans=self._spans,
             density=self._density,
             past=self._then,
+            redacted=manager.redactor.text,
         )
 
     def picture(self) -> Picture:

@@ -112,7 +112,9 @@ class World:
     def moment(self):
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
-        return Moment(title="run", now=now, conversations=self.conversations, past=self.past, **self.folds)
+        return Moment(
+            title="run", now=now, conversations=self.conversations, past=self.past, redacted=str, **self.folds
+        )
 
     def tell(self, *events):
         """Let these happen, and say so to the widgets."""
