@@ -34,7 +34,7 @@ from madrox_nb.pump import PERIOD
 from madrox_nb.spans import Spans
 from madrox_nb.teamwork import TeamRuns
 from madrox_nb.tree import Tree
-from madrox_nb.widgets import LIBRARIES, LiveView, build, code
+from madrox_nb.widgets import LIBRARIES, LiveView, build, code, pressed
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -419,6 +419,17 @@ def test_a_verb_is_enqueued_acknowledged_and_told_when_done(shown, world):
     assert [] == widget.comm.messages("done")
     world.future.set_result(None)
     assert [{"k": "done", "id": "1", "error": None}] == widget.comm.messages("done")
+
+
+def test_a_verb_that_comes_by_two_ways_is_carried_out_once(shown, world):
+    world.tell(*born("ui"), busy("ui"))
+    widget = shown()
+    pressed(widget._key, "1", "interrupt", "ui")
+    press(widget, op="act", id="1", verb="interrupt", agent="ui")
+    pressed("another-key", "2", "interrupt", "ui")
+
+    assert [("interrupt", "ui")] == world.verbs
+    assert ["1"] == [message["id"] for message in widget.comm.messages("ack")]
 
 
 def test_what_is_written_is_sent_as_it_stands(shown, world):

@@ -71,7 +71,7 @@ def path_of(given: Mapping[str, Any]) -> str:
 
 
 def effect(given: Mapping[str, Any], workspace: Path | None) -> dict[str, Any]:
-    """What there is to see before one says yes. Without a `workspace` no file is read. Takes a disk's time."""
+    """What there is to see before one says yes. Without a `workspace` no file is read. Reads the disk."""
     if path_of(given):
         told = [_drawn(change) for change in _changes(given, workspace)]
         return {"kind": "edit", "files": told}

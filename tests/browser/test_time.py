@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from groups import PICTURES
+from test_dashboard import fit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 ROW = ".mx-row"
+MINUTE = 60_000
 SPAWN = """%load_ext madrox_nb
-lead = %madrox spawn lead --role architect --harness rehearsal
-%madrox"""
+import sys
+sys.path.append("{tests}")
+import spenders
+from madrox_nb import Madrox
+m = Madrox(max_usd=60)
+lead = %madrox spawn lead --role architect --harness costly
+m"""
 WORK = """%%madrox send lead
 /spawn api backend_developer
 /spawn web frontend_developer
@@ -21,10 +29,11 @@ WORK = """%%madrox send lead
 /post web /say The page lists all items.
 /usage 12000 3000
 /say All is given out."""
+TESTS = Path(__file__).parents[1]
 AGAIN = """%madrox wait
 %madrox send lead /usage 9000 100
 %madrox send lead /say Once more."""
-LONG = "%madrox send lead /slow 400 0.05"
+LONG = "%madrox send lead /slow 4000 0.05"
 
 PAST = "() => document.querySelector('.madrox').classList.contains('is-past')"
 LIVE = "() => !document.querySelector('.madrox').classList.contains('is-past')"
@@ -43,19 +52,22 @@ def names(page: Any) -> list[str]:
 
 
 @pytest.fixture
-def worked(notebook: Any, page: Any) -> Any:
-    """A dashboard of three agents that have worked."""
+def worked(notebook: Any, page: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A dashboard of three agents that have worked, shown as a list."""
     page.set_viewport_size({"width": 1500, "height": 1300})
-    notebook.open_cells(SPAWN, WORK, AGAIN, LONG, name="time.ipynb")
+    cells = (SPAWN.format(tests=TESTS), WORK, AGAIN, LONG, "m.close()")
+    notebook.open_cells(*cells, name=f"{request.node.name[:24]}.ipynb")
     notebook.run(0)
-    page.wait_for_selector(f"{ROW} >> text=lead", timeout=60_000)
+    page.get_by_role("button", name="List", exact=True).click(timeout=MINUTE)
+    page.wait_for_selector(f"{ROW} >> text=lead", timeout=MINUTE)
     notebook.run(1)
-    page.wait_for_selector(f"{ROW} >> text=web", timeout=60_000)
+    page.wait_for_selector(f"{ROW} >> text=web", timeout=MINUTE)
     notebook.run(2)
     page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.content.widgets[2].model.executionCount", timeout=60_000
+        "() => window.jupyterapp.shell.currentWidget.content.widgets[2].model.executionCount", timeout=MINUTE
     )
-    return notebook
+    yield notebook
+    notebook.run(4)
 
 
 def test_the_slider_goes_back_to_a_time_before_the_children_and_to_live_again(worked: Any, page: Any) -> None:
@@ -64,35 +76,35 @@ def test_the_slider_goes_back_to_a_time_before_the_children_and_to_live_again(wo
     assert {"lead", "api", "web"} == set(names(page))
     track.focus()
     page.keyboard.press("Home")
-    page.wait_for_function(PAST, timeout=60_000)
+    page.wait_for_function(PAST, timeout=MINUTE)
     for _ in range(3):  # the run is open, lead is born, lead is ready
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("() => document.querySelectorAll('.mx-row').length === 1", timeout=60_000)
+    page.wait_for_function("() => document.querySelectorAll('.mx-row').length === 1", timeout=MINUTE)
 
     assert ["lead"] == names(page)
     assert "You are looking at" in page.locator(".mx-note").inner_text()
     assert page.locator(".mx-head .stop").is_enabled()
     picture(page, "past")
     page.get_by_role("button", name="Back to live").click()
-    page.wait_for_function(LIVE, timeout=60_000)
-    page.wait_for_function("() => document.querySelectorAll('.mx-row').length === 3", timeout=60_000)
+    page.wait_for_function(LIVE, timeout=MINUTE)
+    page.wait_for_function("() => document.querySelectorAll('.mx-row').length === 3", timeout=MINUTE)
     assert "now" == track.get_attribute("aria-valuetext")
 
 
 def test_one_can_look_back_while_a_cell_blocks_and_a_drag_follows_the_pointer(worked: Any, page: Any) -> None:
     worked.run(3)
-    page.wait_for_function("document.querySelector('.mx-row').innerText.includes('rehearsal')")
-    page.wait_for_selector(".mx-row .s-busy", timeout=60_000)
+    page.wait_for_selector(".mx-row .s-busy", timeout=MINUTE)
     box = page.locator(".mx-track").bounding_box()
     page.mouse.move(box["x"] + box["width"] - 4, box["y"] + 12)
     page.mouse.down()
     page.mouse.move(box["x"] + 2, box["y"] + 12, steps=12)
     page.mouse.up()
-    page.wait_for_function("() => document.querySelectorAll('.mx-row').length === 1", timeout=60_000)
+    page.wait_for_function("() => document.querySelectorAll('.mx-row').length === 1", timeout=MINUTE)
     assert page.evaluate(PAST)
 
     page.keyboard.press("End")
-    page.wait_for_function("() => document.querySelectorAll('.mx-row .s-busy').length === 1", timeout=60_000)
+    page.wait_for_function(LIVE, timeout=MINUTE)
+    page.wait_for_selector(".mx-row .s-busy", timeout=MINUTE)
     page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
 
 
@@ -107,14 +119,14 @@ def test_the_timeline_tells_of_bars_by_key_and_by_pointer_and_zooms(worked: Any,
     page.wait_for_selector(".mx-time canvas.can-pan")
     page.keyboard.press("0")
     page.wait_for_selector(".mx-time canvas:not(.can-pan)")
-    assert 4 == page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")
+    assert 5 == page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_the_parts_of_time_in_both_themes_and_widths(worked: Any, page: Any, theme: str) -> None:
     worked.theme(f"JupyterLab {theme}")
-    for width in (1500, 1020):
-        page.set_viewport_size({"width": width, "height": 1700})
+    for width in (1100, 700):
+        fit(page, width)
         for tab in ("timeline", "costs"):
             page.locator(f"[data-tab={tab}]").click()
             page.wait_for_selector(".mx-plot .uplot canvas" if tab == "costs" else ".mx-time canvas")

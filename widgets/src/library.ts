@@ -3,10 +3,20 @@
 
 /** The part of anywidget's model that we use. */
 export interface Model {
+  /** JupyterLab's and Notebook's; other pages have none. */
+  readonly widget_manager?: { kernel?: Kernel };
   get(key: string): unknown;
   on(event: "msg:custom", listener: Listener): void;
   off(event: "msg:custom", listener: Listener): void;
   send(content: unknown): void;
+}
+/** The part of JupyterLab's kernel connection that we use. */
+export interface Kernel {
+  subshellId?: string | null;
+  clone(): Kernel;
+  requestCreateSubshell?(content: object): { done: Promise<{ content: { subshell_id: string } }> };
+  requestDeleteSubshell?(content: object): { done: Promise<unknown> };
+  requestExecute(content: object): { done: Promise<unknown> };
 }
 export type Listener = (message: { k: string } & Record<string, unknown>, buffers?: DataView[]) => void;
 

@@ -1,6 +1,7 @@
 // One model's line to the kernel: signs of life, verbs under way, questions. The protocol
 // is written down in docs/widgets.md.
 
+import { DETOUR, detour } from "./detour";
 import { send, type Listener, type Model } from "./library";
 import type { News } from "./topics";
 
@@ -29,6 +30,7 @@ export class Link {
   readonly page = Math.random().toString(36).slice(2, 10);
 
   private waiting = new Map<string, Waiting>();
+  private unheard = new Set<string>();
   private silence: ReturnType<typeof setTimeout> | undefined;
   private asked = 0;
 
@@ -58,7 +60,15 @@ export class Link {
     return new Promise((ended) => {
       const id = this.wait(agent, PATIENCE, unanswered, ended);
       if (!this.send({ op: "act", id, verb, agent, given })) this.finish(id, "the kernel is not connected");
+      else if (!Object.keys(given).length) this.watch(id, verb, agent);
     });
+  }
+
+  /** A verb that nobody acknowledges goes another way as well. */
+  private watch(id: string, verb: string, agent: string): void {
+    setTimeout(() => {
+      if (this.unheard.has(id)) detour(this.model, id, verb, agent).catch(() => {}); // its own time tells
+    }, DETOUR);
   }
 
   /** Ask a part for something once. Rejects with what the kernel says. */
@@ -77,6 +87,7 @@ export class Link {
 
   private wait(agent: string, most: number, unanswered: string, done: Waiting["done"]): string {
     const id = `${this.page}.${++this.asked}`;
+    this.unheard.add(id);
     this.waiting.set(id, { agent, done, timer: setTimeout(() => this.finish(id, unanswered), most) });
     return id;
   }
@@ -94,6 +105,7 @@ export class Link {
         this.on.beat(message.s as Record<string, number>);
         break;
       case "ack":
+        this.unheard.delete(message.id as string);
         clearTimeout(this.waiting.get(message.id as string)?.timer);
         break;
       case "done":
@@ -108,6 +120,7 @@ export class Link {
     if (!waiting) return; // asked on another page, or given up here
     clearTimeout(waiting.timer);
     this.waiting.delete(id);
+    this.unheard.delete(id);
     waiting.done(error, data);
     this.on.changed();
   }

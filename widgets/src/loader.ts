@@ -51,6 +51,9 @@ function keeping(model: Model, signal: AbortSignal): Model {
   model.on("msg:custom", keep);
   signal.addEventListener("abort", () => model.off("msg:custom", keep));
   return {
+    get widget_manager() {
+      return model.widget_manager;
+    },
     get: (key) => model.get(key),
     send: (content) => model.send(content),
     off: (event, listener) => model.off(event, listener),

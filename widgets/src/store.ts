@@ -236,7 +236,7 @@ export class Store {
   private async look(): Promise<void> {
     if (this.moving || this.at === null) return;
     this.moving = true;
-    const at = this.at;
+    const { at, wanted } = this;
     const topics = ["rows", ...this.wanted.split(",").filter((name) => name && name !== "rows")];
     try {
       const told = await this.ask<{ now: number; topics: Record<string, Data> }>("slider", "at", { at, topics });
@@ -246,7 +246,7 @@ export class Store {
       this.go(null);
     }
     this.moving = false;
-    if (this.at !== null && this.at !== at) void this.look();
+    if (this.at !== null && (this.at !== at || this.wanted !== wanted)) void this.look();
     this.changed();
   }
 

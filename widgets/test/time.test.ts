@@ -66,7 +66,13 @@ describe("which entry was when", () => {
 });
 
 describe("the slider", () => {
-  const dashboard = (more = {}) => show({ ...RUN, ...more }, { shows: "dashboard", topics: { slider: moments() } });
+  /** A dashboard whose agents are shown as a list. */
+  const dashboard = async (more = {}) => {
+    const made = await show({ ...RUN, ...more }, { shows: "dashboard", topics: { slider: moments() } });
+    [...made.el.querySelectorAll("button")].find((each) => each.textContent === "List")!.click();
+    await drawn();
+    return made;
+  };
   type Model = Awaited<ReturnType<typeof dashboard>>["model"];
   const asked = (model: Model) => model.ops("ask").filter((each) => each.topic === "slider").map((each) => (each.given as { at: number }).at);
   /** The kernel's answer to the last question: the lead was idle then. */
@@ -139,6 +145,19 @@ describe("the slider", () => {
     await answer(model);
 
     expect(asked(model)).toEqual([88, 84]);
+  });
+
+  test("what is wanted while a moment is on its way is asked for after it", async () => {
+    const { el, model } = await dashboard();
+    const topics = () => (model.ops("ask").filter((each) => each.topic === "slider").at(-1)!.given as { topics: string[] }).topics;
+    press(find(el, ".mx-track"), "ArrowLeft");
+    find(el, "[data-tab=inbox]").click();
+    await drawn();
+    expect(topics()).not.toContain("inbox:lead");
+    await answer(model);
+
+    expect(asked(model)).toEqual([88, 88]);
+    expect(topics()).toContain("inbox:lead");
   });
 
   test("an answer that comes after one has gone back to live changes nothing", async () => {

@@ -37,11 +37,14 @@ export class Costs implements Part {
     const sizes = globalThis.ResizeObserver && new ResizeObserver(frame.redraw);
     sizes?.observe(this.figure);
     frame.signal.addEventListener("abort", () => (sizes?.disconnect(), this.chart?.close()));
-    void frame.store.library<Library>("uplot").then((library) => {
-      this.chart = new Chart(library);
-      this.place.append(this.chart.element);
-      frame.redraw();
-    });
+    frame.store.library<Library>("uplot").then(
+      (library) => {
+        this.chart = new Chart(library);
+        this.place.append(this.chart.element);
+        frame.redraw();
+      },
+      (failure: Error) => this.place.append(`The chart can't be drawn (${failure.message}). The table says the same.`),
+    );
   }
 
   topics(): string[] {
@@ -114,7 +117,7 @@ export class Costs implements Part {
     attribute(known.line, "class", selected ? "sel" : null);
     known.line.replaceChildren(
       h("td", {}, name),
-      h("td", { class: unpriced ? "s-waiting" : null }, own(row)),
+      unpriced ? h("td", { class: "s-waiting" }, own(row)) : quiet(own(row)),
       quiet(subtree(row, parent)),
       limit,
       quiet(row.tokens ? tokens(row.tokens) : NOTHING),

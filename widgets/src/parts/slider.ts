@@ -159,6 +159,7 @@ export class Slider implements Part {
     const end = () => this.track.removeEventListener("pointermove", move);
     const begin = (event: PointerEvent) => {
       this.pause();
+      this.track.focus({ preventScroll: true }); // the keys go on from where it is let go
       this.track.setPointerCapture(event.pointerId);
       this.track.addEventListener("pointermove", move);
       move(event);
