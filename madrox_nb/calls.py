@@ -147,7 +147,7 @@ def _needs_of(given: Any, tool: str, settings: Settings, depth: int = DEEPEST) -
         for name, value in given.items():
             needed, wider = WIDENING.get(name, _ORDINARY)
             if wider(value, settings):
-                yield needed, f"this {name} of {tool}"
+                yield needed, f"{name} like this in {tool}"
             yield from _needs_of(value, tool, settings, depth - 1)
     elif isinstance(given, list) and depth:
         for item in given:
