@@ -276,7 +276,9 @@ class Tool:
         try:
             checked = self.model.model_validate(meant)
         except ValidationError as exc:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+            wrong = "; ".join(
+                self._amiss(error["type"], *error["loc"], said=error["msg"]) for error in exc.errors()
+            )
             raise BadInput(f"{self.name}: {wrong}. {self._takes()}") from exc
         return {name: getattr(checked, name) for name in known}
 
@@ -292,6 +294,15 @@ class Tool:
         """Carry it out with arguments that nobody has checked yet."""
         may_use(call, self, given)
         return await self.function(call, **self.arguments(given))
+
+    def _amiss(self, kind: str, *where: str | int, said: str) -> str:
+        """What is wrong with one argument; of an unknown one in an item of a list, the nearest known one."""
+        *around, last = map(str, where)
+        if kind not in ("unexpected_keyword_argument", "extra_forbidden"):
+            return f"{'.'.join((*around, last))}: {said}"
+        parts = self.model.model_json_schema().get("$defs", {}).values()
+        known = [name for part in parts for name in part.get("properties", ())]
+        return f"{'.'.join(around)} has no {last!r}.{nearest(last, known)} Known: {', '.join(known)}"
 
     def _takes(self) -> str:
         if not self.parameters:

@@ -28,6 +28,7 @@ from .parts import SHOWS, Data, Part, found, parts, topics
 from .parts.moment import Moment
 from .parts.verbs import check
 from .pump import PUMP
+from .saved import Saved
 from .subscriptions import Subscription, Subscriptions
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class LiveView(anywidget.AnyWidget):
         self._wanted = Subscriptions(always)
         self._carried: deque[str] = deque(maxlen=LATELY)
         self._text_of = (parts()[SHOWS[shows][-1]], agent if ":" in always[-1] else "")
+        self._saved = Saved(lambda: self._repr_mimebundle_()[0], self._static)
         super().__init__(_shows=shows, _agent=agent, _build=build(), _key=secrets.token_hex(8))
         self.on_msg(self._receive)
         self._send_library(MAIN, "")
@@ -120,6 +122,14 @@ class LiveView(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, **self._static()}, metadata
 
+    def _ipython_display_(self) -> None:
+        """Shown under an id, so that what the notebook keeps of it can be kept up."""
+        self._saved.show()
+
+    def freeze(self) -> None:
+        """The run is over: where the view is shown, its text and HTML take its place."""
+        self._saved.freeze()
+
     def _static(self) -> dict[str, str]:
         """What a notebook keeps when no kernel, script or trust is left."""
         part, agent = self._text_of
@@ -144,6 +154,7 @@ class LiveView(anywidget.AnyWidget):
             rows.age()
         with self._lock:
             self.send({"k": "hb", "s": self._wanted.seqs, "now": time.time()})
+        self._saved.keep_up()
 
     def _tell_changes(self, of: Iterable[Subscription]) -> bool:
         if self.comm is None:

@@ -30,7 +30,7 @@ FLOORS = {
     "processes reunion revival runner shares signals summaries teams tickets",
     4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
     "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
-    "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools "
+    "ready_prompts rehearse replays resources rest run saved server stdio subscriptions testing tools "
     "understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import comm
@@ -11,6 +12,7 @@ from test_teams import TRIO
 from test_widgets import Wire
 
 from madrox_nb import library
+from madrox_nb.errors import BadInput
 from madrox_nb.events import ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
 from madrox_nb.magics.table import COMMANDS
 from madrox_nb.parts import parts
@@ -152,6 +154,32 @@ def test_the_effect_of_an_edit_is_read_from_the_agents_own_file(page):
 
     assert ("edit", "a.txt") == (request["kind"], request["what"])
     assert [[" ", 1, 1, "one"], ["-", 2, None, "two"], ["+", None, 2, "three"]] == changed["lines"]
+
+
+def test_once_it_is_answered_its_file_is_not_read_again(page):
+    spawned(page, "lead")
+    given = {"file_path": "a.txt", "content": "mine\n"}
+    ticket = page.asks("lead", f"Write {json.dumps(given)}")
+    page.act("approve", approval="lead.a1")
+    page.answer(ticket)
+    Path(page.run.manager.tree["lead"].workspace, "a.txt").write_text("theirs\n")
+
+    assert "theirs" not in str(page.ask("effect", id="lead.a1"))
+
+
+def test_a_request_that_nobody_answered_in_time_has_words_of_its_own(page):
+    page.run.manager.requests.settings = replace(page.run.manager.settings, approval_timeout=0.05)
+    spawned(page, "lead")
+    page.answer(page.asks("lead", 'Bash {"command": "make"}'))
+
+    [late] = page.look()["answered"]
+    assert ("late", "timed out") == (late["came"], late["words"])
+    assert "◷ lead Bash make: timed out" in page.plain()
+
+
+def test_a_request_that_there_was_not_has_no_effect_to_show(page):
+    with pytest.raises(BadInput, match="no request"):
+        page.ask("effect", id="lead.a9")
 
 
 def test_what_is_asked_again_counts_and_the_same_answers_are_one_line(page):

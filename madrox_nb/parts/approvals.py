@@ -16,7 +16,7 @@ from ..events import PERSON
 from ..folds import Approval
 from ..rules import acted_on
 from . import Data, Part
-from .effect import effect, path_of
+from .effect import Reader, effect, path_of
 from .moment import Moment
 
 OPEN: Final = 100
@@ -65,9 +65,9 @@ def _effect(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     known = moment.approvals.asked.get(name) if isinstance(name, str) else None
     if known is None:
         raise BadInput(f"no request {name!r} was made in this run")
-    workspace = moment.tree[known.agent].workspace
-    told = effect(_arguments(known.input), Path(workspace) if workspace and known.state == "open" else None)
-    return {"id": known.id, **told}
+    workspace = moment.tree[known.agent].workspace if known.state == "open" else ""
+    reader = Reader(Path(workspace) if workspace else None, moment.redacted)
+    return {"id": known.id, **effect(_arguments(known.input), reader)}
 
 
 Approvals.asks = {"effect": _effect}

@@ -8,7 +8,7 @@ the arguments alone. What has no end is cut, and says how much is left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -50,6 +50,34 @@ class Change:
     """`new` is a unified diff, made by the tool."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads text files of a workspace; with none, nothing is read. Secrets are replaced."""
+
+    workspace: Path | None
+    redacted: Callable[[str], str] = str
+
+    def __call__(self, path: str) -> tuple[str | None, str]:
+        """The text of a file, or None and why not. One that is not there is empty."""
+        if self.workspace is None:
+            return None, ""
+        inner = Path(path)
+        if inner.is_absolute():
+            if not inner.is_relative_to(self.workspace):
+                return None, "outside its workspace: what is there is not shown"
+            inner = inner.relative_to(self.workspace)
+        try:
+            piece = files.read(self.workspace, str(inner), limit=LARGEST)
+        except BadInput as exc:
+            return (None, str(exc)) if (self.workspace / inner).exists() else ("", "a new file")
+        if piece.size > LARGEST:
+            return None, f"the file has {piece.size:,} bytes: too many to compare"
+        try:
+            return self.redacted(piece.data.decode()), ""
+        except UnicodeDecodeError:
+            return None, "what is there is no text"
+
+
 class Edit(NamedTuple):
     """One replacement in a file."""
 
@@ -70,10 +98,10 @@ def path_of(given: Mapping[str, Any]) -> str:
     return ""
 
 
-def effect(given: Mapping[str, Any], workspace: Path | None) -> dict[str, Any]:
-    """What there is to see before one says yes. Without a `workspace` no file is read. Reads the disk."""
+def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    """What there is to see before one says yes."""
     if path_of(given):
-        told = [_drawn(change) for change in _changes(given, workspace)]
+        told = [_drawn(change) for change in _changes(given, reader)]
         return {"kind": "edit", "files": told}
     text = acted_on(given) if "command" in given else ""
     rest = {name: value for name, value in given.items() if not (text and name == "command")}
@@ -90,18 +118,18 @@ def effect(given: Mapping[str, Any], workspace: Path | None) -> dict[str, Any]:
 # what would change
 
 
-def _changes(given: Mapping[str, Any], workspace: Path | None) -> Iterator[Change]:
+def _changes(given: Mapping[str, Any], reader: Reader) -> Iterator[Change]:
     match given:
         case {"changes": [*changes]}:
             for each in changes:
                 yield _patched(each)
         case {"file_path": str(path), "content": str(content)}:
-            old, why = _read(path, workspace)
+            old, why = reader(path)
             yield Change(path, old, content, said=why)
         case {"file_path": str(path), "edits": [*edits]}:
-            yield _edited(path, [_edit(each) for each in edits if isinstance(each, Mapping)], workspace)
+            yield _edited(path, [_edit(each) for each in edits if isinstance(each, Mapping)], reader)
         case {"file_path": str(path)}:
-            yield _edited(path, [_edit(given)], workspace)
+            yield _edited(path, [_edit(given)], reader)
         case {"notebook_path": str(path), "new_source": str(new)}:
             where = given.get("cell_id") or given.get("cell_number") or ""
             mode = given.get("edit_mode") or "replace"
@@ -113,9 +141,9 @@ def _edit(given: Mapping[str, Any]) -> Edit:
     return Edit(old, new, bool(given.get("replace_all")))
 
 
-def _edited(path: str, edits: Sequence[Edit], workspace: Path | None) -> Change:
+def _edited(path: str, edits: Sequence[Edit], reader: Reader) -> Change:
     """The file with these replacements; where it can't be read, or they don't fit it, they alone."""
-    before, why = _read(path, workspace)
+    before, why = reader(path)
     if before is not None:
         after = _replaced(before, edits)
         if after is not None:
@@ -145,27 +173,6 @@ def _patched(given: Mapping[str, Any]) -> Change:
     if name == "add":
         return Change(path, None, text, said=said or "a new file")
     return Change(path, None, text, whole=False, said=said, patch=True)
-
-
-def _read(path: str, workspace: Path | None) -> tuple[str | None, str]:
-    """The text of a file, or None and why not."""
-    if workspace is None:
-        return None, ""
-    inner = Path(path)
-    if inner.is_absolute():
-        if not inner.is_relative_to(workspace):
-            return None, "outside its workspace: what is there is not shown"
-        inner = inner.relative_to(workspace)
-    try:
-        piece = files.read(workspace, str(inner), limit=LARGEST)
-    except BadInput as exc:
-        return ("", "a new file") if not (workspace / inner).exists() else (None, str(exc))
-    if piece.size > LARGEST:
-        return None, f"the file has {piece.size:,} bytes: too many to compare"
-    try:
-        return piece.data.decode(), ""
-    except UnicodeDecodeError:
-        return None, "what is there is no text"
 
 
 # the difference

@@ -82,7 +82,7 @@ def test_a_family_at_work_is_seen_and_spoken_to(at_work: Any, page: Any) -> None
     box = page.get_by_label("Message to web")
     box.fill(f"/say {EVIL} **heard**")
     box.press("Shift+Enter")
-    talk.locator("strong", has_text="heard").wait_for(timeout=MINUTE)
+    talk.locator("strong", has_text="heard").nth(1).wait_for(timeout=MINUTE)  # asked, and answered
     assert "" == box.input_value()
     assert EVIL in talk.inner_text()
     assert None is page.evaluate("window.pwned ?? null")

@@ -32,7 +32,7 @@ export interface Shape {
 export class Form {
   readonly element: HTMLElement;
   private typed = h("pre");
-  private error = h("div", { class: "mx-err all", role: "alert", hidden: true });
+  private error = h("div", { class: "mx-err", role: "alert", hidden: true });
   private send: HTMLButtonElement;
   private under = false;
   private shown = "";
@@ -45,9 +45,9 @@ export class Form {
     this.send = button(shape.does, "primary");
     const cancel = button("Cancel");
     const copy = copying(() => this.shape.read().line, "Copy the line", this.typed);
-    const ends = h("div", { class: "all ends" }, cancel, this.send);
+    const ends = h("div", { class: "all ends" }, this.error, cancel, this.send);
     const line = h("div", { class: "all mx-type" }, this.typed, copy);
-    const body = h("div", { class: "mx-form" }, ...shape.rows, line, this.error, ends);
+    const body = h("div", { class: "mx-form" }, ...shape.rows, line, ends);
     this.element = h("div", { class: "mx-pop mx-form-pop", role: "dialog", "aria-label": shape.title }, body);
     this.element.addEventListener("input", () => this.draw());
     this.element.addEventListener("keydown", (event) => this.pressed(event));
@@ -99,7 +99,7 @@ export class Form {
     const filled = this.shape.read();
     [this.under, this.error.hidden] = [true, true];
     this.draw();
-    const error = await this.frame.store.tell(filled.verb, "", filled.given);
+    const error = await this.frame.store.tell(filled.verb, "", filled.given, filled.line);
     this.under = false;
     if (error) {
       const said = `${this.shape.not}: ${error}. What you wrote is kept.`.replace("..", ".");

@@ -5,7 +5,7 @@ import { button, h } from "./element";
 import { clock, some, span } from "./format";
 import { glyph, icon } from "./glyphs";
 import { ENDED } from "./head";
-import type { Row, Store } from "./store";
+import { lineFor, type Row, type Store } from "./store";
 
 export interface Question {
   /** Whom it is about, with all below it; everybody when it is empty. */
@@ -31,7 +31,10 @@ export function confirmStop(store: Store, question: Question): HTMLElement {
       : `Stop ${question.agent}?`;
   const turns = working ? ` ${working} ${working === 1 ? "is" : "are"} in the middle of a turn.` : "";
   const told = h("span", { class: "mx-grow" }, h("b", { class: "mx-bold" }, whom), `${turns} Files and the ledger are kept.`);
-  const strip = h("div", { class: "mx-note err", role: "alertdialog", "aria-label": whom }, told, keep, stop);
+  const same = h("code", {}, lineFor(question.agent ? "stop" : "stop_all", question.agent));
+  told.append(" ", same);
+  const copy = copying(() => same.textContent!, "Copy the line", same);
+  const strip = h("div", { class: "mx-note err", role: "alertdialog", "aria-label": whom }, told, copy, keep, stop);
   keep.addEventListener("click", () => question.answer(false));
   stop.addEventListener("click", () => question.answer(true));
   strip.addEventListener("keydown", (event) => {

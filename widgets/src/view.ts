@@ -122,7 +122,7 @@ export class View implements Frame {
     if (said === this.said) return;
     this.said = said;
     this.strip.replaceChildren(...(make ? [make()] : []));
-    if (said.startsWith("asked")) this.strip.querySelector("button")?.focus();
+    if (said.startsWith("asked")) this.strip.querySelector<HTMLElement>(".mx-btn.line")?.focus();
   }
 
   private answered(yes: boolean): void {

@@ -8,6 +8,7 @@ import { some, span } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon } from "../glyphs";
 import { now } from "../head";
+import { line } from "../line";
 import { menu, type Choice } from "../menu";
 import type { Data } from "../topics";
 
@@ -31,7 +32,7 @@ export interface Told extends Data {
   answered: Request[];
 }
 
-const ASKS = { edit: "asks to edit", run: "asks to run", use: "asks to use" };
+const ASKS = { edit: "asks to edit", run: "asks to run a command with", use: "asks to use" };
 const SIGNS = { allowed: "check", denied: "cross", late: "clock", gone: "off" } as const;
 
 export class Approvals implements Part {
@@ -268,7 +269,8 @@ export class Approvals implements Part {
     [this.answering, this.error.hidden] = [request.id, true];
     this.draw();
     const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
-    const error = await this.frame.store.tell(verb, "", { approval: request.id, ...said });
+    const same = line(verb, [request.id], said);
+    const error = await this.frame.store.tell(verb, "", { approval: request.id, ...said }, same);
     this.answering = "";
     if (error) {
       const what = verb === "approve" ? "Not allowed" : "Not denied";

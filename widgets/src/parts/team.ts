@@ -5,6 +5,7 @@ import { look, span } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon } from "../glyphs";
 import { now } from "../head";
+import { FLAG, line } from "../line";
 import type { Data } from "../topics";
 
 interface Output {
@@ -148,7 +149,7 @@ export class Team implements Part {
   private async act(verb: string, given: Record<string, string>, not: string): Promise<void> {
     [this.doing, this.error] = [verb, ""];
     this.frame.redraw();
-    const error = await this.frame.store.tell(verb, "", given);
+    const error = await this.frame.store.tell(verb, "", given, lineOf(verb, given));
     [this.doing, this.error] = ["", error && `${not}: ${error}.`.replace("..", ".")];
     this.frame.redraw();
   }
@@ -208,7 +209,7 @@ function labelled(sign: SVGSVGElement, label: string): SVGSVGElement {
   return sign;
 }
 
-const STEP: Record<string, string> = { ok: "y", skipped: "y", missing: "y", running: "n", failed: "x", stopped: "x" };
+const STEP: Record<string, string> = { ok: "y", missing: "y", running: "n", failed: "x", stopped: "x" };
 
 function progress(phase: Phase, done: number, time: number): string {
   const { outcome, outputs, began, took } = phase;
@@ -216,6 +217,11 @@ function progress(phase: Phase, done: number, time: number): string {
   if (outcome) return `${outcome === "ok" ? "done" : "failed"}${took === null ? "" : `, ${span(took)}`}`;
   if (began === null) return "not started";
   return `${done} of ${outputs.length}, ${span(time - began)}`;
+}
+
+/** `%madrox team trio.1 --retry review.lead` */
+function lineOf(verb: string, { team = "", what = "" }: Record<string, string>): string {
+  return line("team", [team], { [verb === "team_stop" ? "stop" : "retry"]: what || FLAG });
 }
 
 const words = (name: string) => name.replaceAll("_", " ");
