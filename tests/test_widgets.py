@@ -115,14 +115,8 @@ class World:
     def moment(self):
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
-<<<<<<< HEAD
-        return Moment(
-            title="run", now=now, conversations=self.conversations, past=self.past, redacted=str, **self.folds
-        )
-=======
         read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
-        return Moment(title="run", now=now, **read, **self.folds)
->>>>>>> part-term
+        return Moment(title="run", now=now, redacted=str, **read, **self.folds)
 
     def tell(self, *events):
         """Let these happen, and say so to the widgets."""
