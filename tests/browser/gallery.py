@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - what agents are told is a line, however long
 """The pictures of docs/gallery.md: `make gallery` takes them anew, in a real JupyterLab.
 
 The agents are rehearsals, real processes without a model; here they report what a model might have cost.
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import FLAGS
 from test_whole_dashboard import card, fit
 
 PLACE = Path(__file__).parents[2] / "docs" / "gallery"
@@ -46,8 +48,8 @@ Let customers ask for a refund from the order page. Service, page and checks at 
 /spawn frontend frontend_developer max_cost=2
 /spawn quality testing_specialist
 /usage 210000 8000
-/post backend Two endpoints and a migration.\n/spawn api backend_developer\n/spawn migrate data_analyst\n/post api The endpoint for one refund.\\n/write service.py def refund(order, amount):\\\n    order.pay_back(amount)\\\n\\n/slow 10 0.5\\n/usage 160000 9000\\n/approve-needed Edit {"file_path": "service.py", "old_string": "    order.pay_back(amount)", "new_string": "    if amount > order.left:\\\n        raise TooMuch(order, amount)\\\n    order.pay_back(amount)"}\n/post migrate A column for what was paid back.\\n/slow 6 0.5\\n/usage 60000 4000\\n/tool get_main_instance_id\\n/slow 4 0.5\\n/usage 30000 2000\\n/say The migration runs in both directions.\n/usage 150000 7000\n/slow 12 0.5\n/usage 80000 5000
-/post frontend The dialog on the order page.\n/spawn ui frontend_developer\n/spawn copy documentation_writer\n/post copy The words of the dialog.\\n/slow 2 0.5\\n/say Done: six sentences, none of them sorry.\n/slow 6 0.5\n/post ui The dialog itself.\\n/usage 240000 9000\\n/tool get_main_instance_id\\n/say One test fails on formatting, not on logic. I will\\\n\\\n- format with `Intl.NumberFormat`, **two digits** for EUR;\\\n- add a case for currencies without minor units.\\n/slow 400 2\n/usage 300000 11000\n/say The dialog is in good hands.
+/post backend Two endpoints and a migration.\n/spawn api backend_developer\n/spawn migrate data_analyst\n/post api The endpoint for one refund.\\n/write service.py def refund(order, amount):\\\n    order.pay_back(amount)\\\n\\n/slow 10 0.5\\n/usage 160000 9000\\n/approve-needed Edit {"file_path": "service.py", "old_string": "    order.pay_back(amount)", "new_string": "    if amount > order.left:\\\n        raise TooMuch(order, amount)\\\n    order.pay_back(amount)"}\n/post migrate A column for what was paid back.\\n/slow 6 0.5\\n/usage 60000 4000\\n/tool get_pending_replies\\n/slow 4 0.5\\n/usage 30000 2000\\n/say The migration runs in both directions.\n/usage 150000 7000\n/slow 12 0.5\n/usage 80000 5000
+/post frontend The dialog on the order page.\n/spawn ui frontend_developer\n/spawn copy documentation_writer\n/post copy The words of the dialog.\\n/slow 2 0.5\\n/say Done: six sentences, none of them sorry.\n/slow 6 0.5\n/post ui The dialog itself.\\n/usage 240000 9000\\n/tool get_pending_replies\\n/say One test fails on formatting, not on logic. I will\\\n\\\n- format with `Intl.NumberFormat`, **two digits** for EUR;\\\n- add a case for currencies without minor units.\\n/slow 400 2\n/usage 300000 11000\n/say The dialog is in good hands.
 /post quality Tests from end to end, and a look at security.\n/spawn e2e testing_specialist\n/spawn security security_analyst\n/post e2e The happy path, and a refund that is too big.\\n/slow 11 0.5\\n/usage 70000 3000\\n/crash 1\n/post security Who may refund what?\\n/slow 7 0.5\\n/usage 90000 6000\\n/say Only the shop that was paid.\n/usage 60000 3000\n/slow 9 0.5\n/say Waiting for the service.
 /slow 8 0.5
 /say All three have begun; the page comes first."""
@@ -55,13 +57,13 @@ LATER = """%madrox send lead --no-wait /post backend How far is the service?\\n/
 %madrox suspend copy
 %madrox stop security
 m.agents().state"""
-TEAM = """%madrox team bug_investigation --harness rehearsal --prefix sunday- --task "Every Sunday the sum is off by one day" --no-wait"""
+TEAM = """%madrox team bug_investigation --harness rehearsal --prefix sunday- --task "Sums are off by one on Sundays"
+%madrox view team"""
 
 
 @pytest.fixture(scope="module")
 def page(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
-    from conftest import FLAGS
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
@@ -73,18 +75,18 @@ def tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=re.compile(f"^{name}")).first.click()
 
 
-def keep(page: Any, name: str) -> None:
+def keep(view: Any, name: str) -> None:
     """One picture, small enough for a repository."""
     from PIL import Image
 
     path = PLACE / f"{name}.png"
-    taken = Image.open(io.BytesIO(page.locator(".madrox").first.screenshot())).convert("RGB")
+    taken = Image.open(io.BytesIO(view.screenshot())).convert("RGB")
     few(taken).save(path, optimize=True)
     assert path.stat().st_size < HEAVIEST, name
 
 
 def few(picture: Any) -> Any:
-    """The picture in its 256 most frequent colours: what is large keeps its colour exactly."""
+    """The picture in its 256 most frequent colours, which a glyph in a rare colour is among."""
     from PIL import Image
 
     frequent = sorted(picture.getcolors(1 << 24), reverse=True)[:256]
@@ -100,7 +102,7 @@ def in_every_light(notebook: Any, page: Any, name: str, widths: tuple[int, ...] 
             fit(page, width)
             page.set_viewport_size({**page.viewport_size, "height": TALL})
             page.wait_for_timeout(500)  # what was laid out anew is drawn
-            keep(page, f"{name}-{width}-{said}")
+            keep(page.locator(".madrox").first, f"{name}-{width}-{said}")
 
 
 def test_the_gallery(notebook: Any, page: Any) -> None:
@@ -131,13 +133,10 @@ def test_the_gallery(notebook: Any, page: Any) -> None:
         page.keyboard.press("ArrowRight")
     page.locator(".madrox.is-past").first.wait_for()
     page.wait_for_timeout(1500)  # the past comes from the kernel
-    keep(page, "past-1100-light")
-    page.get_by_role("button", name="Back to live").click()
-    page.get_by_role("button", name="List", exact=True).click()
+    keep(page.locator(".madrox").first, "past-1100-light")
     notebook.run(3)
-    page.locator("[data-agent=sunday-lead]").first.wait_for(timeout=MINUTE)
-    tab(page, "Team run")
-    page.locator(".mx-dock, .madrox").get_by_text("reproduce").first.wait_for(timeout=MINUTE)
+    team = page.locator(".madrox").nth(1)
+    team.get_by_text("5 verify").wait_for(timeout=MINUTE)
     page.wait_for_timeout(2000)
-    keep(page, "team-1100-light")
+    keep(team, "team-1100-light")
     notebook.run(4)
