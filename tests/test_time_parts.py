@@ -37,7 +37,7 @@ class Run:
         spans, density = self.whole
         folds = {name: getattr(self.folds, name) for name in Folds.__slots__}
         more = {"spans": spans, "density": density, "past": self.then, "conversations": self.conversations}
-        return Moment(title="run", now=self.now, **folds, **more)
+        return Moment(title="run", now=self.now, redacted=str, **folds, **more)
 
 
 @pytest.fixture(scope="module")
