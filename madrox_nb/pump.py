@@ -20,11 +20,18 @@ REST: Final = 4
 """Rests so many times as long as it looked: where there is much to look at, the agents' thread goes first."""
 
 
+GLANCE: Final = 0.2
+"""Seconds between two looks for what no event tells of."""
+
+
 class Sender(Protocol):
     """What the pump sends for."""
 
     dirty: bool
     """It has something to tell."""
+
+    def glance(self) -> bool:
+        """Look for what nobody told it of; says whether to do so again. Cheap."""
 
     def flush(self) -> bool:
         """Tell it; says whether anything was sent."""
@@ -69,11 +76,12 @@ class Pump:
     def _wait(self) -> list[Sender]:
         """Until somebody has something to tell or a heartbeat is due. Empty when nobody is left."""
         with self._change:
-            while self._beats and not self._dirty():
+            while self._beats:
+                glances = sum(sender.glance() for sender in self._beats)
                 rest = min(self._beats.values()) - time.monotonic()
-                if rest <= 0:
+                if rest <= 0 or self._dirty():
                     break
-                self._change.wait(rest)
+                self._change.wait(min(rest, GLANCE) if glances else rest)
             if not self._beats:
                 self._thread = None
             return list(self._beats)

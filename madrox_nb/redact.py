@@ -142,6 +142,10 @@ class Redactor:
             cut = earlier
         return len(text) - cut
 
+    def divides(self, text: str, cut: int) -> bool:
+        """Whether a secret stands on both sides of `cut`: apart its halves would not be recognised."""
+        return self._across(text, cut) is not None
+
     def _across(self, text: str, cut: int) -> int | None:
         """Where a whole secret begins that `cut` would divide."""
         for form in self._shown:

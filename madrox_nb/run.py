@@ -37,12 +37,14 @@ from .events import (
 from .keeping import kept_runs, place
 from .ledger import utc_now
 from .logfile import LogFile
+from .logs import WIRE
 from .manager import Manager
 from .offspring import Offspring, offspring
 from .parts import rows
 from .parts.moment import Moment
 from .parts.past import Then
 from .parts.reading import Conversations
+from .parts.wire import WireLog
 from .portal import Portal
 from .revival import Return, bring_back
 from .server import Server, preload
@@ -257,6 +259,7 @@ class Run:
             teams=manager.teams.runs,
             doing=self.doing,
             conversations=self._conversations,
+            wires=self._wire,
             spans=self._spans,
             density=self._density,
             past=self._then,
@@ -285,6 +288,14 @@ class Run:
     @cached_property
     def _conversations(self) -> Conversations:
         return Conversations(lambda: self.manager.ledger.paths)
+
+    def _wire(self, name: str) -> WireLog:
+        manager = self.manager
+        harness = manager.harnesses[manager.tree[name].harness]
+        profile = getattr(harness, "profile", None)
+        size = profile.size if profile is not None and profile.paints else None
+        log = manager.processes.files(name) / WIRE
+        return WireLog(log, manager.redactor, harness.features.structured, size)
 
     @cached_property
     def _then(self) -> Then:

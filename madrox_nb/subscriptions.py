@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from .parts import Data, Part, found
 from .parts.difference import difference
+from .parts.moment import Moment
 
 PAGES: Final = 8
 """Pages remembered of one widget. One that is forgotten hears it in a heartbeat and asks again."""
@@ -27,6 +28,7 @@ class Subscription:
         self.topic, self.seq = topic, 0
         self.dirty = False
         self._told: Data | None = None
+        self._sign: object = None
         self._touched: deque[frozenset[str]] = deque()
         self._aged = False
 
@@ -37,6 +39,17 @@ class Subscription:
         self._touched.append(names)
         was, self.dirty = self.dirty, True
         return not was
+
+    def glance(self, moment: Moment) -> bool:
+        """Look for what no event tells of; says whether there is any such thing to look for."""
+        before = self._sign
+        try:
+            self._sign = self.part.sign(moment, self.subject)
+        except Exception:  # noqa: BLE001  whoever looks at it is told why
+            self._sign = None
+        if before != self._sign:
+            self.age()
+        return self._sign is not None
 
     def age(self) -> None:
         """Time has passed: all of it may look different."""

@@ -10,6 +10,7 @@ from long_run import BEGAN, STEP, long_run, written
 from madrox_nb.conversation import Conversation
 from madrox_nb.doing import Doing
 from madrox_nb.events import AgentSpawned, Entry
+from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import EVERY, KEPT, Folds, Past
 from madrox_nb.tree import Tree
 
@@ -44,6 +45,12 @@ def test_the_run_after_any_entry_is_a_replay_of_the_entries_up_to_it(file):
 
         assert (seq, BEGAN + seq * STEP) == (place.seq, place.when)
         assert same(replayed(seq), place.folds), seq
+
+
+def test_every_fold_of_a_moment_has_its_past():
+    of_the_present = {"title", "now", "conversations", "spans", "density", "past"}
+
+    assert {each.name for each in fields(Moment)} - of_the_present == {each.name for each in fields(Folds)}
 
 
 def test_steps_forth_and_back_give_what_a_jump_gives(file):
@@ -96,6 +103,7 @@ def test_entries_written_later_and_on_the_next_day_are_found(tmp_path):
 
     written(second, ENTRIES[100:300])
     assert same(replayed(250), past.at(250).folds)
+    assert same(replayed(260), past.at(260).folds)
     assert same(replayed(50), past.at(50).folds)
 
 

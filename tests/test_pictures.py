@@ -195,6 +195,20 @@ def test_matplotlib_draws_every_frame(frames: Frames) -> None:
     plt.close("all")
 
 
+def test_moments_of_one_second_have_marks_of_their_own(frames: Frames) -> None:
+    from matplotlib import pyplot as plt
+
+    turns = frames.turns()
+    turns["started"] = turns["started"].iloc[0] + pd.to_timedelta(range(len(turns)), unit="s") * 0.3
+    axes = turns.assign(duration_s=0.4).madrox.plot()
+    axes.figure.canvas.draw()
+    marks = [label.get_text() for label in axes.get_xticklabels()]
+    plt.close("all")
+
+    assert len(marks) > 2
+    assert len(set(marks)) == len(marks)
+
+
 def test_plotly_draws_every_frame(frames: Frames) -> None:
     for frame in everything(frames):
         figure = frame.madrox.plot(backend="plotly")

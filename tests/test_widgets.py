@@ -30,7 +30,9 @@ from madrox_nb.folds import Approvals, Costs, Inboxes
 from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
+from madrox_nb.parts.wire import WireLog
 from madrox_nb.pump import PERIOD
+from madrox_nb.redact import Redactor
 from madrox_nb.spans import Spans
 from madrox_nb.teamwork import TeamRuns
 from madrox_nb.tree import Tree
@@ -94,6 +96,7 @@ class World:
         self.file.touch()
         self.conversations = Conversations(lambda: [self.file])
         self.past = Then(lambda: [self.file], self.moment)
+        self.wires = lambda name: WireLog(tmp_path / f"{name}.log", Redactor(), protocol=True)
         self.looked = threading.Event()
 
     @property
@@ -112,9 +115,8 @@ class World:
     def moment(self):
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
-        return Moment(
-            title="run", now=now, conversations=self.conversations, past=self.past, redacted=str, **self.folds
-        )
+        read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
+        return Moment(title="run", now=now, redacted=str, **read, **self.folds)
 
     def tell(self, *events):
         """Let these happen, and say so to the widgets."""

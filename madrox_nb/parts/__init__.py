@@ -62,6 +62,13 @@ class Part:
         """
         return self.look(moment, subject)
 
+    def sign(self, moment: Moment, subject: str) -> object:
+        """Another one than before when something came of which no event tells; None when events tell all.
+
+        Asked five times a second while somebody looks, so it has to be cheap.
+        """
+        return None
+
     def plain(self, moment: Moment, subject: str) -> str:
         """The same for a terminal, a log, and a notebook without its kernel. No clock times."""
         raise NotImplementedError

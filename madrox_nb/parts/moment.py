@@ -16,6 +16,7 @@ from ..spans import Spans
 from ..teamwork import TeamRuns
 from ..tree import Tree
 from .reading import Conversations
+from .wire import WireLog
 
 if TYPE_CHECKING:
     from ..doing import Doing
@@ -39,6 +40,11 @@ class Moment:
     doing: Doing
     conversations: Conversations
     """What was said to and by each agent, read from the ledger when it is asked for."""
+    wires: Callable[[str], WireLog]
+    """What came from each agent's program, read from its log when it is asked for.
+
+    No times stand there, so it is that of the present in the past, too.
+    """
     spans: Spans
     """Of the whole run, at any moment: a timeline shows what came later too."""
     density: Density

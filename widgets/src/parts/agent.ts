@@ -31,7 +31,7 @@ export class Agent implements Part {
   ) {
     const body = h("div", { class: "mx-agent-body" });
     this.tabs = new Tabs(tabs, tabs[0]!.name, "Agent", body, frame.redraw);
-    this.tabs.bar.hidden = tabs.length === 1;
+    this.tabs.bar.hidden = tabs.length === 1 && !tabs[0]!.part.tools; // they stand at its end
     this.box = new Box(frame);
     const who = h(
       "div",

@@ -33,7 +33,7 @@ export class Costs implements Part {
     const table = h("table", { class: "mx-tab" }, h("thead", {}, h("tr", {}, ...heads)), this.body, h("tfoot", {}, this.sum));
     const seen = h("div", { class: "mx-costs-table", tabindex: 0, role: "region", "aria-label": "Costs by agent" }, table);
     this.element = h("div", { class: "mx-costs" }, this.figure, seen);
-    this.tools = h("span", { class: "mx-end" }, h("span", { class: "mx-sm mx-2 stack" }, "Stack by"), this.segment());
+    this.tools = h("span", { class: "mx-tools" }, h("span", { class: "mx-sm mx-2 stack" }, "Stack by"), this.segment());
     const sizes = globalThis.ResizeObserver && new ResizeObserver(frame.redraw);
     sizes?.observe(this.figure);
     frame.signal.addEventListener("abort", () => (sizes?.disconnect(), this.chart?.close()));
