@@ -93,6 +93,11 @@ class LiveView(anywidget.AnyWidget):
             if (each.subject or not only_of_agents) and each.touch(named):
                 PUMP.wake()
 
+    def glance(self) -> bool:
+        """Look for what no event tells of; says whether to do so again. For the pump."""
+        moment = self._run.moment()
+        return sum(each.glance(moment) for each in self._wanted) > 0
+
     def open(self) -> None:
         """Open the comm, and keep the browser's messages off the shell that runs cells.
 
