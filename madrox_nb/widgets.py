@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 import anywidget
 from traitlets import Dict, Unicode
 
+from .display import kernel
 from .errors import BadInput, MadroxError
 from .library import static
 from .parts import SHOWS, Data, Part, found, parts, topics
@@ -128,7 +129,9 @@ class LiveView(anywidget.AnyWidget):
         return {**data, **self._static()}, metadata
 
     def _ipython_display_(self) -> None:
-        """Shown under an id, so that what the notebook keeps of it can be kept up."""
+        """Shown under an id, so that what the notebook keeps of it can be kept up; at a terminal, as text."""
+        if kernel() is None:
+            raise NotImplementedError
         self._saved.show()
 
     def freeze(self) -> None:
