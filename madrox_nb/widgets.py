@@ -11,6 +11,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anywidget
 from traitlets import Dict, Unicode
 
+from . import detour
 from .errors import BadInput, MadroxError
 from .library import static
 from .parts import SHOWS, Data, Part, found, parts, topics
@@ -36,6 +38,9 @@ MAIN: Final = "widget"
 """The library that draws; the page asks for the others when it needs them."""
 LIBRARIES: Final = (MAIN, "uplot", "xterm")
 
+REMEMBERED: Final = 500
+"""Requests that are known to have come."""
+
 
 class LiveView(anywidget.AnyWidget):
     """A live view of a run: the dashboard, or one part of it (`SHOWS`).
@@ -49,6 +54,8 @@ class LiveView(anywidget.AnyWidget):
     _agent = Unicode().tag(sync=True)
     _build = Unicode().tag(sync=True)
     """Which libraries these are: a page that has them already asks for nothing."""
+    _place = Unicode().tag(sync=True)
+    """Where `detour` finds it."""
     _snap = Dict().tag(sync=True)
     """Filled in by `get_state` only, so that a reloaded page gets the present."""
     _text = Unicode().tag(sync=True)
@@ -63,6 +70,9 @@ class LiveView(anywidget.AnyWidget):
         self._wanted = Subscriptions(always)
         self._text_of = (parts()[SHOWS[shows][-1]], agent if ":" in always[-1] else "")
         super().__init__(_shows=shows, _agent=agent, _build=build())
+        self._heard: deque[str] = deque(maxlen=REMEMBERED)
+        self._place = self.model_id
+        detour.OPEN[self._place] = self
         self.on_msg(self._receive)
         self._send_library(MAIN, "")
         PUMP.add(self)
@@ -81,6 +91,11 @@ class LiveView(anywidget.AnyWidget):
             if (each.subject or not only_of_agents) and each.touch(named):
                 PUMP.wake()
 
+    def glance(self) -> bool:
+        """Look for what no event tells of; says whether to do so again. For the pump."""
+        moment = self._run.moment()
+        return sum(each.glance(moment) for each in self._wanted) > 0
+
     def open(self) -> None:
         """Open the comm, and keep the browser's messages off the shell that runs cells.
 
@@ -94,6 +109,7 @@ class LiveView(anywidget.AnyWidget):
     def close(self) -> None:
         """Take the widget off the page, and its layout with it."""
         PUMP.discard(self)
+        detour.OPEN.pop(self._place, None)
         with self._lock:
             super().close()
         self.layout.close()
@@ -160,6 +176,11 @@ class LiveView(anywidget.AnyWidget):
 
     # from the browser; ipykernel loses what is raised here
 
+    def hear(self, content: dict[str, Any]) -> None:
+        """A verb that came past the comm, because a cell runs. It is no other than over the comm."""
+        if content.get("op") == "act":
+            self._receive(self, content, None)
+
     def _receive(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         match content:
             case {"op": "hello"}:
@@ -171,7 +192,8 @@ class LiveView(anywidget.AnyWidget):
                     wanted = [each for each in self._wanted if each.topic in topics]
                     self._tell([self._shown(each, each.everything) for each in wanted])
             case {"op": "act", "id": str(request), "verb": verb, "agent": agent, **rest}:
-                self._carry_out(request, verb, agent, rest.get("given") or {})
+                if self._first(request):
+                    self._carry_out(request, verb, agent, rest.get("given") or {})
             case {"op": "ask", "id": str(request), "topic": topic, "what": what, **rest}:
                 _answering().submit(self._answer, request, topic, what, rest.get("given") or {})
             case {"op": "library", "id": str(request), "name": str(name)}:
@@ -192,6 +214,13 @@ class LiveView(anywidget.AnyWidget):
                 # who has it already hears it again: this page may not
                 new.append(self._shown(each, each.told if each.topic in known else each.everything))
             self._tell(new)
+
+    def _first(self, request: str) -> bool:
+        """Whether a request is new: one that is late over the comm may have come by a subshell."""
+        with self._lock:
+            new = request not in self._heard
+            self._heard.append(request)
+        return new
 
     def _carry_out(self, request: str, verb: object, agent: object, given: Mapping[str, Any]) -> None:
         """Enqueue the verb and acknowledge it; its end is told when it comes."""

@@ -14,6 +14,7 @@ from madrox_nb.activity import Activity
 from madrox_nb.budget import Budget
 from madrox_nb.cost_history import CostHistory
 from madrox_nb.density import Density
+from madrox_nb.detour import hear
 from madrox_nb.doing import Doing
 from madrox_nb.errors import BadInput, UnknownAgent
 from madrox_nb.events import (
@@ -421,6 +422,45 @@ def test_a_verb_is_enqueued_acknowledged_and_told_when_done(shown, world):
     assert [] == widget.comm.messages("done")
     world.future.set_result(None)
     assert [{"k": "done", "id": "1", "error": None}] == widget.comm.messages("done")
+
+
+def test_a_verb_that_came_by_a_subshell_is_not_carried_out_again_when_the_comm_is_late(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget = shown()
+    asked = {"op": "act", "id": "p.1", "verb": "interrupt", "agent": "lead"}
+    hear(widget.model_id.encode().hex(), json.dumps(asked).encode().hex())
+    press(widget, **asked)
+
+    assert [("interrupt", "lead")] == world.verbs
+    assert ["p.1"] == [message["id"] for message in widget.comm.messages("ack")]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"op": "act", "id": "p.1", "verb": "interrupt", "agent": "nobody"},
+        {"op": "act", "id": "p.1", "verb": "__init__", "agent": "lead"},
+        {"op": "want", "page": "p", "topics": ["rows"]},
+        ["act"],
+        None,
+    ],
+)
+def test_what_comes_by_a_subshell_is_checked_like_what_comes_over_the_comm(shown, world, message):
+    world.tell(*born("lead"), busy("lead"))
+    widget = shown()
+    hear(widget.model_id.encode().hex(), json.dumps(message).encode().hex())
+
+    assert [] == world.verbs
+
+
+def test_a_page_whose_widget_is_gone_reaches_nobody(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget = shown()
+    place = widget.model_id.encode().hex()
+    widget.close()
+    hear(place, json.dumps({"op": "act", "id": "p.1", "verb": "interrupt", "agent": "lead"}).encode().hex())
+
+    assert [] == world.verbs
 
 
 def test_what_is_written_is_sent_as_it_stands(shown, world):

@@ -7,6 +7,8 @@ export interface Model {
   on(event: "msg:custom", listener: Listener): void;
   off(event: "msg:custom", listener: Listener): void;
   send(content: unknown): void;
+  /** The front end's own; JupyterLab's leads to its kernel connection. */
+  readonly widget_manager?: unknown;
 }
 export type Listener = (message: { k: string } & Record<string, unknown>, buffers?: DataView[]) => void;
 

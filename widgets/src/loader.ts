@@ -52,6 +52,7 @@ function keeping(model: Model, signal: AbortSignal): Model {
   signal.addEventListener("abort", () => model.off("msg:custom", keep));
   return {
     get: (key) => model.get(key),
+    widget_manager: model.widget_manager,
     send: (content) => model.send(content),
     off: (event, listener) => model.off(event, listener),
     on(event, listener) {
