@@ -78,6 +78,8 @@ class Limits:
 
 
 LIMITS: Final = tuple(f.name for f in fields(Limits))
+MOST: Final = 2**63 - 1
+"""What a JSON reader of the ledger takes for a whole number."""
 _WHOLE: Final = frozenset({"tokens", "turns", *SHAPES})
 
 
@@ -90,6 +92,8 @@ def _check(name: str, amount: Any) -> None:
         raise BadInput(
             f"{name}=0 could mean nothing at all or no limit. Say a small amount, or take the limit away"
         )
+    if amount != NO_LIMIT and amount > MOST:
+        raise BadInput(f"{name}={amount!r} is more than anybody uses. Take the limit away instead")
     if name in _WHOLE and amount != NO_LIMIT and amount != int(amount):
         raise BadInput(f"{name}={amount!r} is not a whole number")
 

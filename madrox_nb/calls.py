@@ -147,7 +147,7 @@ def _needs_of(given: Any, tool: str, settings: Settings, depth: int = DEEPEST) -
         for name, value in given.items():
             needed, wider = WIDENING.get(name, _ORDINARY)
             if wider(value, settings):
-                yield needed, f"this {name} of {tool}"
+                yield needed, f"{name} like this in {tool}"
             yield from _needs_of(value, tool, settings, depth - 1)
     elif isinstance(given, list) and depth:
         for item in given:
@@ -276,7 +276,9 @@ class Tool:
         try:
             checked = self.model.model_validate(meant)
         except ValidationError as exc:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+            wrong = "; ".join(
+                self._amiss(error["type"], *error["loc"], said=error["msg"]) for error in exc.errors()
+            )
             raise BadInput(f"{self.name}: {wrong}. {self._takes()}") from exc
         return {name: getattr(checked, name) for name in known}
 
@@ -292,6 +294,15 @@ class Tool:
         """Carry it out with arguments that nobody has checked yet."""
         may_use(call, self, given)
         return await self.function(call, **self.arguments(given))
+
+    def _amiss(self, kind: str, *where: str | int, said: str) -> str:
+        """What is wrong with one argument; of an unknown one in an item of a list, the nearest known one."""
+        *around, last = map(str, where)
+        if kind not in ("unexpected_keyword_argument", "extra_forbidden"):
+            return f"{'.'.join((*around, last))}: {said}"
+        parts = self.model.model_json_schema().get("$defs", {}).values()
+        known = [name for part in parts for name in part.get("properties", ())]
+        return f"{'.'.join(around)} has no {last!r}.{nearest(last, known)} Known: {', '.join(known)}"
 
     def _takes(self) -> str:
         if not self.parameters:

@@ -80,6 +80,7 @@ class Dwellings:
         own = None if by == PERSON else self._manager.tree[by]
         try:
             place = (Path(own.workspace if own else Path.cwd()) / Path(wanted).expanduser()).resolve()
+            is_other = place.exists() and not place.is_dir()
         except (OSError, RuntimeError, ValueError) as exc:
             raise BadInput(f"workspace_dir={str(wanted)!r} can't be a directory: {exc}") from exc
         if own and own.permissions != "all" and not may_touch(Path(own.workspace), str(wanted)):
@@ -87,7 +88,7 @@ class Dwellings:
                 f"{by} can give another agent a directory inside its own workspace {own.workspace}, "
                 f"and {place} is not one. Leave workspace_dir out"
             )
-        if place.exists() and not place.is_dir():
+        if is_other:
             raise BadInput(f"workspace_dir: {place} is a file")
         self._check_apart(place, permissions)
         self._check_free(place, parent)

@@ -157,7 +157,7 @@ def read(workspace: Path, path: str, *, offset: int = 0, limit: int = CHUNK) -> 
     inner = _inner(workspace, path)
     with _opened(workspace, inner) as fd:
         found = os.fstat(fd)
-        data = os.pread(fd, limit, offset)
+        data = os.pread(fd, limit, offset) if offset < found.st_size else b""
         while data and len(data) < limit and (more := os.pread(fd, limit - len(data), offset + len(data))):
             data += more
         return Piece(data, offset, found.st_size, _modified(found))
@@ -221,9 +221,17 @@ def _is_directory(root: int, path: PurePosixPath) -> bool:
         return False
 
 
+def _can_be_a_name(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half a character
+        return False
+    return True
+
+
 def _inner(workspace: Path, path: str) -> PurePosixPath:
     """`path` from the workspace on. Absolute ones count when they lie in it. Raises `BadInput`."""
-    if "\0" in path or not path.strip():
+    if "\0" in path or not path.strip() or not _can_be_a_name(path):
         raise BadInput(f"{path!r} names no file. See which there are: list_instance_files")
     given = PurePosixPath(path)
     if given.is_absolute():

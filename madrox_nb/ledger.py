@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import logging
 import os
 import shutil
@@ -245,8 +246,13 @@ def _locked(path: Path) -> int:
 
 
 def run_files(directory: Path, run: str) -> list[Path]:
-    """The files of one run, oldest day first."""
-    return sorted((Path(directory) / "audit").glob(f"*/{run}.jsonl"))
+    """The files of one run, oldest day first; none for a name that no run can have."""
+    try:
+        return sorted((Path(directory) / "audit").glob(f"*/{glob.escape(run)}.jsonl"))
+    except OSError as exc:
+        if exc.errno != errno.ENAMETOOLONG:
+            raise
+        return []
 
 
 def runs(directory: Path) -> list[str]:

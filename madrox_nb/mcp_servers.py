@@ -125,11 +125,17 @@ def _env(given: object, where: str) -> dict[str, str]:
 
 def _url(value: object, where: str) -> str:
     url = _text(value, f"{where}: url")
-    if not environment.refers(url) and (
-        urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname
-    ):
-        raise BadInput(f"{where}: url {url!r} is none: it begins with http:// or https://")
+    if not environment.refers(url) and not _leads_somewhere(url):
+        raise BadInput(f"{where}: url {url!r} is none: it begins with http:// or https://, and names a host")
     return url
+
+
+def _leads_somewhere(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _headers(given: Mapping[str, Any], where: str) -> dict[str, str]:

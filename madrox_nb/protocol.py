@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
 from . import (
     __version__,
     ready_prompts,
@@ -326,11 +328,25 @@ def _returned(result: Result, name: str) -> types.CallToolResult:
     """
     answer = _content(result.text)
     if name == PERSON:
-        answer.structured_content = {"text": result.text, **result.data}
+        data = {"text": result.text, **result.data}
+        try:
+            orjson.dumps(data)
+        except TypeError:
+            data = _whole(data)
+        answer.structured_content = data
     return answer
 
 
 def _content(text: str, *, failed: bool = False) -> types.CallToolResult:
     from mcp import types
 
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=failed)
+    return types.CallToolResult(content=[types.TextContent(type="text", text=_whole(text))], is_error=failed)
+
+
+def _whole(value: Any) -> Any:
+    """`value` with `?` for halves of characters, for one of which many clients refuse the whole message."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list | tuple) else value

@@ -156,6 +156,8 @@ class Run:
         _open.discard(self)
         try:
             self.portal.call(self._close, leave and self.config.settings.on_kernel_death != "kill")
+            for view in self._views.values():
+                view.freeze()
         finally:
             self.portal.stop()
             self._log.close()
@@ -254,12 +256,14 @@ class Run:
             approvals=manager.approvals,
             budget=manager.budget,
             activity=manager.activity,
+            teams=manager.teams.runs,
             doing=self.doing,
             conversations=self._conversations,
             wires=self._wire,
             spans=self._spans,
             density=self._density,
             past=self._then,
+            redacted=manager.redactor.text,
         )
 
     def picture(self) -> Picture:

@@ -7,9 +7,9 @@ A timeline draws these as bars. It is bounded: the newest bars and messages stay
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from .activity import argument
 from .events import (
@@ -19,6 +19,7 @@ from .events import (
     ApprovalAnswered,
     ApprovalAsked,
     Entry,
+    Event,
     HarnessNoise,
     MessagePosted,
     ToolCalled,
@@ -65,8 +66,6 @@ class Bar:
     """None while it goes on."""
     says: str = ""
     failed: bool = False
-    heard: float | None = None
-    """Of a turn under way: when the agent was heard last."""
     many: int = 1
     """How many bars it stands for, where single ones could not be told apart."""
 
@@ -83,8 +82,6 @@ class Sent(NamedTuple):
 class Spans(Fold):
     """Bars and messages, oldest first, and how many of each kind an agent had."""
 
-    HEARS = frozenset({AgentReady, AgentStopped, AgentSuspended, MessagePosted, *_SIGNS})
-
     def __init__(self) -> None:
         self.bars: dict[str, Bar] = {}
         self.messages: dict[str, Sent] = {}
@@ -92,50 +89,66 @@ class Spans(Fold):
         """Bars that were dropped."""
         self.counts: dict[str, Counter[str]] = {}
         """Agent → kind of bar, `sent`, `received` or `failed` → number."""
+        self.heard: dict[str, float] = {}
+        """Agent in a turn → when it was heard last."""
         self._open: dict[str, dict[str, str]] = {}
-        """Agent → turn, call, approval or `off` under way → its bar."""
+        """Agent → turn, call, approval or `off` under way → its bar; a turn is the first one."""
 
     def take(self, entry: Entry) -> None:
         event, at = entry.event, entry.ts.timestamp()
-        if type(event) in _SIGNS:
-            self._heard(entry, at)
-        match event:
-            case TurnStarted():
-                self._begin(entry, "turn", event.turn, event.text)
-            case ToolCalled():
-                said = f"{event.tool.rpartition('__')[2]} {argument(event.input)}"
-                self._begin(entry, "tool", event.call, said)
-            case ApprovalAsked():
-                self._begin(entry, "wait", event.approval, f"{event.tool} {argument(event.input)}")
-            case AgentSuspended():
-                self._begin(entry, "off", "off", event.reason)
-            case ToolReturned():
-                self._end(event.agent, event.call, at, failed=not event.ok)
-            case ApprovalAnswered():
-                self._end(event.agent, event.approval, at)
-            case AgentReady():
-                self._end(event.agent, "off", at)
-            case TurnEnded():
-                self._end_all(event.agent, at, failed=event.outcome == "failed")
-            case AgentStopped():
-                self._stopped(entry, event)
-            case MessagePosted():
-                self._posted(entry, event)
+        if (before := self.heard.get(event.agent)) is not None and type(event) in _SIGNS:
+            self.heard[event.agent] = at
+            if at - before >= SILENT and len(self._open[event.agent]) == 1:
+                self._add(Bar(f"s{entry.seq}", event.agent, "silent", before, at))
+        if (does := _TAKES.get(type(event))) is not None:
+            does(self, entry, event, at)
 
-    def _heard(self, entry: Entry, at: float) -> None:
-        """Note that an agent in a turn was heard; if it was silent for long, that is a bar."""
-        under_way = self._open.get(entry.event.agent, {})
-        turn = self.bars.get(next(iter(under_way.values()), ""))
-        if turn is None or turn.kind != "turn" or turn.heard is None:
-            return
-        if len(under_way) == 1 and at - turn.heard >= SILENT:
-            self._add(Bar(f"s{entry.seq}", turn.agent, "silent", turn.heard, at))
-        self.bars[turn.id] = replace(turn, heard=at)
+    def _turn(self, entry: Entry, event: TurnStarted, at: float) -> None:
+        self._begin(entry, "turn", event.turn, at, event.text)
+        self.heard[event.agent] = at
 
-    def _begin(self, entry: Entry, kind: Kind, key: str, says: str) -> None:
-        agent, at = entry.event.agent, entry.ts.timestamp()
+    def _call(self, entry: Entry, event: ToolCalled, at: float) -> None:
+        said = f"{event.tool.rpartition('__')[2]} {argument(event.input)}"
+        self._begin(entry, "tool", event.call, at, said)
+
+    def _asked(self, entry: Entry, event: ApprovalAsked, at: float) -> None:
+        self._begin(entry, "wait", event.approval, at, f"{event.tool} {argument(event.input)}")
+
+    def _suspended(self, entry: Entry, event: AgentSuspended, at: float) -> None:
+        self._begin(entry, "off", "off", at, event.reason)
+
+    def _returned(self, entry: Entry, event: ToolReturned, at: float) -> None:
+        self._end(event.agent, event.call, at, failed=not event.ok)
+
+    def _answered(self, entry: Entry, event: ApprovalAnswered, at: float) -> None:
+        self._end(event.agent, event.approval, at)
+
+    def _ready(self, entry: Entry, event: AgentReady, at: float) -> None:
+        self._end(event.agent, "off", at)
+
+    def _ended(self, entry: Entry, event: TurnEnded, at: float) -> None:
+        self._end_all(event.agent, at, failed=event.outcome == "failed")
+
+    def _stopped(self, entry: Entry, event: AgentStopped, at: float) -> None:
+        in_turn = event.agent in self.heard
+        self._end_all(event.agent, at, failed=event.failed)
+        if event.failed and not in_turn:
+            says = _first_line(event.reason)
+            self._add(Bar(f"e{entry.seq}", event.agent, "end", at, at, says, failed=True))
+
+    def _posted(self, entry: Entry, event: MessagePosted, at: float) -> None:
+        self.messages[event.message] = Sent(event.message, at, event.sender, event.agent)
+        self._count(event.sender, "sent")
+        self._count(event.agent, "received")
+        if len(self.messages) > KEPT + SLACK:
+            self.messages = dict(list(self.messages.items())[-KEPT:])
+
+    # bars
+
+    def _begin(self, entry: Entry, kind: Kind, key: str, at: float, says: str) -> None:
+        agent = entry.event.agent
         bar = Bar(f"{kind[0]}{entry.seq}", agent, kind, at, None, _first_line(says))
-        self._add(replace(bar, heard=at) if kind == "turn" else bar)
+        self._add(bar)
         self._open.setdefault(agent, {})[key] = bar.id
 
     def _add(self, bar: Bar) -> None:
@@ -148,39 +161,39 @@ class Spans(Fold):
     def _end(self, agent: str, key: str, at: float, *, failed: bool = False) -> None:
         id_ = self._open.get(agent, {}).pop(key, "")
         if (bar := self.bars.get(id_)) is not None:
-            self.bars[id_] = replace(bar, ended=at, failed=failed, heard=None)
+            self.bars[id_] = Bar(id_, agent, bar.kind, bar.began, at, bar.says, failed)
 
     def _end_all(self, agent: str, at: float, *, failed: bool) -> None:
         """Everything under way ends; only of the turn it is said that it failed."""
+        self.heard.pop(agent, None)
         for key, id_ in tuple(self._open.get(agent, {}).items()):
-            self._end(agent, key, at, failed=failed and self._is_turn(id_))
+            of_turn = id_ in self.bars and self.bars[id_].kind == "turn"
+            self._end(agent, key, at, failed=failed and of_turn)
         if failed:
             self._count(agent, "failed")
-
-    def _stopped(self, entry: Entry, event: AgentStopped) -> None:
-        at = entry.ts.timestamp()
-        in_turn = any(self._is_turn(id_) for id_ in self._open.get(event.agent, {}).values())
-        self._end_all(event.agent, at, failed=event.failed)
-        if event.failed and not in_turn:
-            bar = Bar(f"e{entry.seq}", event.agent, "end", at, at, _first_line(event.reason), failed=True)
-            self._add(bar)
-
-    def _posted(self, entry: Entry, event: MessagePosted) -> None:
-        self.messages[event.message] = Sent(event.message, entry.ts.timestamp(), event.sender, event.agent)
-        self._count(event.sender, "sent")
-        self._count(event.agent, "received")
-        if len(self.messages) > KEPT + SLACK:
-            self.messages = dict(list(self.messages.items())[-KEPT:])
-
-    def _is_turn(self, id_: str) -> bool:
-        return id_ in self.bars and self.bars[id_].kind == "turn"
 
     def _count(self, agent: str, what: str) -> None:
         self.counts.setdefault(agent, Counter())[what] += 1
 
 
+_TAKES: Final[Mapping[type[Event], Callable[[Spans, Entry, Any, float], None]]] = {
+    TurnStarted: Spans._turn,
+    ToolCalled: Spans._call,
+    ApprovalAsked: Spans._asked,
+    AgentSuspended: Spans._suspended,
+    ToolReturned: Spans._returned,
+    ApprovalAnswered: Spans._answered,
+    AgentReady: Spans._ready,
+    TurnEnded: Spans._ended,
+    AgentStopped: Spans._stopped,
+    MessagePosted: Spans._posted,
+}
+"""A table instead of a `match`: it is asked for every event of a run."""
+Spans.HEARS = frozenset({*_TAKES, *_SIGNS})
+
+
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:SAYS]
+    return text[: SAYS * 4].strip().partition("\n")[0][:SAYS]
 
 
 def seen(bars: Iterable[Bar], since: float, until: float, step: float) -> list[Bar]:

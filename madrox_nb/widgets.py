@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -16,17 +17,18 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 import anywidget
 from traitlets import Dict, Unicode
 
-from . import detour
 from .errors import BadInput, MadroxError
 from .library import static
 from .parts import SHOWS, Data, Part, found, parts, topics
 from .parts.moment import Moment
 from .parts.verbs import check
 from .pump import PUMP
+from .saved import Saved
 from .subscriptions import Subscription, Subscriptions
 
 if TYPE_CHECKING:
@@ -36,10 +38,9 @@ log = logging.getLogger(__name__)
 
 MAIN: Final = "widget"
 """The library that draws; the page asks for the others when it needs them."""
+LATELY: Final = 100
+"""Requests remembered, so that none is carried out twice."""
 LIBRARIES: Final = (MAIN, "uplot", "xterm")
-
-REMEMBERED: Final = 500
-"""Requests that are known to have come."""
 
 
 class LiveView(anywidget.AnyWidget):
@@ -54,8 +55,8 @@ class LiveView(anywidget.AnyWidget):
     _agent = Unicode().tag(sync=True)
     _build = Unicode().tag(sync=True)
     """Which libraries these are: a page that has them already asks for nothing."""
-    _place = Unicode().tag(sync=True)
-    """Where `detour` finds it."""
+    _key = Unicode().tag(sync=True)
+    """Names this widget where its comm is not heard."""
     _snap = Dict().tag(sync=True)
     """Filled in by `get_state` only, so that a reloaded page gets the present."""
     _text = Unicode().tag(sync=True)
@@ -68,13 +69,13 @@ class LiveView(anywidget.AnyWidget):
         self._run = run
         self._lock = threading.Lock()
         self._wanted = Subscriptions(always)
+        self._carried: deque[str] = deque(maxlen=LATELY)
         self._text_of = (parts()[SHOWS[shows][-1]], agent if ":" in always[-1] else "")
-        super().__init__(_shows=shows, _agent=agent, _build=build())
-        self._heard: deque[str] = deque(maxlen=REMEMBERED)
-        self._place = self.model_id
-        detour.OPEN[self._place] = self
+        self._saved = Saved(lambda: self._repr_mimebundle_()[0], self._static)
+        super().__init__(_shows=shows, _agent=agent, _build=build(), _key=secrets.token_hex(8))
         self.on_msg(self._receive)
         self._send_library(MAIN, "")
+        _LIVE[self._key] = self
         PUMP.add(self)
 
     @property
@@ -91,11 +92,6 @@ class LiveView(anywidget.AnyWidget):
             if (each.subject or not only_of_agents) and each.touch(named):
                 PUMP.wake()
 
-    def glance(self) -> bool:
-        """Look for what no event tells of; says whether to do so again. For the pump."""
-        moment = self._run.moment()
-        return sum(each.glance(moment) for each in self._wanted) > 0
-
     def open(self) -> None:
         """Open the comm, and keep the browser's messages off the shell that runs cells.
 
@@ -109,7 +105,6 @@ class LiveView(anywidget.AnyWidget):
     def close(self) -> None:
         """Take the widget off the page, and its layout with it."""
         PUMP.discard(self)
-        detour.OPEN.pop(self._place, None)
         with self._lock:
             super().close()
         self.layout.close()
@@ -126,6 +121,14 @@ class LiveView(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, **self._static()}, metadata
+
+    def _ipython_display_(self) -> None:
+        """Shown under an id, so that what the notebook keeps of it can be kept up."""
+        self._saved.show()
+
+    def freeze(self) -> None:
+        """The run is over: where the view is shown, its text and HTML take its place."""
+        self._saved.freeze()
 
     def _static(self) -> dict[str, str]:
         """What a notebook keeps when no kernel, script or trust is left."""
@@ -151,6 +154,7 @@ class LiveView(anywidget.AnyWidget):
             rows.age()
         with self._lock:
             self.send({"k": "hb", "s": self._wanted.seqs, "now": time.time()})
+        self._saved.keep_up()
 
     def _tell_changes(self, of: Iterable[Subscription]) -> bool:
         if self.comm is None:
@@ -176,11 +180,6 @@ class LiveView(anywidget.AnyWidget):
 
     # from the browser; ipykernel loses what is raised here
 
-    def hear(self, content: dict[str, Any]) -> None:
-        """A verb that came past the comm, because a cell runs. It is no other than over the comm."""
-        if content.get("op") == "act":
-            self._receive(self, content, None)
-
     def _receive(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         match content:
             case {"op": "hello"}:
@@ -192,8 +191,7 @@ class LiveView(anywidget.AnyWidget):
                     wanted = [each for each in self._wanted if each.topic in topics]
                     self._tell([self._shown(each, each.everything) for each in wanted])
             case {"op": "act", "id": str(request), "verb": verb, "agent": agent, **rest}:
-                if self._first(request):
-                    self._carry_out(request, verb, agent, rest.get("given") or {})
+                self._carry_out(request, verb, agent, rest.get("given") or {})
             case {"op": "ask", "id": str(request), "topic": topic, "what": what, **rest}:
                 _answering().submit(self._answer, request, topic, what, rest.get("given") or {})
             case {"op": "library", "id": str(request), "name": str(name)}:
@@ -215,15 +213,12 @@ class LiveView(anywidget.AnyWidget):
                 new.append(self._shown(each, each.told if each.topic in known else each.everything))
             self._tell(new)
 
-    def _first(self, request: str) -> bool:
-        """Whether a request is new: one that is late over the comm may have come by a subshell."""
-        with self._lock:
-            new = request not in self._heard
-            self._heard.append(request)
-        return new
-
     def _carry_out(self, request: str, verb: object, agent: object, given: Mapping[str, Any]) -> None:
-        """Enqueue the verb and acknowledge it; its end is told when it comes."""
+        """Enqueue the verb, once, and acknowledge it; its end is told when it comes."""
+        with self._lock:  # it may come by two ways, on two threads
+            if request in self._carried:
+                return
+            self._carried.append(request)
         try:
             asked, name, texts = check(verb, agent, given, self._run.manager.tree)
             future = asked.carry_out(self._run, name, texts)
@@ -253,6 +248,15 @@ class LiveView(anywidget.AnyWidget):
         """Send a library's code. One that the page does not know of is not sent."""
         if name in LIBRARIES:
             self.send({"k": "library", "id": request, "name": name}, buffers=[code(name)])
+
+
+_LIVE: Final[WeakValueDictionary[str, LiveView]] = WeakValueDictionary()
+
+
+def pressed(key: str, request: str, verb: str, agent: str = "") -> None:
+    """What a page wants whose comm nobody hears, because a cell blocks: see `widgets/src/detour.ts`."""
+    if (view := _LIVE.get(key)) is not None:
+        view._carry_out(request, verb, agent, {})
 
 
 def _look(part: Part, moment: Moment, subject: str, before: Data | None, names: frozenset[str]) -> Data:

@@ -125,7 +125,12 @@ def _planned(source: Path, place: Path, called: str) -> Worktree:
 
 def _begins_at(source: Path) -> tuple[str, str]:
     """(the repository that holds `source`, the commit that is checked out there)."""
-    listed = _git(source, "worktree", "list", "--porcelain")
+    try:
+        listed = _git(source, "worktree", "list", "--porcelain")
+    except BadInput as exc:
+        raise BadInput(
+            f"{exc}. Name a directory in a repository (git_repo), or leave use_worktree out"
+        ) from exc
     repository = listed.partition("\n")[0].removeprefix("worktree ")
     try:
         return repository, _git(source, "rev-parse", "--verify", "HEAD^{commit}")

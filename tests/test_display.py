@@ -191,7 +191,7 @@ def test_waiting_for_all_lists_who_works(cell: Kernel) -> None:
 
 
 def test_the_madrox_itself_is_shown_as_the_live_tree_with_its_text_beside_it(cell: Kernel) -> None:
-    [value] = [m["content"]["data"] for m in cell.run("m") if m["msg_type"] == "execute_result"]
+    [value] = [m["content"]["data"] for m in cell.run("m") if m["msg_type"] == "display_data"]
 
     assert {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"} <= set(value)
     assert "lead" in value["text/plain"]

@@ -152,8 +152,9 @@ def test_without_a_repository_nothing_is_born(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     async def story(manager: Manager) -> None:
-        with pytest.raises(BadInput, match="not a git repository"):
+        with pytest.raises(BadInput, match=r"not a git repository.*Name a directory in a repository") as told:
             await manager.spawn("lead", use_worktree=True)
+        assert str(tmp_path) in str(told.value)
         (tmp_path / "empty").mkdir()
         git(tmp_path / "empty", "init", "-q")
         with pytest.raises(BadInput, match="has no commit yet"):

@@ -28,9 +28,9 @@ FLOORS = {
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
     3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
     "processes reunion revival runner shares signals summaries teams tickets",
-    4: "asking bridge caller calls cli demo detour display doctor doing ending errands following frames gate "
+    4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
     "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
-    "ready_prompts rehearse replays resources rest run server stdio subscriptions testing tools "
+    "ready_prompts rehearse replays resources rest run saved server stdio subscriptions testing tools "
     "understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -7,6 +7,7 @@ HTTP and through `madrox mcp`, and what it sees is the same.
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -189,6 +190,15 @@ def test_w20_times_of_any_zone_and_none_can_be_compared(door: Door) -> None:
         assert [True] * 5 == ["one" in door.call(tool, instance_id=bob, since=each).text for each in earlier]
         assert [False] * 3 == ["one" in door.call(tool, instance_id=bob, since=each).text for each in later]
         assert "is no time. Write it as" in door.refused(tool, instance_id=bob, since="yesterday")
+
+
+def test_a_file_whose_name_is_no_text_keeps_nobody_from_reading_the_list(door: Door) -> None:
+    bob = door.spawn("bob")
+    (workspace(door, bob) / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    listed = door.call("list_instance_files", instance_id=bob)
+
+    assert ["caf?.txt"] == listed.data["files"]
+    assert "caf?.txt (1 bytes" in listed.text
 
 
 def test_w25_a_listing_tells_what_an_agent_made_and_a_file_is_copied_only_where_one_said(

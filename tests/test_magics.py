@@ -87,6 +87,8 @@ def test_subcommands_return_what_the_verbs_do(crew: InteractiveShell) -> None:
     assert "hello" in set(line(crew, "messages")["text"])
     assert {"turn.started", "turn.ended"} <= set(line(crew, "audit --agent api --kind turn")["kind"])
     assert ["lead", "api"] == list(line(crew, "costs").index)
+    assert {"input_tokens", "limit_usd"} <= set(line(crew, "costs --full").columns)
+    assert "output" in line(crew, "tools").columns
     assert "max_instances" in line(crew, "config").index
     assert "architect" in line(crew, "roles").index
     assert line(crew, "harnesses").loc["rehearsal", "installed"]

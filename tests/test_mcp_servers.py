@@ -65,6 +65,7 @@ def test_a_bearer_token_is_a_header():
         ({"web": {"type": "stdio", "url": "http://x"}}, "is started by a command, so url means nothing"),
         ({"web": {"type": "htp", "url": "http://x"}}, "type 'htp' is none. Did you mean 'http'?"),
         ({"web": {"url": "file:///etc/passwd"}}, "begins with http:// or https://"),
+        ({"web": {"url": "http://["}}, "begins with http:// or https://, and names a host"),
         ({"web": {"url": "http://x", "headers": {"A: b": "c"}}}, "'A: b' can't be a header's name"),
         ({"web": {"url": "http://x", "headers": {"A": "b\r\nC: d"}}}, "header A holds a line break"),
     ],

@@ -193,7 +193,17 @@ def test_what_an_agent_writes_to_the_person_lies_in_the_inbox_until_taken(madrox
     assert ("later",) == lead.send("/reply later").replies
 
 
-def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox(madrox: Madrox) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever starts the tests in the background has their processes ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_wait_leaves_the_agent_at_work_and_its_reply_in_the_inbox(
+    madrox: Madrox, interruptible: None
+) -> None:
     lead = madrox.spawn("lead")
     spoken = threading.Event()
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cells import carry_out
-
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-
-
-def code(notebook: Any) -> Iterator[Any]:
-    return (cell for cell in notebook.cells if cell.cell_type == "code")
+from outputs import LIVE, NOTEBOOKS, code, lasting, read, tidy
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -22,12 +15,11 @@ def notebook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A notebook with its outputs, and the directory it ran in; a cell that fails raises."""
     # it looks for fonts once on a machine, and would say so in a cell
     import matplotlib.font_manager  # noqa: F401
-    import nbformat
 
     directory = tmp_path_factory.mktemp("notebook")
-    notebook = nbformat.read(request.param, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = read(request.param)
     carry_out(notebook, directory)
-    notebook.ran = request.param.stem, directory
+    notebook.ran = request.param, directory
     return notebook
 
 
@@ -41,31 +33,57 @@ def shown(cell: Any) -> str:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+def test_a_notebook_is_stored_with_what_its_cells_showed_and_nothing_of_one_page_or_machine(
+    path: Path,
+) -> None:
+    notebook = read(path)
+    cells = list(code(notebook))
+    text = path.read_text(encoding="utf-8")
 
-    assert cells
-    assert [([], None)] * len(cells) == [(cell["outputs"], cell["execution_count"]) for cell in cells]
+    assert list(range(1, len(cells) + 1)) == [cell.execution_count for cell in cells]
+    assert any(cell.outputs for cell in cells)
+    assert [] == [cell.source for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert [] == [word for word in (LIVE, "/tmp/", "/home/", "/work/", "mdx_", "\\u001b[") if word in text]
+    assert {"kernelspec", "language_info"} == notebook.metadata.keys()
+    assert path.stat().st_size < 200_000
+
+
+def test_the_notebooks_are_numbered_in_reading_order_without_a_gap() -> None:
+    assert [f"{n:02}" for n in range(1, len(NOTEBOOKS) + 1)] == [path.name[:2] for path in NOTEBOOKS]
+    assert sorted(PROMISES) == [path.stem for path in NOTEBOOKS]
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("notebooks")
 def test_a_notebook_runs_from_top_to_bottom_and_shows_what_it_promises(notebook: Any) -> None:
-    name, directory = notebook.ran
+    path, directory = notebook.ran
 
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     assert [] == [output for output in outputs if output.output_type == "error"]
     assert [] == [output.text for output in outputs if output.get("name") == "stderr"]
     [ledger] = directory.glob(".madrox/audit/*/*.jsonl")
     assert '"kind":"run.closed"' in ledger.read_text().splitlines()[-1]
-    PROMISES[name]({cell.source: cell for cell in code(notebook)})
+    PROMISES[path.stem]({cell.source: cell for cell in code(notebook)})
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
+def test_what_a_notebook_is_stored_with_is_what_it_shows_today(notebook: Any) -> None:
+    """Here `make notebooks` stores what they show."""
+    path, directory = notebook.ran
+    stored = read(path)
+
+    tidy(notebook, directory, stored.metadata)
+
+    for before, today in zip(code(stored), code(notebook), strict=True):
+        assert lasting(before) == lasting(today), before.source
 
 
 def first_agent(cells: dict[str, Any]) -> None:
-    tree = cells["%madrox tree"]
-    assert "lead   ○ idle  architect" in shown(tree)
-    assert "<table" in shown(tree)
-    assert "application/vnd.jupyter.widget-view+json" in tree.outputs[0].data
+    dashboard = cells["%madrox"]
+    assert "lead   ○ idle  architect" in shown(dashboard)
+    assert "<table" in shown(dashboard)
+    assert LIVE in dashboard.outputs[0].data
     [answer] = [cell for source, cell in cells.items() if source.startswith("reply = ")]
     assert "Rehearsal: no model is thinking." in answer.outputs[-1].data["text/markdown"]
     [braces] = [cell for source, cell in cells.items() if "{goal}" in source]
@@ -73,12 +91,38 @@ def first_agent(cells: dict[str, Any]) -> None:
     assert '{"first": "..."' in shown(braces)
 
 
-def small_family(cells: dict[str, Any]) -> None:
+def family_that_talks(cells: dict[str, Any]) -> None:
     tree = shown(cells["%madrox tree"])
     assert "├─ api" in tree
     assert "└─ web" in tree
     assert "web answers [lead.m2]: The page lists all items." in shown(cells["%madrox wait lead"])
     assert "['web', 'api', 'lead']" in shown(cells["%madrox stop lead --tree"])
+
+
+def team_from_a_template(cells: dict[str, Any]) -> None:
+    assert "bug_investigation" in shown(found(cells, "%madrox teams"))
+    rehearsed = shown(found(cells, "%madrox team bug_investigation"))
+    assert "– fix                  not the case" in rehearsed
+    assert "✓ watch     fixer" in rehearsed
+    gazette = shown(found(cells, "%madrox team gazette"))
+    assert "✓ report reporter-2 wrote story.md" in gazette
+    assert "✓ print  editor" in gazette
+    assert "image/png" in found(cells, "madrox.plot(").outputs[0].data
+    assert "You are reporter-1, number 1 of 2. Write one of these stories: The tide, and the lamp." in shown(
+        found(cells, "reporter-1.t1")
+    )
+    assert "└─ reporter-2" in shown(cells["%madrox"])
+
+
+def outside_client(cells: dict[str, Any]) -> None:
+    assert "claude mcp add --transport http madrox http://127.0.0.1:" in shown(found(cells, "%madrox serve"))
+    outside = shown(found(cells, "!{sys.executable}")).replace("\r\n", "\n")
+    assert "spawn_instance\nspawned scout (code_reviewer, rehearsal): idle" in outside
+    assert "└── helper (helper)" in outside
+    assert "the token 'outside' has the scope operate" in outside
+    assert "└─ helper" in shown(cells["%madrox tree"])
+    assert "greedy" not in shown(cells["%madrox tree"])
+    assert "speaks for nobody any more" in shown(found(cells, "token revoke"))
 
 
 def harness_of_your_own(cells: dict[str, Any]) -> None:
@@ -132,7 +176,7 @@ def reading_the_audit_log(cells: dict[str, Any]) -> None:
     assert "spawn_instance" in shown(found(cells, "m.tools()[["))
     for picture in ("m.turns().madrox.plot(", "m.tools().madrox.plot("):
         assert "image/png" in found(cells, picture).outputs[0].data
-    assert '"kind":"turn.ended"' in shown(found(cells, "!tail")).replace("\r\n", "")
+    assert '"kind":"message.posted"' in shown(found(cells, "!grep"))
 
 
 def found(cells: dict[str, Any], words: str) -> Any:
@@ -142,9 +186,11 @@ def found(cells: dict[str, Any], words: str) -> Any:
 
 PROMISES = {
     "01-first-agent": first_agent,
-    "02-a-small-family": small_family,
-    "03-a-harness-of-your-own": harness_of_your_own,
-    "04-coming-from-madrox": coming_from_madrox,
-    "05-budgets-and-costs": budgets_and_costs,
-    "06-reading-the-audit-log": reading_the_audit_log,
+    "02-a-family-that-talks": family_that_talks,
+    "03-a-team-from-a-template": team_from_a_template,
+    "04-budgets-and-costs": budgets_and_costs,
+    "05-reading-the-audit-log": reading_the_audit_log,
+    "06-an-outside-client": outside_client,
+    "07-a-harness-of-your-own": harness_of_your_own,
+    "08-coming-from-madrox": coming_from_madrox,
 }

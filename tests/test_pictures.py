@@ -138,6 +138,13 @@ def test_what_was_filtered_is_drawn_as_it_is(frames: Frames) -> None:
     assert ["api"] == list(picture(frames.turns().query("agent == 'api'")).data.columns)
 
 
+def test_agents_of_several_runs_have_a_bar_each_though_their_names_are_the_same(frames: Frames) -> None:
+    both = pd.concat([frames.costs(), frames.costs()], keys=["r1", "r2"], names=["run"])
+
+    assert [10.0, 10.0, 110.0, 110.0] == sorted(picture(both, value="tokens").data["own"])
+    assert ["api", "lead"] == sorted(picture(both, by="agent", value="tokens").data.index)
+
+
 @pytest.mark.parametrize(
     ("name", "chosen", "said"),
     [
@@ -186,6 +193,20 @@ def test_matplotlib_draws_every_frame(frames: Frames) -> None:
     timeline = frames.turns().madrox.plot()
     assert ["lead", "api"] == [label.get_text() for label in timeline.get_yticklabels()]
     plt.close("all")
+
+
+def test_moments_of_one_second_have_marks_of_their_own(frames: Frames) -> None:
+    from matplotlib import pyplot as plt
+
+    turns = frames.turns()
+    turns["started"] = turns["started"].iloc[0] + pd.to_timedelta(range(len(turns)), unit="s") * 0.3
+    axes = turns.assign(duration_s=0.4).madrox.plot()
+    axes.figure.canvas.draw()
+    marks = [label.get_text() for label in axes.get_xticklabels()]
+    plt.close("all")
+
+    assert len(marks) > 2
+    assert len(set(marks)) == len(marks)
 
 
 def test_plotly_draws_every_frame(frames: Frames) -> None:

@@ -1,7 +1,7 @@
 """The examples of the document that this project is built from, as they stand there.
 
 `tests/seed/` holds its text, word by word. What can be run without a model is run in
-`notebooks/04-coming-from-madrox.ipynb`, whose cells are these very blocks.
+`notebooks/08-coming-from-madrox.ipynb`, whose cells are these very blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from madrox_nb.instance_manager import AT_ONCE, InstanceManager
 from madrox_nb.orchestrator_config import OrchestratorConfig
 
 SEED = Path(__file__).parent / "seed"
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "04-coming-from-madrox.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "08-coming-from-madrox.ipynb"
 IMPORTS = {"from orchestrator.mcp_loader import get_mcp_servers": "from madrox_nb import get_mcp_servers"}
 """The imports aside: theirs → ours."""
 

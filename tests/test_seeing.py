@@ -185,13 +185,12 @@ def test_transcripts_of_several_agents_come_together_and_a_stranger_spoils_nothi
             assert ["nobody"] == [each["instance_id"] for each in both.data["errors"]]
             assert "nobody: not read: no agent named 'nobody'" in both.text
             assert ["I am bob"] == [row["content"] for row in last.data["outputs"][0]["output"]]
-            for wrong in (
-                {},
-                {"requests": [{"limit": 3}]},
-                {"requests": [{"instance_id": "bob", "limit": "3"}]},
-            ):
-                with pytest.raises(BadInput):
-                    await on.call(PERSON, "get_multiple_instance_outputs", **wrong)
+            mixed = [{"limit": 3}, {"instance_id": "bob", "limit": "x"}, {"instance_id": "ann"}]
+            some = await on.call(PERSON, "get_multiple_instance_outputs", requests=mixed)
+            assert ["", "bob"] == [each["instance_id"] for each in some.data["errors"]]
+            assert ["ann"] == [each["instance_id"] for each in some.data["outputs"]]
+            with pytest.raises(BadInput):
+                await on.call(PERSON, "get_multiple_instance_outputs")
 
     run(story())
 

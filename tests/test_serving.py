@@ -182,6 +182,21 @@ def test_the_second_ctrl_c_does_not_wait_for_anybody(tmp_path: Path) -> None:
         assert [] == survivors
 
 
+def test_an_address_that_is_not_safe_is_refused_with_what_would_make_it_so(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*MADROX, "serve", "--port", "0", "--home", str(tmp_path / "home")],
+        env={**os.environ, "ORCHESTRATOR_HOST": "0.0.0.0"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+    assert (2, "") == (ran.returncode, ran.stdout)
+    assert "listens on loopback only, not on 0.0.0.0" in ran.stderr
+    assert ran.stderr.endswith("or set ORCHESTRATOR_INSECURE=yes if you trust the whole way\n")
+
+
 def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

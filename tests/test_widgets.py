@@ -14,7 +14,6 @@ from madrox_nb.activity import Activity
 from madrox_nb.budget import Budget
 from madrox_nb.cost_history import CostHistory
 from madrox_nb.density import Density
-from madrox_nb.detour import hear
 from madrox_nb.doing import Doing
 from madrox_nb.errors import BadInput, UnknownAgent
 from madrox_nb.events import (
@@ -35,8 +34,9 @@ from madrox_nb.parts.wire import WireLog
 from madrox_nb.pump import PERIOD
 from madrox_nb.redact import Redactor
 from madrox_nb.spans import Spans
+from madrox_nb.teamwork import TeamRuns
 from madrox_nb.tree import Tree
-from madrox_nb.widgets import LIBRARIES, LiveView, build, code
+from madrox_nb.widgets import LIBRARIES, LiveView, build, code, pressed
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +85,7 @@ class World:
             "approvals": Approvals(),
             "budget": Budget(),
             "activity": Activity(),
+            "teams": TeamRuns(),
             "doing": Doing(),
             "cost_history": CostHistory(),
             "spans": Spans(),
@@ -114,7 +115,7 @@ class World:
     def moment(self):
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
-        read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
+        read = {"conversations": self.conversations, "past": self.past, "wires": self.wires, "redacted": str}
         return Moment(title="run", now=now, **read, **self.folds)
 
     def tell(self, *events):
@@ -424,43 +425,15 @@ def test_a_verb_is_enqueued_acknowledged_and_told_when_done(shown, world):
     assert [{"k": "done", "id": "1", "error": None}] == widget.comm.messages("done")
 
 
-def test_a_verb_that_came_by_a_subshell_is_not_carried_out_again_when_the_comm_is_late(shown, world):
-    world.tell(*born("lead"), busy("lead"))
+def test_a_verb_that_comes_by_two_ways_is_carried_out_once(shown, world):
+    world.tell(*born("ui"), busy("ui"))
     widget = shown()
-    asked = {"op": "act", "id": "p.1", "verb": "interrupt", "agent": "lead"}
-    hear(widget.model_id.encode().hex(), json.dumps(asked).encode().hex())
-    press(widget, **asked)
+    pressed(widget._key, "1", "interrupt", "ui")
+    press(widget, op="act", id="1", verb="interrupt", agent="ui")
+    pressed("another-key", "2", "interrupt", "ui")
 
-    assert [("interrupt", "lead")] == world.verbs
-    assert ["p.1"] == [message["id"] for message in widget.comm.messages("ack")]
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"op": "act", "id": "p.1", "verb": "interrupt", "agent": "nobody"},
-        {"op": "act", "id": "p.1", "verb": "__init__", "agent": "lead"},
-        {"op": "want", "page": "p", "topics": ["rows"]},
-        ["act"],
-        None,
-    ],
-)
-def test_what_comes_by_a_subshell_is_checked_like_what_comes_over_the_comm(shown, world, message):
-    world.tell(*born("lead"), busy("lead"))
-    widget = shown()
-    hear(widget.model_id.encode().hex(), json.dumps(message).encode().hex())
-
-    assert [] == world.verbs
-
-
-def test_a_page_whose_widget_is_gone_reaches_nobody(shown, world):
-    world.tell(*born("lead"), busy("lead"))
-    widget = shown()
-    place = widget.model_id.encode().hex()
-    widget.close()
-    hear(place, json.dumps({"op": "act", "id": "p.1", "verb": "interrupt", "agent": "lead"}).encode().hex())
-
-    assert [] == world.verbs
+    assert [("interrupt", "ui")] == world.verbs
+    assert ["1"] == [message["id"] for message in widget.comm.messages("ack")]
 
 
 def test_what_is_written_is_sent_as_it_stands(shown, world):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import queue
 import signal
@@ -105,6 +106,8 @@ def _listening(run: Run) -> Serving:
     try:
         return run.start(run.serve).result()
     except ServerError as exc:
+        if getattr(exc.__cause__, "errno", None) != errno.EADDRINUSE:
+            raise
         raise ServerError(f"{exc}. For this once: madrox serve --port N") from exc
 
 

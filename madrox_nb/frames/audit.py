@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,9 +71,8 @@ def _wanted(
     if kind is not None:
         kinds = frame["kind"]
         asked.append((kinds == kind) | kinds.str.startswith(f"{kind}."))
-    if not asked:
-        return None
-    return pd.concat(asked, axis=1).all(axis=1, skipna=False).fillna(False).astype(bool)
+    found = (part.fillna(False).astype(bool) for part in asked)
+    return reduce(and_, found) if asked else None
 
 
 def spread(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:

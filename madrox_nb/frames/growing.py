@@ -44,6 +44,8 @@ class Growing:
     def __init__(self, texts: Iterable[str]) -> None:
         self.count = 0
         self._names = tuple(texts)
+        self._seq, self._ts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        self._texts = {name: np.zeros(0, dtype=object) for name in self._names if not HAS_ARROW}
         self._chunks: dict[str, list[Any]] = {name: [] for name in self._names}
         self._make_room(_LEAST_ROOM)
 
@@ -64,36 +66,31 @@ class Growing:
     def frame(self) -> pd.DataFrame:
         """All rows. What is done to it changes nothing here, nor in another frame."""
         frame = self._room.iloc[: self.count]
-        if not COPY_ON_WRITE:
+        if not COPY_ON_WRITE:  # then times do not share memory either
             frame = frame.copy()
+            frame["ts"] = pd.DatetimeIndex(self._ts[: self.count].view("M8[us]"), tz="UTC")
         if HAS_ARROW:
             for name in self._names:
                 frame[name] = _arrow_texts(self._chunks[name])
         return frame
 
     def _make_room(self, size: int) -> None:
-        """Move to larger arrays. Frames handed out keep the old ones."""
-        missing = np.zeros(size, dtype=bool)
-        self._seq = _longer(getattr(self, "_seq", ()), np.zeros(size, dtype=np.int64), self.count)
-        index = pd.Index(pd.arrays.IntegerArray(self._seq, missing), name="seq", copy=False)
+        """Move to larger arrays. Frames that were handed out keep the old ones."""
+        self._seq = _moved(self._seq, np.zeros(size, dtype=np.int64))
+        seq = pd.arrays.IntegerArray(self._seq, np.zeros(size, dtype=bool))
         times = pd.DatetimeIndex(np.zeros(size, dtype="M8[us]"), tz="UTC")
-        self._ts = _longer(getattr(self, "_ts", ()), times.asi8, self.count)
-        columns: dict[str, Any] = {"ts": pd.Series(times, copy=False)}
-        if not HAS_ARROW:
-            old = getattr(self, "_texts", {})
-            self._texts = {
-                name: _longer(old.get(name, ()), np.full(size, pd.NA, dtype=object), self.count)
-                for name in self._names
-            }
-            columns |= {name: pd.arrays.StringArray(texts) for name, texts in self._texts.items()}
-        self._room = pd.DataFrame(columns, copy=False)
-        self._room.index = index
+        self._ts = _moved(self._ts, times.asi8)  # which is the memory of `times`
+        self._texts = {
+            name: _moved(old, np.full(size, pd.NA, dtype=object)) for name, old in self._texts.items()
+        }
+        texts = {name: pd.arrays.StringArray(texts) for name, texts in self._texts.items()}
+        self._room = pd.DataFrame({"ts": pd.Series(times, copy=False), **texts}, copy=False)
+        self._room.index = pd.Index(seq, name="seq", copy=False)
 
 
-def _longer(old: Any, new: Any, count: int) -> Any:
-    """`new`, beginning with what was in `old`."""
-    if count:
-        new[:count] = old[:count]
+def _moved(old: Any, new: Any) -> Any:
+    """`new`, which begins with all that is in `old`."""
+    new[: len(old)] = old
     return new
 
 

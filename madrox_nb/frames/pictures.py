@@ -230,8 +230,8 @@ def _counted(rows: pd.Series[Any], parts: pd.Series[Any], title: str) -> Picture
 
 def _bars(data: pd.DataFrame, title: str, *, legend: bool = False) -> Picture:
     """Horizontal bars, the longest on top."""
-    order = data.sum(axis=1).sort_values(kind="stable").index[-MOST:]
-    shown = data.loc[order].rename_axis(index=None, columns=None).astype("float64")
+    order = data.sum(axis=1).astype("float64").to_numpy().argsort(kind="stable")[-MOST:]
+    shown = data.iloc[order].rename_axis(index=None, columns=None).astype("float64")
     return Picture(shown, "barh", title, {"stacked": True, "legend": legend or len(shown.columns) > 1})
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..grammar import Argument
-from .commands import Command, Use, notice
+from .commands import FULL, Command, Use, notice
 
 
 def _approvals(call: Use) -> Any:
-    found = call.madrox.approvals()
+    found = call.madrox.approvals(full=call.full)
     if not call.all:
         found = found[found["state"] == "open"]
         if found.empty:
@@ -39,6 +39,7 @@ COMMANDS: Final = (
         "what agents ask to be allowed",
         _approvals,
         Argument("--all", action="store_true", help="what was answered, too"),
+        FULL,
         example="%madrox approvals",
     ),
     Command(

@@ -25,6 +25,7 @@ MAGIC: Final = "%madrox"
 AGENT: Final = "agent"
 """What a positional or an option's value names, for the completion."""
 NO_WAIT: Final = Argument("--no-wait", action="store_true", help="return at once; the value's .wait() waits")
+FULL: Final = Argument("--full", action="store_true", help="all columns, not only the first ones")
 RAW: Final = Argument("--raw", action="store_true", help="replace no {name}")
 OUT: Final = Argument("-o", "--out", metavar="NAME", help="put the value into this variable instead")
 

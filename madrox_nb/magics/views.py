@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from ..grammar import Argument
-from .commands import AGENT, Command, Use
+from .commands import AGENT, FULL, Command, Use
 
 VIEWS: Final = (
     *("dashboard", "tree", "timeline", "costs", "approvals", "team"),
@@ -25,7 +26,11 @@ def _view(call: Use) -> Any:
 
 
 def _audit(call: Use) -> Any:
-    return call.madrox.audit(since=call.since, agent=call.agent, kind=call.kind)
+    return call.madrox.audit(since=call.since, agent=call.agent, kind=call.kind, full=call.full)
+
+
+def _frame(name: str) -> Callable[[Use], Any]:
+    return lambda call: getattr(call.madrox, name)(full=call.full)
 
 
 def _processes(call: Use) -> Any:
@@ -42,10 +47,16 @@ COMMANDS: Final = (
         example="%madrox view timeline",
     ),
     Command("tree", "the live tree", _tree, example="%madrox tree"),
-    Command("agents", "one row an agent", lambda call: call.madrox.agents(), example="%madrox agents"),
-    Command("turns", "one row a turn", lambda call: call.madrox.turns(), example="%madrox turns"),
-    Command("messages", "one row a message", lambda call: call.madrox.messages(), example="%madrox messages"),
-    Command("costs", "tokens and money by agent", lambda call: call.madrox.costs(), example="%madrox costs"),
+    *(
+        Command(name, about, _frame(name), FULL, example=f"%madrox {name}")
+        for name, about in (
+            ("agents", "one row an agent"),
+            ("turns", "one row a turn"),
+            ("messages", "one row a message"),
+            ("tools", "one row a tool call"),
+            ("costs", "tokens and money by agent"),
+        )
+    ),
     Command(
         "audit",
         "one row an event",
@@ -53,6 +64,7 @@ COMMANDS: Final = (
         Argument("--since", help="a time (UTC), or a span back from now: 10min"),
         Argument("--agent", completes=AGENT),
         Argument("--kind", help="turn.ended, or a family: turn"),
+        FULL,
         example="%madrox audit --since 10min --kind turn",
     ),
     Command(

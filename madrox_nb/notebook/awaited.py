@@ -119,13 +119,13 @@ class AsyncMadrox(Face):
         """Let agents do what they asked for; see `Manager.approve`. Returns these requests."""
         for approval in approvals:
             await patiently(self._run.start(self.manager.approve, approval, always=always))
-        return self.approvals().loc[list(approvals)]
+        return self.approvals(full=True).loc[list(approvals)]
 
     async def deny(self, *approvals: str, why: str = "", always: Always = "") -> pd.DataFrame:
         """Refuse what agents asked for; they are told `why`. Returns these requests."""
         for approval in approvals:
             await patiently(self._run.start(self.manager.deny, approval, why, always=always))
-        return self.approvals().loc[list(approvals)]
+        return self.approvals(full=True).loc[list(approvals)]
 
     async def stop(self, name: str, *, tree: bool = False, force: bool = False) -> list[str]:
         """End an agent, with `tree` all below it too; see `Madrox.stop`."""

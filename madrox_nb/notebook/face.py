@@ -155,6 +155,12 @@ class Face:
         state = "" if self._run.is_open else ", closed"
         return f"<{type(self).__name__}: {count} agent{'' if count == 1 else 's'}{state}>"
 
+    def _ipython_display_(self) -> None:
+        """The dashboard, in a notebook; elsewhere, and when it is over, what any other value is: its text."""
+        if kernel() is None or not self._run.is_open:
+            raise NotImplementedError
+        self.widget()._ipython_display_()
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         if kernel() is not None and self._run.is_open:
             return self.widget()._repr_mimebundle_(**kwargs)

@@ -85,6 +85,7 @@ def parts() -> Mapping[str, Part]:
     from .conversation import Conversation
     from .costs import Costs
     from .details import Details
+    from .forms import Forms
     from .inbox import Inbox
     from .rows import Rows
     from .slider import Slider
@@ -95,7 +96,7 @@ def parts() -> Mapping[str, Part]:
 
     made = (
         *(Rows(), Traffic(), Conversation(), Terminal(), Inbox(), Details()),
-        *(Timeline(), Costs(), Approvals(), Team(), Slider()),
+        *(Timeline(), Costs(), Approvals(), Team(), Forms(), Slider()),
     )
     return {part.name: part for part in made}
 

@@ -44,6 +44,7 @@ class Costs(Part):
                 for at, spent in enumerate(bins)
             ],
             "sources": [{"agent": agent, "from": told} for agent, told in _sources(moment).items()],
+            "over": moment.density.now if moment.tree.closed else None,
         }
 
     def plain(self, moment: Moment, subject: str) -> str:

@@ -13,6 +13,7 @@ from ..cost_history import CostHistory
 from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
 from ..spans import Spans
+from ..teamwork import TeamRuns
 from ..tree import Tree
 from .reading import Conversations
 from .wire import WireLog
@@ -35,6 +36,7 @@ class Moment:
     approvals: Approvals
     budget: Budget
     activity: Activity
+    teams: TeamRuns
     doing: Doing
     conversations: Conversations
     """What was said to and by each agent, read from the ledger when it is asked for."""
@@ -49,3 +51,5 @@ class Moment:
     """Of the whole run."""
     past: Callable[[int], Moment]
     """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""
+    redacted: Callable[[str], str]
+    """A text without the secrets in it: for what comes from a disk, and not from the ledger."""

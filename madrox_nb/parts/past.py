@@ -27,6 +27,7 @@ from ..cost_history import CostHistory
 from ..doing import Doing
 from ..events import Entry
 from ..folds import Approvals, Costs, Inboxes
+from ..teamwork import TeamRuns
 from ..tree import Tree
 from .copying import copied
 from .moment import Moment
@@ -62,6 +63,7 @@ class Folds:
     approvals: Approvals = field(default_factory=Approvals)
     budget: Budget = field(default_factory=Budget)
     activity: Activity = field(default_factory=Activity)
+    teams: TeamRuns = field(default_factory=TeamRuns)
     doing: Doing = field(default_factory=Doing)
 
     def apply(self, entry: Entry) -> None:

@@ -9,13 +9,11 @@ from typing import Any, ClassVar, Final
 from .. import views
 from ..budget import RUN, remark
 from ..folds import Usage
+from ..spans import SILENT
 from ..tree import WORKING, Agent, spawn_line
 from ..views import FIRST_LINES, Picture, Row
 from . import Data, Part
 from .moment import Moment
-
-SILENT: Final = 120.0
-"""Seconds without a word or a deed after which a busy agent counts as stalled."""
 
 
 class Rows(Part):

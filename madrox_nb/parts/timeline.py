@@ -38,7 +38,7 @@ class Timeline(Part):
         bars, messages = tuple(spans.bars.values()), tuple(spans.messages.values())
         going = [bar for bar in bars[:-NEWEST] if bar.ended is None]
         return {
-            "bars": [_bar(bar) for bar in (*going[-NEWEST:], *bars[-NEWEST:])],
+            "bars": [_bar(bar, spans.heard) for bar in (*going[-NEWEST:], *bars[-NEWEST:])],
             "messages": [_message(sent) for sent in messages[-NEWEST:]],
             "first": moment.density.bins.read()[0].first,
             "now": moment.density.now,
@@ -63,15 +63,15 @@ def _lines(moment: Moment) -> Iterable[tuple[str, ...]]:
         yield "  " * depth + views.one_line(name), *(f"{number:,}" if number else "–" for number in numbers)
 
 
-def _bar(bar: Bar) -> dict[str, Any]:
+def _bar(bar: Bar, heard: Mapping[str, float]) -> dict[str, Any]:
     """A bar as it travels: what is as usual is left out."""
     told: dict[str, Any] = {"id": bar.id, "a": bar.agent, "k": bar.kind, "b": bar.began, "e": bar.ended}
     if bar.says:
         told["s"] = bar.says
     if bar.failed:
         told["x"] = True
-    if bar.heard is not None:
-        told["h"] = bar.heard
+    if bar.ended is None and bar.kind == "turn" and bar.agent in heard:
+        told["h"] = heard[bar.agent]
     if bar.many > 1:
         told["n"] = bar.many
     return told
@@ -94,7 +94,7 @@ def _window(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     messages = [sent for sent in tuple(moment.spans.messages.values()) if since <= sent.at <= until]
     every = math.ceil(len(messages) / WINDOW) or 1
     return {
-        "bars": [_bar(bar) for bar in found[-WINDOW:]],
+        "bars": [_bar(bar, moment.spans.heard) for bar in found[-WINDOW:]],
         "messages": [_message(sent) for sent in islice(messages, 0, None, every)],
         "step": step,
     }

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import BadInput, nearest
+from ..asking import broadcast
+from ..errors import BadInput, MadroxError, nearest
+from ..grammar import LIMITS, amount
 from ..tree import Agent, Tree
 
 if TYPE_CHECKING:
@@ -47,6 +49,54 @@ async def _stop_all(manager: Manager) -> None:
     await asyncio.gather(*(manager.terminate(name, force=True) for name in tops))
 
 
+def _answer(verb: str) -> Verb:
+    """`approve` or `deny`: one request, by its id. The manager knows whether it is still open."""
+
+    def carry_out(run: Run, agent: str, given: Given) -> cf.Future[Any]:
+        more = {name: text for name, text in given.items() if name != "approval"}
+        return run.start(getattr(run.manager, verb), given["approval"], **more)
+
+    why = ("why",) if verb == "deny" else ()
+    return Verb(carry_out, frozenset(), takes=("approval",), may_take=("always", *why))
+
+
+def _spawn(run: Run, agent: str, given: Given) -> cf.Future[Any]:
+    said: dict[str, Any] = {name: text for name, text in given.items() if text.strip()}
+    limits = {name: _amount(name, said.pop(name)) for name in LIMITS if name in said}
+    prompt, name = said.pop("prompt", None), said.pop("name", None)
+    return run.start(run.manager.spawn, name, **said, initial_prompt=prompt, limits=limits)
+
+
+def _amount(name: str, text: str) -> float:
+    try:
+        return amount(text)
+    except ValueError:
+        raise BadInput(f"{name} is {text!r}, which is no number. For no limit leave it empty") from None
+
+
+def _broadcast(run: Run, agent: str, given: Given) -> cf.Future[Any]:
+    names = [name for name in given.get("agents", "").split("\n") if name]
+    return run.start(_told, run.manager, names, given.get("below", ""), given["text"])
+
+
+async def _told(manager: Manager, names: list[str], below: str, text: str) -> None:
+    """Ask them all; what was refused is one error, which says who heard it."""
+    asked = await broadcast(manager, names, below, text)
+    refused = [str(each) for each in asked if isinstance(each, MadroxError)]
+    if refused:
+        raise BadInput(f"{len(asked) - len(refused)} of {len(asked)} were asked: {'; '.join(refused)}")
+
+
+def _team(verb: str) -> Verb:
+    """`stop` or `retry` of a team's run, by its id; `what` names a phase, or one share (`review.lead`)."""
+
+    def carry_out(run: Run, agent: str, given: Given) -> cf.Future[Any]:
+        what = [given["what"]] if given.get("what") else []
+        return run.start(getattr(run.manager.teams, verb), given["team"], *what)
+
+    return Verb(carry_out, frozenset(), ("team",), ("what",) if verb == "retry" else ())
+
+
 VERBS: Final[Mapping[str, Verb]] = {
     "interrupt": Verb(
         lambda run, agent, given: run.start(run.manager.interrupt, agent), frozenset({"busy", "waiting"})
@@ -56,6 +106,19 @@ VERBS: Final[Mapping[str, Verb]] = {
     "resume": Verb(lambda run, agent, given: run.start(run.manager.resume, agent), frozenset({"suspended"})),
     "send": Verb(lambda run, agent, given: run.start(run.manager.ask, agent, given["text"]), takes=("text",)),
     "stop_all": Verb(lambda run, agent, given: run.start(_stop_all, run.manager), frozenset()),
+    "approve": _answer("approve"),
+    "deny": _answer("deny"),
+    "spawn": Verb(
+        _spawn,
+        frozenset(),
+        may_take=(
+            *("name", "role", "harness", "model", "parent", "permissions", "prompt"),
+            *("usd", "tokens", "minutes", "turns"),
+        ),
+    ),
+    "broadcast": Verb(_broadcast, frozenset(), takes=("text",), may_take=("agents", "below")),
+    "team_stop": _team("stop"),
+    "team_retry": _team("retry"),
 }
 """Name → what it takes. Another part adds its line here."""
 

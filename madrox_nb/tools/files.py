@@ -7,7 +7,7 @@ import base64
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..calls import Call, Result, may_act, tool
+from ..calls import Call, Result, find, in_tools, may_act, tool
 from ..errors import BadInput, Forbidden, MadroxError
 from ..events import PERSON
 from ..files import File, Listing, Piece, copied, listed, read
@@ -59,8 +59,8 @@ async def list_multiple_instance_files(
         try:
             told = await list_instance_files(call, name)
         except MadroxError as exc:
-            errors.append({"instance_id": name, "error": str(exc)})
-            texts.append(f"{name}: not listed: {exc}")
+            errors.append({"instance_id": name, "error": in_tools(str(exc))})
+            texts.append(f"{name}: not listed: {in_tools(str(exc))}")
             continue
         results.append(told.data)
         texts.append(told.text)
@@ -113,8 +113,8 @@ async def retrieve_multiple_instance_files(
         try:
             told = await _one(call, each, LONGEST_OUTPUT // len(wanted))
         except MadroxError as exc:
-            errors.append({"instance_id": name, "filename": filename, "error": str(exc)})
-            texts.append(f"{name}: {filename}: not retrieved: {exc}")
+            errors.append({"instance_id": name, "filename": filename, "error": in_tools(str(exc))})
+            texts.append(f"{name}: {filename}: not retrieved: {in_tools(str(exc))}")
             continue
         results.append(told.data)
         texts.append(told.text)
@@ -122,19 +122,8 @@ async def retrieve_multiple_instance_files(
 
 
 async def _one(call: Call, given: dict[str, Any], share: int) -> Result:
-    takes = {
-        "instance_id": str,
-        "filename": str,
-        "destination_path": str | None,
-        "offset": int,
-        "max_bytes": int,
-    }
-    for key, value in given.items():
-        if key not in takes or not isinstance(value, takes[key]):
-            raise BadInput(f"{key}={value!r} is not taken here. Each retrieval takes: {', '.join(takes)}")
-    if "instance_id" not in given or "filename" not in given:
-        raise BadInput("a retrieval needs an instance_id and a filename")
-    return await retrieve_instance_file(call, **{"max_bytes": share, **given})
+    asked = find("retrieve_instance_file").arguments({"max_bytes": share, **given})
+    return await retrieve_instance_file(call, **asked)
 
 
 def _readable(call: Call, name: str) -> Agent:

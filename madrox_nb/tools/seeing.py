@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
-from ..calls import Call, Result, may_see, sees, tool
+from ..calls import Call, Result, find, in_tools, may_see, sees, tool
 from ..errors import BadInput, MadroxError
 from ..events import PERSON
 from ..folds import Said, transcript
@@ -120,8 +120,10 @@ async def get_instance_status(
     """Say what an agent does now, what waits for it, and what it has cost. Free and immediate."""
     manager, caller = call.manager, call.caller
     if instance_id is not None:
-        told = status_of(manager, may_see(manager.tree, caller, instance_id))
-        return Result("\n".join(f"{key}: {in_words(value)}" for key, value in told.items()), told)
+        agent = may_see(manager.tree, caller, instance_id)
+        told = status_of(manager, agent)
+        shown = {**told, "parent": agent.parent or "the person", "model": agent.model or "its CLI's default"}
+        return Result("\n".join(f"{key}: {in_words(value)}" for key, value in shown.items()), told)
     agents = [agent for agent in manager.tree if sees(manager.tree, caller, agent.name)]
     lines = [f"{line_of(agent, caller)}{doing_now(agent)}" for agent in agents]
     return Result(
@@ -211,28 +213,22 @@ async def get_multiple_instance_outputs(
     Together at most 20,000 characters come back, the newest of each. An agent that can't be
     read is told under its name, and the others are there all the same.
     """
-    wanted = [*_requests(requests), *({"instance_id": each} for each in instance_ids or ())]
+    wanted = [*(requests or ()), *({"instance_id": each} for each in instance_ids or ())]
     if not wanted:
         raise BadInput("say whose: instance_ids, or requests with an instance_id each")
     outputs, errors, texts = [], [], []
+    one, room = find("get_instance_output"), LONGEST_OUTPUT // len(wanted)
     for each in wanted:
-        name = str(each["instance_id"])
+        name = each.get("instance_id", "")
         try:
-            room = LONGEST_OUTPUT // len(wanted)
-            told = await _output(call, name, each.get("limit", limit), each.get("since", since), room)
+            asked = one.arguments({"limit": limit, "since": since, **each})
+            told = await _output(call, **asked, room=room)
             outputs.append(told.data)
             texts.append(f"{name}:\n{told.text}")
         except MadroxError as exc:
-            errors.append({"instance_id": name, "error": str(exc)})
-            texts.append(f"{name}: not read: {exc}")
+            errors.append({"instance_id": name, "error": in_tools(str(exc))})
+            texts.append(f"{name}: not read: {in_tools(str(exc))}")
     return Result("\n\n".join(texts), {"outputs": outputs, "errors": errors})
-
-
-def _requests(given: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    for each in given or ():
-        if not isinstance(each.get("instance_id"), str) or not isinstance(each.get("limit", 0), int):
-            raise BadInput(f"requests: {each!r} needs an instance_id, and may have a limit and a since")
-    return given or []
 
 
 async def _output(

@@ -175,9 +175,9 @@ def as_time(text: str | None, argument: str = "since") -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter where a zone leads out of the calendar
         raise BadInput(f"{argument}={text!r} is no time. Write it as 2026-01-31T12:00:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def fitting(lines: list[str], longest: int = LONGEST_OUTPUT) -> tuple[list[str], int]:

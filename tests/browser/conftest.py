@@ -158,6 +158,18 @@ class Notebook:
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
+    def fit(self, width: int, height: int = 1400) -> None:
+        """Make the first widget so many pixels wide."""
+        self.page.evaluate("window.jupyterapp.shell.collapseLeft()")
+        size = "() => document.querySelector('.madrox').getBoundingClientRect().width"
+        wide = self.page.viewport_size["width"]
+        for _ in range(3):  # the page lays itself out when it has its new size
+            wide += round(width - self.page.evaluate(size))
+            self.page.set_viewport_size({"width": wide, "height": height})
+            self.page.wait_for_function(
+                "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => done(true)), 100))"
+            )
+
 
 @pytest.fixture
 def notebook(lab: Lab, page: Any) -> Notebook:

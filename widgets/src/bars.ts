@@ -66,7 +66,7 @@ export function scene(bars: Iterable<Bar>, messages: Iterable<Sent>, window: Win
     const left = Math.max(-2, (bar.b - since) * scale);
     const right = Math.min(pixels + 2, Math.max((ends - since) * scale, left + 1.5));
     const key = `${row} ${bar.k}`;
-    if (!bar.x && right - left < 2 && (filled.get(key) ?? -1) >= right - 0.5) continue;
+    if (!bar.x && right - left < 2 && (filled.get(key) ?? -Infinity) > right - 1) continue;
     filled.set(key, right);
     const h = HEIGHT[bar.k];
     byKind.get(bar.k)!.push({ bar, x: left, y: row * ROW + (ROW - h) / 2, w: right - left, h });

@@ -13,6 +13,8 @@ export interface Told extends Data {
   /** What was spent in each bin, by the id of a spender, in US dollars. */
   bins: { id: string; spent: Record<string, number> }[];
   sources: { agent: string; from: string }[];
+  /** When the run was over; null while it goes on. */
+  over: number | null;
 }
 
 export const BY = ["subtree", "agent", "role", "harness", "model"] as const;
@@ -35,8 +37,8 @@ export interface Courses {
 const BIGGEST = 4;
 export const REST = "others";
 
-/** Who spent how much until when, until `now`. */
-export function courses(told: Told, rows: Row[], by: By, now: number): Courses {
+/** Who spent how much until when, from the beginning of the run until `now`. */
+export function courses(told: Told, rows: Row[], by: By, began: number, now: number): Courses {
   const group = groups(rows, by);
   const names = told.spenders.map(({ agent, model }) => (by === "model" ? model || "no model" : (group.get(agent) ?? REST)));
   const order = [...new Set([...rows.map((row) => group.get(row.name)!).filter(() => by !== "model"), ...names])];
@@ -50,8 +52,9 @@ export function courses(told: Told, rows: Row[], by: By, now: number): Courses {
   const ends = told.bins.map((_, at) => Math.min(told.first + told.width * (at + 1), now));
   const last = ends.at(-1);
   const carry = last !== undefined && now > last;
-  const times = [told.first, ...ends, ...(carry ? [now] : [])];
-  const padded = all.map((each) => ({ ...each, spent: [0, ...each.spent, ...(carry ? each.spent.slice(-1) : [])] }));
+  const before = began < told.first ? [began, told.first] : [told.first];
+  const times = [...before, ...ends, ...(carry ? [now] : [])];
+  const padded = all.map((each) => ({ ...each, spent: [...before.map(() => 0), ...each.spent, ...(carry ? each.spent.slice(-1) : [])] }));
   return { times, of: biggest(padded.filter((each) => total(each) > 0)) };
 }
 
@@ -104,8 +107,8 @@ function pace(told: Told, rows: Row[], limit: number | null, now: number, starte
   const bins = told.bins.filter((_, at) => told.first + told.width * (at + 1) > since);
   const usd = bins.reduce((sum, bin) => sum + Object.values(bin.spent).reduce((a, b) => a + b, 0), 0);
   const seconds = Math.min(now - since, now - told.first);
-  const over = Math.max(1, Math.round(seconds / 60));
-  const last = seconds < 60 ? "minute" : over === 1 ? "minute" : `${over} min`;
+  const minutes = Math.max(1, Math.round(seconds / 60));
+  const last = minutes === 1 ? "minute" : `${minutes} min`;
   if (!usd || seconds <= 0) return told.bins.length ? `Nothing was spent in the last ${last}.` : "";
   const all = rows.filter((row) => row.depth === 0).reduce((sum, row) => sum + (row.subtree_usd ?? 0), 0);
   const rate = usd / Math.max(seconds, 60);

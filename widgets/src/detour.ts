@@ -1,50 +1,47 @@
-// Ways to a kernel that does not hear its widgets, because a cell is running and their
-// messages queue behind it: a subshell of our own, and then the interrupt of that cell.
+// The ways of a verb to a kernel that does not hear its widgets: while a cell blocks and the
+// page is told not to give widgets a shell of their own, a subshell of ours carries it; where
+// there is none, the cell is interrupted, and then the kernel hears what waited.
 
 import type { Model } from "./library";
 
-/** The part of JupyterLab's kernel connection that we use; other front ends have none of it. */
-interface Kernel {
-  readonly status: string;
-  subshellId?: string | null;
-  clone(): Kernel;
-  requestCreateSubshell(content: object): { done: Promise<{ content: { subshell_id: string } }> };
-  requestDeleteSubshell(content: { subshell_id: string }): { done: Promise<unknown> };
-  requestExecute(content: object): { done: Promise<{ content: { status: string } }> };
-  interrupt(): Promise<void>;
-  dispose(): void;
+/** How long a verb may go unacknowledged before it takes the next way: over the comm, and by a subshell. */
+export const WAYS = [400, 1_500] as const;
+/** What a person wants at once, even at the price of the cell that is in its way. */
+const URGENT = ["interrupt", "stop", "stop_all"];
+/** Nothing else may stand in the line that the kernel runs. */
+const SAFE = /^[\w.-]+$/;
+
+/** See to it that a verb without arguments is heard. It may arrive twice; the kernel does nothing twice. */
+export function insist(model: Model, unheard: () => boolean, id: string, verb: string, agent: string): void {
+  const last = () => {
+    if (unheard() && URGENT.includes(verb)) interruptCell(model);
+  };
+  setTimeout(() => {
+    if (!unheard()) return;
+    const late = setTimeout(last, WAYS[1]);
+    bySubshell(model, id, verb, agent).catch(() => (clearTimeout(late), last()));
+  }, WAYS[0]);
 }
 
-const kernel = (model: Model): Kernel | undefined => (model.widget_manager as { kernel?: Kernel } | undefined)?.kernel;
-
-/** Hand a message over in a subshell made for it. Rejects where there is none to be had. */
-export async function bySubshell(model: Model, content: object): Promise<void> {
-  const main = kernel(model);
-  if (!main) throw new Error("this front end has no subshells");
-  const made = await main.requestCreateSubshell({}).done;
-  let shell: Kernel | undefined;
+async function bySubshell(model: Model, id: string, verb: string, agent: string): Promise<void> {
+  const kernel = model.widget_manager?.kernel;
+  const words = [String(model.get("_key")), id, verb, ...(agent ? [agent] : [])];
+  if (!kernel?.requestCreateSubshell || !words.every((word) => SAFE.test(word))) throw new Error("there is no such way");
+  const { content } = await kernel.requestCreateSubshell({}).done;
+  let own: typeof kernel | undefined;
   try {
-    shell = main.clone();
-    shell.subshellId = made.content.subshell_id;
-    const silent = { silent: true, store_history: false, allow_stdin: false };
-    const reply = await shell.requestExecute({ code: code(String(model.get("_place") ?? ""), content), ...silent }).done;
-    if (reply.content.status !== "ok") throw new Error("the kernel did not take it");
+    own = kernel.clone();
+    own.subshellId = content.subshell_id;
+    const code = `__import__("madrox_nb.widgets").widgets.pressed(${words.map((word) => `"${word}"`).join(", ")})`;
+    await own.requestExecute({ code, silent: true, store_history: false, allow_stdin: false }).done;
   } finally {
-    void main.requestDeleteSubshell({ subshell_id: made.content.subshell_id }).done.catch(() => {});
-    shell?.dispose();
+    kernel.requestDeleteSubshell?.({ subshell_id: content.subshell_id }).done.catch(() => {});
+    own?.dispose?.();
   }
 }
 
-/** Interrupt the cell that keeps the kernel from hearing us; false when none does, or when we can't. */
-export async function interruptCell(model: Model): Promise<boolean> {
-  const main = kernel(model);
-  if (main?.status !== "busy") return false;
-  await main.interrupt();
-  return true;
-}
-
-/** One fixed call. Its arguments are hexadecimal: nothing that is in a message is ever code. */
-function code(place: string, content: object): string {
-  const hex = (text: string) => [...new TextEncoder().encode(text)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `__import__("madrox_nb.detour").detour.hear("${hex(place)}", "${hex(JSON.stringify(content))}")`;
+/** Only where a cell is in the way. */
+function interruptCell({ widget_manager }: Model): void {
+  const kernel = widget_manager?.kernel;
+  if (kernel?.status === "busy") kernel.interrupt?.().catch(() => {}); // then its own time tells
 }

@@ -3,12 +3,23 @@
 
 /** The part of anywidget's model that we use. */
 export interface Model {
+  /** JupyterLab's and Notebook's; other pages have none. */
+  readonly widget_manager?: { kernel?: Kernel };
   get(key: string): unknown;
   on(event: "msg:custom", listener: Listener): void;
   off(event: "msg:custom", listener: Listener): void;
   send(content: unknown): void;
-  /** The front end's own; JupyterLab's leads to its kernel connection. */
-  readonly widget_manager?: unknown;
+}
+/** The part of JupyterLab's kernel connection that we use. */
+export interface Kernel {
+  readonly status?: string;
+  subshellId?: string | null;
+  clone(): Kernel;
+  dispose?(): void;
+  interrupt?(): Promise<void>;
+  requestCreateSubshell?(content: object): { done: Promise<{ content: { subshell_id: string } }> };
+  requestDeleteSubshell?(content: object): { done: Promise<unknown> };
+  requestExecute(content: object): { done: Promise<unknown> };
 }
 export type Listener = (message: { k: string } & Record<string, unknown>, buffers?: DataView[]) => void;
 

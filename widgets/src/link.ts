@@ -1,7 +1,7 @@
 // One model's line to the kernel: signs of life, verbs under way, questions. The protocol
 // is written down in docs/widgets.md.
 
-import { bySubshell, interruptCell } from "./detour";
+import { insist } from "./detour";
 import { send, type Listener, type Model } from "./library";
 import type { News } from "./topics";
 
@@ -12,15 +12,10 @@ type Given = Record<string, unknown>;
 export const SILENCE = 15_000;
 /** How long a verb may go unacknowledged before that is said. */
 export const PATIENCE = 3_000;
-/** How long the comm, and then a subshell, may take before the next way is tried. */
-export const WAYS = [300, 1_500] as const;
-/** What must reach the kernel, if need be by interrupting the cell that it is busy with. */
-const URGENT = ["interrupt", "stop", "stop_all"];
 /** How long an answer may take. */
 export const ANSWER = 30_000;
 
 interface Waiting {
-  acked: boolean;
   timer: ReturnType<typeof setTimeout>;
   agent: string;
   done(error: string, data?: unknown): void;
@@ -35,6 +30,7 @@ export class Link {
   readonly page = Math.random().toString(36).slice(2, 10);
 
   private waiting = new Map<string, Waiting>();
+  private unheard = new Set<string>();
   private silence: ReturnType<typeof setTimeout> | undefined;
   private asked = 0;
 
@@ -63,23 +59,9 @@ export class Link {
   act(verb: string, agent: string, given: Given, unanswered: string): Promise<string> {
     return new Promise((ended) => {
       const id = this.wait(agent, PATIENCE, unanswered, ended);
-      const content = { op: "act", id, verb, agent, given };
-      if (!this.send(content)) this.finish(id, "the kernel is not connected");
-      else this.insist(id, content);
+      if (!this.send({ op: "act", id, verb, agent, given })) this.finish(id, "the kernel is not connected");
+      else if (!Object.keys(given).length) insist(this.model, () => this.unheard.has(id), id, verb, agent);
     });
-  }
-
-  /** While a cell runs, the comm may be deaf: then a subshell of ours, and at last the cell's interrupt. */
-  private insist(id: string, content: { verb: string } & Given): void {
-    const unheard = () => this.waiting.get(id)?.acked === false;
-    const next = () => {
-      if (unheard() && URGENT.includes(content.verb)) void interruptCell(this.model).catch(() => {});
-    };
-    setTimeout(() => {
-      if (!unheard()) return;
-      const late = setTimeout(next, WAYS[1]);
-      bySubshell(this.model, content).catch(() => (clearTimeout(late), next()));
-    }, WAYS[0]);
   }
 
   /** Ask a part for something once. Rejects with what the kernel says. */
@@ -98,7 +80,8 @@ export class Link {
 
   private wait(agent: string, most: number, unanswered: string, done: Waiting["done"]): string {
     const id = `${this.page}.${++this.asked}`;
-    this.waiting.set(id, { acked: false, agent, done, timer: setTimeout(() => this.finish(id, unanswered), most) });
+    this.unheard.add(id);
+    this.waiting.set(id, { agent, done, timer: setTimeout(() => this.finish(id, unanswered), most) });
     return id;
   }
 
@@ -115,7 +98,8 @@ export class Link {
         this.on.beat(message.s as Record<string, number>);
         break;
       case "ack":
-        this.acked(message.id as string);
+        this.unheard.delete(message.id as string);
+        clearTimeout(this.waiting.get(message.id as string)?.timer);
         break;
       case "done":
       case "answer":
@@ -124,18 +108,12 @@ export class Link {
     this.on.changed();
   }
 
-  private acked(id: string): void {
-    const waiting = this.waiting.get(id);
-    if (!waiting) return;
-    clearTimeout(waiting.timer);
-    waiting.acked = true;
-  }
-
   private finish(id: string, error: string, data?: unknown): void {
     const waiting = this.waiting.get(id);
     if (!waiting) return; // asked on another page, or given up here
     clearTimeout(waiting.timer);
     this.waiting.delete(id);
+    this.unheard.delete(id);
     waiting.done(error, data);
     this.on.changed();
   }

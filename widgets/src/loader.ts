@@ -51,8 +51,10 @@ function keeping(model: Model, signal: AbortSignal): Model {
   model.on("msg:custom", keep);
   signal.addEventListener("abort", () => model.off("msg:custom", keep));
   return {
+    get widget_manager() {
+      return model.widget_manager;
+    },
     get: (key) => model.get(key),
-    widget_manager: model.widget_manager,
     send: (content) => model.send(content),
     off: (event, listener) => model.off(event, listener),
     on(event, listener) {

@@ -5,7 +5,7 @@ import { button, h } from "./element";
 import { clock, some, span } from "./format";
 import { glyph, icon } from "./glyphs";
 import { ENDED } from "./head";
-import type { Row, Store } from "./store";
+import { lineFor, type Row, type Store } from "./store";
 
 export interface Question {
   /** Whom it is about, with all below it; everybody when it is empty. */
@@ -31,7 +31,10 @@ export function confirmStop(store: Store, question: Question): HTMLElement {
       : `Stop ${question.agent}?`;
   const turns = working ? ` ${working} ${working === 1 ? "is" : "are"} in the middle of a turn.` : "";
   const told = h("span", { class: "mx-grow" }, h("b", { class: "mx-bold" }, whom), `${turns} Files and the ledger are kept.`);
-  const strip = h("div", { class: "mx-note err", role: "alertdialog", "aria-label": whom }, told, keep, stop);
+  const same = h("code", {}, lineFor(question.agent ? "stop" : "stop_all", question.agent));
+  told.append(" ", same);
+  const copy = copying(() => same.textContent!, "Copy the line", same);
+  const strip = h("div", { class: "mx-note err", role: "alertdialog", "aria-label": whom }, told, copy, keep, stop);
   keep.addEventListener("click", () => question.answer(false));
   stop.addEventListener("click", () => question.answer(true));
   strip.addEventListener("keydown", (event) => {
@@ -53,7 +56,8 @@ export function disconnected(store: Store): HTMLElement {
 /** Everything below is as it was then; only what ends agents still acts, on the present. */
 export function past(store: Store): HTMLElement {
   const { opened, closed } = store.present;
-  const at = opened === null || store.when === null ? `entry ${store.at}` : span(store.when - opened);
+  const whole = opened === null || closed ? "" : ` of ${span(Date.now() / 1000 + store.link.ahead - opened)}`;
+  const at = opened === null || store.when === null ? `entry ${store.at}` : `${span(store.when - opened)}${whole}`;
   const goes = closed ? "" : " The run goes on, and Stop all acts on the run as it is now.";
   const strip = note("past", icon("clock"), `You are looking at ${at}.`, `Everything below is as it was then.${goes}`);
   strip.setAttribute("role", "note"); // the slider says where it is; two voices would be one too many

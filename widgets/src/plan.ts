@@ -33,6 +33,7 @@ export function level(count: number): Level {
 /** Places for these rows, which hold everyone's parent. `room` is the width that marks may fill. */
 export function plan(rows: Row[], room: number): Plan {
   const as = level(rows.length);
+  if (!rows.length) return { level: as, places: new Map(), width: 0, height: 0 };
   return as === "mark" ? marks(rows, room) : branches(rows, as);
 }
 

@@ -29,6 +29,8 @@ interface Window extends Stretch {
 
 /** Milliseconds between two questions. */
 const PATIENCE = 400;
+/** And after one that was not answered. */
+const FAILED = 5_000;
 
 export class Spans {
   private window: Window | undefined;
@@ -82,7 +84,7 @@ export class Spans {
       const { bars, messages } = await this.store.ask<Pick<Window, "bars" | "messages">>("timeline", "window", given);
       this.window = { ...given, step, bars, messages, asOf };
     } catch {
-      // what is known stays; the next draw asks again
+      this.asked = Date.now() + FAILED; // what is known stays
     }
     this.asking = false;
     this.changed();

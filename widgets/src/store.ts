@@ -2,6 +2,7 @@
 // it agree and none misses a message that came before it was drawn.
 
 import { library as fetched, type Model } from "./library";
+import { FLAG, line } from "./line";
 import { Link } from "./link";
 import { Topic, type Data, type News } from "./topics";
 
@@ -200,8 +201,7 @@ export class Store {
   }
 
   /** The same for a form, which tells itself why it was refused; empty when it was not. */
-  async tell(verb: string, agent: string, given: Record<string, string> = {}): Promise<string> {
-    const line = `%madrox ${verb === "stop_all" ? "stop --all" : `${verb} ${agent}`}`.trim();
+  async tell(verb: string, agent: string, given: Record<string, string> = {}, line = lineFor(verb, agent)): Promise<string> {
     const unanswered = `the kernel has not answered yet. It may still do it; if not, run ${line}`;
     const ended = this.link.act(verb, agent, given, unanswered);
     this.changed();
@@ -236,7 +236,7 @@ export class Store {
   private async look(): Promise<void> {
     if (this.moving || this.at === null) return;
     this.moving = true;
-    const at = this.at;
+    const { at, wanted } = this;
     const topics = ["rows", ...this.wanted.split(",").filter((name) => name && name !== "rows")];
     try {
       const told = await this.ask<{ now: number; topics: Record<string, Data> }>("slider", "at", { at, topics });
@@ -246,7 +246,7 @@ export class Store {
       this.go(null);
     }
     this.moving = false;
-    if (this.at !== null && this.at !== at) void this.look();
+    if (this.at !== null && (this.at !== at || this.wanted !== wanted)) void this.look();
     this.changed();
   }
 
@@ -269,6 +269,12 @@ function stands(row: Row, before: Row): boolean {
 
 /** Topics that show the whole run, whatever moment of it is looked at. */
 const WHOLE = ["timeline", "slider"];
+
+/** The line that carries a verb out on one agent, or on all. */
+export const lineFor = (verb: string, agent: string) => {
+  if (verb === "stop" || verb === "stop_all") return line("stop", [agent], { [agent ? "tree" : "all"]: FLAG, force: FLAG });
+  return line(verb, [agent]);
+};
 
 const DONE: Record<string, string> = {
   ...{ interrupt: "interrupted", stop: "stopped", suspend: "suspended", resume: "resumed", stop_all: "stopped" },

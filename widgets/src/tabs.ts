@@ -27,17 +27,17 @@ export class Tabs {
   ) {
     this.panel = panel;
     for (const [name, value] of Object.entries({ role: "tabpanel", id: `${this.id}-panel` })) panel.setAttribute(name, value);
-    this.bar = h("div", { class: "mx-tabs", role: "tablist", "aria-label": label });
+    const list = h("div", { class: "mx-tablist", role: "tablist", "aria-label": label });
+    this.bar = h("div", { class: "mx-tabs" }, list, this.end); // what stands at the end is no tab
     for (const { name, title } of tabs) {
       const count = h("span", { class: "mx-count", hidden: true });
       const to = { role: "tab", id: `${this.id}-${name}`, "data-tab": name, "aria-controls": `${this.id}-panel` };
       const button = h("button", { type: "button", ...to }, title, count);
       button.addEventListener("click", () => this.go(name));
       this.buttons.set(name, { button, count });
-      this.bar.append(button);
+      list.append(button);
     }
-    this.bar.append(this.end);
-    this.bar.addEventListener("keydown", (event) => this.pressed(event));
+    list.addEventListener("keydown", (event) => this.pressed(event));
   }
 
   get part(): Part {

@@ -117,12 +117,12 @@ export class View implements Frame {
             : error
               ? [`error ${error}`, () => broken(store, error)]
               : store.at !== null
-                ? [`past ${store.when}`, () => past(store)]
+                ? [`past ${store.when} ${Math.floor(Date.now() / SECOND)}`, () => past(store)]
                 : ["", null];
     if (said === this.said) return;
     this.said = said;
     this.strip.replaceChildren(...(make ? [make()] : []));
-    if (said.startsWith("asked")) this.strip.querySelector("button")?.focus();
+    if (said.startsWith("asked")) this.strip.querySelector<HTMLElement>(".mx-btn.line")?.focus();
   }
 
   private answered(yes: boolean): void {

@@ -86,7 +86,7 @@ describe("the frame", () => {
     items[0]!.click();
     await drawn();
     expect(who(el)).toBe("api");
-    expect(el.querySelector(".mx-dock [aria-selected=true]")!.textContent).toBe("Approvals");
+    expect(el.querySelector<HTMLElement>(".mx-dock [aria-selected=true]")!.dataset.tab).toBe("approvals");
   });
 
   test("when nothing needs the person there is no such line", async () => {
@@ -151,6 +151,45 @@ describe("the frame", () => {
     expect(named(el, "Send").disabled).toBe(true);
     expect(el.querySelector(".mx-doing")!.textContent).toContain("Sending is off while disconnected.");
     expect(card(el, "lead").textContent).toContain("reads 2 replies");
+  });
+});
+
+describe("a kernel that does not hear its widgets", () => {
+  const kernel = () => {
+    const ran: string[] = [];
+    const made = {
+      clone: () => ({ ...made }),
+      requestCreateSubshell: () => ({ done: Promise.resolve({ content: { subshell_id: "s1" } }) }),
+      requestDeleteSubshell: () => ({ done: Promise.resolve() }),
+      requestExecute: ({ code }: { code: string }) => (ran.push(code), { done: Promise.resolve() }),
+    };
+    return { made, ran };
+  };
+  const press = async (name: string, acknowledged = false) => {
+    const model = new FakeModel({ _snap: { t: [{ t: "rows", s: 0, snap: run(row(name, null, 0, { state: "busy" })) }] }, _key: "abc123" });
+    const { made, ran } = kernel();
+    Object.assign(model, { widget_manager: { kernel: made } });
+    const life = new AbortController();
+    ends.push(() => life.abort());
+    const store = new Store(model, life.signal);
+    model.beat();
+    void store.act("interrupt", name);
+    if (acknowledged) model.tell({ k: "ack", id: model.ops("act")[0]!.id! });
+    await vi.advanceTimersByTimeAsync(1000);
+    return { ran, id: model.ops("act")[0]!.id };
+  };
+
+  test("is told by a subshell of ours, with the same id", async () => {
+    const { ran, id } = await press("lead");
+    expect(ran).toEqual([`__import__("madrox_nb.widgets").widgets.pressed("abc123", "${id}", "interrupt", "lead")`]);
+  });
+
+  test("one that has acknowledged is not told again", async () => {
+    expect((await press("lead", true)).ran).toEqual([]);
+  });
+
+  test("no name an agent may have becomes code", async () => {
+    expect((await press('x"); import os; ("')).ran).toEqual([]);
   });
 });
 

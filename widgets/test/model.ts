@@ -2,7 +2,7 @@
 // view sends is kept.
 
 import widget from "../src/widget";
-import type { Listener, Model } from "../src/library";
+import type { Kernel, Listener, Model } from "../src/library";
 import type { Row, Rows } from "../src/store";
 import type { Change, Data } from "../src/topics";
 
@@ -14,7 +14,7 @@ export class FakeModel implements Model {
 
   constructor(
     private traits: Record<string, unknown>,
-    readonly widget_manager?: { kernel: unknown },
+    public widget_manager?: Model["widget_manager"],
   ) {}
 
   get(key: string) {
@@ -81,13 +81,13 @@ interface Shown {
   agent?: string;
   connected?: boolean;
   topics?: Record<string, Data>;
-  kernel?: unknown;
+  kernel?: Kernel;
 }
 
 /** A model with one view of it, connected unless told otherwise. */
 export function shown(rows: Rows, { shows = "tree", agent = "", connected = true, topics = {}, kernel }: Shown = {}) {
   const told = Object.entries({ rows, ...topics }).map(([t, snap]) => ({ t, s: 0, snap }));
-  const model = new FakeModel({ _snap: { t: told }, _shows: shows, _agent: agent, _place: "0f" }, kernel ? { kernel } : undefined);
+  const model = new FakeModel({ _snap: { t: told }, _shows: shows, _agent: agent, _key: "abc123" }, kernel ? { kernel } : undefined);
   const life = new AbortController();
   const made = widget();
   made.initialize({ model, signal: life.signal });

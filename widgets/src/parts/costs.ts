@@ -33,15 +33,18 @@ export class Costs implements Part {
     const table = h("table", { class: "mx-tab" }, h("thead", {}, h("tr", {}, ...heads)), this.body, h("tfoot", {}, this.sum));
     const seen = h("div", { class: "mx-costs-table", tabindex: 0, role: "region", "aria-label": "Costs by agent" }, table);
     this.element = h("div", { class: "mx-costs" }, this.figure, seen);
-    this.tools = h("span", { class: "mx-end" }, h("span", { class: "mx-sm mx-2 stack" }, "Stack by"), this.segment());
+    this.tools = h("span", { class: "mx-tools" }, h("span", { class: "mx-sm mx-2 stack" }, "Stack by"), this.segment());
     const sizes = globalThis.ResizeObserver && new ResizeObserver(frame.redraw);
     sizes?.observe(this.figure);
     frame.signal.addEventListener("abort", () => (sizes?.disconnect(), this.chart?.close()));
-    void frame.store.library<Library>("uplot").then((library) => {
-      this.chart = new Chart(library);
-      this.place.append(this.chart.element);
-      frame.redraw();
-    });
+    frame.store.library<Library>("uplot").then(
+      (library) => {
+        this.chart = new Chart(library);
+        this.place.append(this.chart.element);
+        frame.redraw();
+      },
+      (failure: Error) => this.place.append(`The chart can't be drawn (${failure.message}). The table says the same.`),
+    );
   }
 
   topics(): string[] {
@@ -56,18 +59,14 @@ export class Costs implements Part {
     this.table(told);
     const limit = this.limit;
     const origin = store.run.opened ?? told.first;
-    const time = store.present.closed && store.at === null ? Math.max(told.first, this.last(told)) : now(this.frame);
-    const shown = courses(told, store.rows, this.by, time);
+    const time = told.over ?? now(this.frame);
+    const shown = courses(told, store.rows, this.by, origin, time);
     const spent = total(store.rows) || "nothing";
     attribute(this.place, "aria-label", `Cost over time, stacked by ${this.by}: ${spent}${limit ? ` of ${limit} dollars` : ""}`);
     text(this.said, sentence(told, store.rows, limit, time, origin));
     attribute(this.place, "hidden", !told.bins.length);
     if (!told.bins.length) text(this.said, "Nothing has been spent yet, as far as prices are known.");
     else this.chart?.draw({ courses: shown, limit, origin }, this.place.clientWidth || WIDTH, HEIGHT);
-  }
-
-  private last(told: Told): number {
-    return told.first + told.width * told.bins.length;
   }
 
   /** The limit of the run; of the one who leads it, when only that has one. */
@@ -118,7 +117,7 @@ export class Costs implements Part {
     attribute(known.line, "class", selected ? "sel" : null);
     known.line.replaceChildren(
       h("td", {}, name),
-      h("td", { class: unpriced ? "s-waiting" : null }, own(row)),
+      unpriced ? h("td", { class: "s-waiting" }, own(row)) : quiet(own(row)),
       quiet(subtree(row, parent)),
       limit,
       quiet(row.tokens ? tokens(row.tokens) : NOTHING),

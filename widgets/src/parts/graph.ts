@@ -29,7 +29,7 @@ export class Graph {
   private edged: Plan | undefined;
   private shape = "";
   private seen: Row[] = [];
-  private filtered = "";
+  private asked = "";
   private moved = 0;
   private factor = 1;
   private active = "";
@@ -112,12 +112,13 @@ export class Graph {
   /** Places change at most twice a second, but at once by hand; what is shown at a place always does. */
   private replan(): void {
     const { filter, store } = this.frame;
-    if (filter.key !== this.filtered) [this.filtered, this.moved] = [filter.key, 0];
+    const asked = `${filter.key} ${store.at}`; // what the hand has changed: what is filtered, and the moment
+    if (asked !== this.asked) [this.asked, this.moved] = [asked, 0];
     const { rows } = store;
     const shape = this.shapeOf(rows);
     const rest = this.moved + CALM - Date.now();
     if (shape !== this.shape && rest > 0 && this.plan.places.size) setTimeout(this.frame.redraw, rest);
-    else if (shape !== this.shape && rows.length) {
+    else if (shape !== this.shape) {
       [this.plan, this.shape, this.moved] = [plan(this.unfolded(), this.element.clientWidth), shape, Date.now()];
     }
     if (rows === this.seen) return;
@@ -129,7 +130,7 @@ export class Graph {
   private shapeOf(rows: Row[]): string {
     const { filter, store } = this.frame;
     const shown = filter.on ? filter.of(store).map((row) => row.name) : [rows.length, ...this.folded];
-    return [store.shape, this.element.clientWidth, this.filtered, ...shown].join("\n");
+    return [store.shape, this.element.clientWidth, filter.key, ...shown].join("\n");
   }
 
   private place(): void {

@@ -159,6 +159,7 @@ export class Slider implements Part {
     const end = () => this.track.removeEventListener("pointermove", move);
     const begin = (event: PointerEvent) => {
       this.pause();
+      this.track.focus({ preventScroll: true }); // the keys go on from where it is let go
       this.track.setPointerCapture(event.pointerId);
       this.track.addEventListener("pointermove", move);
       move(event);
@@ -180,9 +181,9 @@ export class Slider implements Part {
     this.playing = setInterval(() => {
       const newest = this.told;
       if (!newest || document.hidden || this.off) return;
-      time = Math.max(time, timeOf(newest, at)) + ((this.end(newest) - this.begin(newest)) / PLAYED) * (TICK / 1000);
-      at = Math.max(at + 1, entryAt(newest, time));
-      this.go(at);
+      time += ((this.end(newest) - this.begin(newest)) / PLAYED) * (TICK / 1000);
+      at = Math.max(at, entryAt(newest, time));
+      this.go(time < newest.now ? at : newest.last);
     }, TICK);
     this.sign();
   }

@@ -33,11 +33,10 @@ export class Timeline implements Part {
 
   constructor(private frame: Frame) {
     this.spans = new Spans(frame.store, frame.redraw);
-    this.tools = h("span", { class: "mx-end" }, legend(), this.zooms());
+    this.tools = h("span", { class: "mx-tools" }, legend(), this.zooms());
     this.inner = h("div", { class: "mx-time-in" }, this.labels, this.canvas, this.told);
     this.scroller = h("div", { class: "mx-time" }, this.inner, this.space);
-    this.element = h("div", {}, this.tints.element, this.scroller, legend());
-    this.element.style.height = "100%";
+    this.element = h("div", { class: "mx-times" }, this.tints.element, this.scroller, legend());
     this.hear();
   }
 
@@ -171,6 +170,7 @@ export class Timeline implements Part {
   /** The wheel zooms only with Ctrl or ⌘, and pans sideways; else it scrolls as everywhere. */
   private wheeled(event: WheelEvent): void {
     if (!this.drawn) return;
+    this.tellOf(undefined); // what was under the pointer is not any more
     const { stretch, pixels } = this.drawn;
     const wide = stretch.until - stretch.since;
     const aside = event.shiftKey ? event.deltaY : event.deltaX;

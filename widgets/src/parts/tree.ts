@@ -5,8 +5,10 @@ import { ORDER, stateWord } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon, type Icon } from "../glyphs";
 import { menu, type Choice } from "../menu";
+import { Broadcast } from "./broadcast";
 import { Graph } from "./graph";
 import { List } from "./list";
+import { Spawn } from "./spawn";
 
 type Look = "graph" | "list";
 
@@ -20,6 +22,9 @@ export class Tree implements Part {
   private segments = new Map<Look, HTMLButtonElement>();
   private filter = button("Filter", "", {}, icon("filter"));
   private fit = button("", "icon", { "aria-label": "Fit", title: "Fit (0)" }, icon("fit"));
+  private spawn = button("Spawn", "line", { "aria-haspopup": "dialog" }, icon("plus"));
+  private broadcast = button("Broadcast", "", { "aria-haspopup": "dialog" });
+  private forms: { draw(): void }[];
   private body = h("div", { class: "mx-tree-body" });
   private none = h("p", { class: "mx-soon mx-2" }, "No agent fits. ");
 
@@ -29,6 +34,10 @@ export class Tree implements Part {
     this.list = new List(frame, this.folded, search);
     this.graph = new Graph(frame, this.folded, search);
     this.element = h("div", { class: "mx-tree" }, this.toolbar(), this.body);
+    const [spawn, broadcast] = [new Spawn(frame, this.spawn), new Broadcast(frame, this.broadcast)];
+    this.forms = [spawn, broadcast];
+    this.spawn.addEventListener("click", () => spawn.toggle());
+    this.broadcast.addEventListener("click", () => broadcast.toggle());
     const all = button("Show all", "link");
     all.addEventListener("click", () => this.clear());
     this.none.append(all);
@@ -48,6 +57,8 @@ export class Tree implements Part {
     const shown = nobody ? this.none : this[this.look].element;
     if (this.body.firstElementChild !== shown) this.body.replaceChildren(shown);
     if (!nobody) this[this.look].draw();
+    for (const each of [this.spawn, this.broadcast]) attribute(each, "disabled", !store.acts);
+    for (const form of this.forms) form.draw();
   }
 
   focus(): void {
@@ -67,7 +78,7 @@ export class Tree implements Part {
       this.segment("list", "list", "List"),
     );
     const field = h("label", { class: "mx-field mx-grow" }, icon("search"), this.search);
-    return h("div", { class: "mx-tool" }, looks, field, this.filter, h("span", { class: "mx-grow" }), this.fit);
+    return h("div", { class: "mx-tool" }, looks, field, this.filter, h("span", { class: "mx-grow" }), this.fit, this.broadcast, this.spawn);
   }
 
   private segment(look: Look, sign: Icon, word: string): HTMLButtonElement {

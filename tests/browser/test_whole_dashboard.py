@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ def card(page: Any, name: str) -> Any:
 @pytest.fixture
 def at_work(notebook: Any, page: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A dashboard over a family of which two are in the middle of a turn."""
-    notebook.open_cells(OPEN, WORK, "m.close()", "1 + 1", name=f"{request.node.name[:20]}.ipynb")
+    notebook.open_cells(
+        OPEN, WORK, "m.close()", "1 + 1", name=re.sub(r"\W", "-", request.node.name)[-40:] + ".ipynb"
+    )
     notebook.run(0)
     card(page, "lead").wait_for(timeout=MINUTE)
     notebook.run(1)
@@ -79,13 +82,22 @@ def test_a_family_at_work_is_seen_and_spoken_to(at_work: Any, page: Any) -> None
     box = page.get_by_label("Message to web")
     box.fill(f"/say {EVIL} **heard**")
     box.press("Shift+Enter")
-    talk.locator("strong", has_text="heard").wait_for(timeout=MINUTE)
+    talk.locator("strong", has_text="heard").nth(1).wait_for(timeout=MINUTE)  # asked, and answered
     assert "" == box.input_value()
     assert EVIL in talk.inner_text()
     assert None is page.evaluate("window.pwned ?? null")
 
 
-def test_interrupt_acts_while_a_cell_blocks_and_typing_harms_no_cell(at_work: Any, page: Any) -> None:
+@pytest.mark.parametrize("comms", ["perCommTarget", "disabled"])
+def test_interrupt_acts_while_a_cell_blocks_and_typing_harms_no_cell(
+    at_work: Any, page: Any, comms: str
+) -> None:
+    """Whether JupyterLab gives widgets a shell of their own (`commsOverSubshells`) or not."""
+    page.evaluate(
+        """comms => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel
+                       .commsOverSubshells = comms; }""",
+        comms,
+    )
     page.evaluate("""() => { const nb = window.jupyterapp.shell.currentWidget.content;
         nb.widgets[3].model.sharedModel.setSource('import time; time.sleep(40)'); }""")
     at_work.run(3)

@@ -1,0 +1,258 @@
+"""What a tool would do, from its arguments: the lines that an edit would change, or a command in full.
+
+A file is read only inside its agent's own workspace, where no link leads out, and only while the
+request waits: later it would be compared with what it has become. Everything else is told from
+the arguments alone. What has no end is cut, and says how much is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .. import files
+from ..errors import BadInput
+from ..rules import acted_on
+
+CONTEXT: Final = 3
+"""Unchanged lines shown around a change."""
+LINES: Final = 400
+"""Lines of a difference that are shown."""
+WIDTH: Final = 400
+"""Characters shown of each of them."""
+COMPARED: Final = 1_500
+"""Lines on a side that are compared one by one: it takes their product. Longer ones are replaced whole."""
+LARGEST: Final = 1_000_000
+"""Bytes of a file that are read."""
+TEXT: Final = 20_000
+"""Characters of a command that are shown."""
+
+Line = tuple[str, int | None, int | None, str]
+"""(`" "`, `"+"`, `"-"` or `"@"`; number before; number after; text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file, before and after. `old` is None where it is not known: then `new` is all there is."""
+
+    path: str
+    old: str | None
+    new: str
+    whole: bool = True
+    """Whether these are whole files, so that line numbers mean something."""
+    said: str = ""
+    """What the difference can't tell."""
+    patch: bool = False
+    """`new` is a unified diff, made by the tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads text files of a workspace; with none, nothing is read. Secrets are replaced."""
+
+    workspace: Path | None
+    redacted: Callable[[str], str] = str
+
+    def __call__(self, path: str) -> tuple[str | None, str]:
+        """The text of a file, or None and why not. One that is not there is empty."""
+        if self.workspace is None:
+            return None, ""
+        inner = Path(path)
+        if inner.is_absolute():
+            if not inner.is_relative_to(self.workspace):
+                return None, "outside its workspace: what is there is not shown"
+            inner = inner.relative_to(self.workspace)
+        try:
+            piece = files.read(self.workspace, str(inner), limit=LARGEST)
+        except BadInput as exc:
+            return (None, str(exc)) if (self.workspace / inner).exists() else ("", "a new file")
+        if piece.size > LARGEST:
+            return None, f"the file has {piece.size:,} bytes: too many to compare"
+        try:
+            return self.redacted(piece.data.decode()), ""
+        except UnicodeDecodeError:
+            return None, "what is there is no text"
+
+
+class Edit(NamedTuple):
+    """One replacement in a file."""
+
+    old: str
+    new: str
+    everywhere: bool = False
+
+
+def path_of(given: Mapping[str, Any]) -> str:
+    """The file that an edit with these arguments would change; empty when it is no edit."""
+    match given:
+        case {"changes": [{"path": str(path)}, *_]}:
+            return path
+        case {"file_path": str(path), **rest} if {"content", "new_string", "edits"} & rest.keys():
+            return path
+        case {"notebook_path": str(path), "new_source": str()}:
+            return path
+    return ""
+
+
+def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    """What there is to see before one says yes."""
+    if path_of(given):
+        told = [_drawn(change) for change in _changes(given, reader)]
+        return {"kind": "edit", "files": told}
+    text = acted_on(given) if "command" in given else ""
+    rest = {name: value for name, value in given.items() if not (text and name == "command")}
+    told_rest = json.dumps(rest, ensure_ascii=False, indent=2) if rest else ""
+    return {
+        "kind": "run" if text else "use",
+        "text": text[:TEXT],
+        "text_more": max(0, len(text) - TEXT),
+        "rest": told_rest[:TEXT],
+        "rest_more": max(0, len(told_rest) - TEXT),
+    }
+
+
+# what would change
+
+
+def _changes(given: Mapping[str, Any], reader: Reader) -> Iterator[Change]:
+    match given:
+        case {"changes": [*changes]}:
+            for each in changes:
+                yield _patched(each)
+        case {"file_path": str(path), "content": str(content)}:
+            old, why = reader(path)
+            yield Change(path, old, content, said=why)
+        case {"file_path": str(path), "edits": [*edits]}:
+            yield _edited(path, [_edit(each) for each in edits if isinstance(each, Mapping)], reader)
+        case {"file_path": str(path)}:
+            yield _edited(path, [_edit(given)], reader)
+        case {"notebook_path": str(path), "new_source": str(new)}:
+            where = given.get("cell_id") or given.get("cell_number") or ""
+            mode = given.get("edit_mode") or "replace"
+            yield Change(path, None, new, whole=False, said=f"{mode} cell {where}".strip())
+
+
+def _edit(given: Mapping[str, Any]) -> Edit:
+    old, new = str(given.get("old_string") or ""), str(given.get("new_string") or "")
+    return Edit(old, new, bool(given.get("replace_all")))
+
+
+def _edited(path: str, edits: Sequence[Edit], reader: Reader) -> Change:
+    """The file with these replacements; where it can't be read, or they don't fit it, they alone."""
+    before, why = reader(path)
+    if before is not None:
+        after = _replaced(before, edits)
+        if after is not None:
+            return Change(path, before, after)
+        why = "the text to be replaced is not in the file: the edit would fail"
+    old, new = "\n".join(edit.old for edit in edits), "\n".join(edit.new for edit in edits)
+    return Change(path, old, new, whole=False, said=why)
+
+
+def _replaced(text: str, edits: Sequence[Edit]) -> str | None:
+    """`text` after all of them; None when one does not fit. An empty `old` makes a new file."""
+    for old, new, everywhere in edits:
+        if old not in text or (text and not old):
+            return None
+        text = text.replace(old, new, -1 if everywhere else 1)
+    return text
+
+
+def _patched(given: Mapping[str, Any]) -> Change:
+    """One of Codex's changes: its `diff` is a patch for a file that is there, and else the file's text."""
+    kind = given.get("kind")
+    name, moved = (kind.get("type"), kind.get("move_path")) if isinstance(kind, Mapping) else (kind, None)
+    path, text = str(given.get("path", "")), str(given.get("diff") or "")
+    said = f"becomes {moved}" if moved else ""
+    if name == "delete":
+        return Change(path, text, "", said="the file is deleted")
+    if name == "add":
+        return Change(path, None, text, said=said or "a new file")
+    return Change(path, None, text, whole=False, said=said, patch=True)
+
+
+# the difference
+
+
+def _drawn(change: Change) -> dict[str, Any]:
+    made = _of_patch(change.new) if change.patch else difference(change.old or "", change.new)
+    lines = list(made)
+    shown = [_told(line, change.whole) for line in lines[:LINES]]
+    return {
+        "path": change.path,
+        "said": change.said,
+        "added": sum(line[0] == "+" for line in lines),
+        "removed": sum(line[0] == "-" for line in lines),
+        "lines": shown,
+        "more": max(0, len(lines) - LINES),
+    }
+
+
+def _told(line: Line, numbered: bool) -> list[Any]:
+    sign, before, after, text = line
+    cut = text if len(text) <= WIDTH else f"{text[:WIDTH]} … {len(text) - WIDTH:,} more characters"
+    return [sign, before if numbered else None, after if numbered else None, cut]
+
+
+def difference(old: str, new: str) -> Iterator[Line]:
+    """The lines that differ, with `CONTEXT` around them; `@` stands where lines are left out.
+
+    Lines of a long change are not compared one by one: see `COMPARED`.
+    """
+    before, after = _lines(old), _lines(new)
+    head = _common(before, after)
+    tail = _common(before[head:][::-1], after[head:][::-1])
+    lead, trail = min(head, CONTEXT), min(tail, CONTEXT)
+    first = head - lead
+    one, other = before[first : len(before) - tail + trail], after[first : len(after) - tail + trail]
+    last = 0
+    for group in _groups(one, other, lead, trail):
+        if group[0][1] + first > last:
+            yield ("@", None, None, "")
+        for tag, i1, i2, j1, j2 in group:
+            last = i2 + first
+            if tag == "equal":
+                pairs = zip(range(i1, i2), range(j1, j2), strict=True)
+                yield from ((" ", i + first + 1, j + first + 1, one[i]) for i, j in pairs)
+            else:
+                yield from (("-", i + first + 1, None, one[i]) for i in range(i1, i2))
+                yield from (("+", None, j + first + 1, other[j]) for j in range(j1, j2))
+
+
+Step = tuple[str, int, int, int, int]
+
+
+def _groups(one: list[str], other: list[str], lead: int, trail: int) -> Iterable[Sequence[Step]]:
+    """What differs, in pieces; the first `lead` and the last `trail` lines are the same."""
+    if max(len(one), len(other)) <= COMPARED:
+        return SequenceMatcher(None, one, other, autojunk=False).get_grouped_opcodes(CONTEXT)
+    ends = (len(one) - trail, len(other) - trail)
+    whole = [("equal", 0, lead, 0, lead), ("replace", lead, ends[0], lead, ends[1])]
+    return [[*whole, ("equal", ends[0], len(one), ends[1], len(other))]]
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _common(one: list[str], other: list[str]) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _of_patch(patch: str) -> Iterator[Line]:
+    """The lines of a unified diff, without its heads."""
+    for line in patch.splitlines():
+        if line.startswith(("--- ", "+++ ", "diff ", "index ", "\\")):
+            continue
+        if line.startswith("@@"):
+            yield ("@", None, None, line.rpartition("@@")[2].strip())
+        elif line[:1] in ("+", "-"):
+            yield (line[0], None, None, line[1:])
+        else:
+            yield (" ", None, None, line[1:])
