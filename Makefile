@@ -10,7 +10,7 @@ JOBS ?= 3
 # JupyterLab refuses to run as root unless told that it is meant
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo test test-fast check bench clis widgets notebooks gallery lock clean
+.PHONY: help lab demo test test-fast check bench clis oldest widgets notebooks gallery lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,13 @@ $(CLIS)/.ready: $(READY) tests/real/package.json tests/real/package-lock.json te
 	done < tests/real/programs.txt
 	touch $@
 
+oldest: .oldest/.ready  ## an environment of the oldest supported versions, for the stop button's test
+
+.oldest/.ready: $(READY) pyproject.toml
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .oldest
+	$(BIN)/uv pip install -q --python .oldest/bin/python --resolution lowest-direct --editable .
+	@touch $@
+
 widgets:  ## build the widgets into madrox_nb/static, after their own tests
 	npm ci --prefix widgets --no-fund --no-audit
 	npm --prefix widgets run check
@@ -74,4 +81,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:  ## remove what make made here
-	rm -rf $(VENV) $(CLIS) widgets/node_modules
+	rm -rf $(VENV) .oldest $(CLIS) widgets/node_modules

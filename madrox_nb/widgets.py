@@ -223,9 +223,10 @@ class LiveView(anywidget.AnyWidget):
 
     def _carry_out(self, request: str, verb: object, agent: object, given: Mapping[str, Any]) -> None:
         """Enqueue the verb, once, and acknowledge it; its end is told when it comes."""
-        if request in self._carried:
-            return
-        self._carried.append(request)
+        with self._lock:  # it may come by two ways, on two threads
+            if request in self._carried:
+                return
+            self._carried.append(request)
         try:
             asked, name, texts = check(verb, agent, given, self._run.manager.tree)
             future = asked.carry_out(self._run, name, texts)

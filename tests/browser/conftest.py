@@ -131,11 +131,11 @@ class Notebook:
         self.page.wait_for_function(IDLE, timeout=90_000)
         return self
 
-    def open_cells(self, *cells: str, name: str = "t.ipynb") -> Notebook:
+    def open_cells(self, *cells: str, name: str = "t.ipynb", kernel: str = "python3") -> Notebook:
         import nbformat
 
         made = notebook_of(cells)
-        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        made.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
         nbformat.write(made, self.lab.root / name)
         return self.open(self.lab.root / name)
 

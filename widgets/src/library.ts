@@ -12,8 +12,11 @@ export interface Model {
 }
 /** The part of JupyterLab's kernel connection that we use. */
 export interface Kernel {
+  readonly status?: string;
   subshellId?: string | null;
   clone(): Kernel;
+  dispose?(): void;
+  interrupt?(): Promise<void>;
   requestCreateSubshell?(content: object): { done: Promise<{ content: { subshell_id: string } }> };
   requestDeleteSubshell?(content: object): { done: Promise<unknown> };
   requestExecute(content: object): { done: Promise<unknown> };

@@ -1,7 +1,7 @@
 // One model's line to the kernel: signs of life, verbs under way, questions. The protocol
 // is written down in docs/widgets.md.
 
-import { DETOUR, detour } from "./detour";
+import { insist } from "./detour";
 import { send, type Listener, type Model } from "./library";
 import type { News } from "./topics";
 
@@ -60,15 +60,8 @@ export class Link {
     return new Promise((ended) => {
       const id = this.wait(agent, PATIENCE, unanswered, ended);
       if (!this.send({ op: "act", id, verb, agent, given })) this.finish(id, "the kernel is not connected");
-      else if (!Object.keys(given).length) this.watch(id, verb, agent);
+      else if (!Object.keys(given).length) insist(this.model, () => this.unheard.has(id), id, verb, agent);
     });
-  }
-
-  /** A verb that nobody acknowledges goes another way as well. */
-  private watch(id: string, verb: string, agent: string): void {
-    setTimeout(() => {
-      if (this.unheard.has(id)) detour(this.model, id, verb, agent).catch(() => {}); // its own time tells
-    }, DETOUR);
   }
 
   /** Ask a part for something once. Rejects with what the kernel says. */

@@ -2,7 +2,7 @@
 // view sends is kept.
 
 import widget from "../src/widget";
-import type { Listener, Model } from "../src/library";
+import type { Kernel, Listener, Model } from "../src/library";
 import type { Row, Rows } from "../src/store";
 import type { Change, Data } from "../src/topics";
 
@@ -12,7 +12,10 @@ export class FakeModel implements Model {
   sent: Sent[] = [];
   private listeners = new Set<Listener>();
 
-  constructor(private traits: Record<string, unknown>) {}
+  constructor(
+    private traits: Record<string, unknown>,
+    public widget_manager?: Model["widget_manager"],
+  ) {}
 
   get(key: string) {
     return this.traits[key];
@@ -78,12 +81,13 @@ interface Shown {
   agent?: string;
   connected?: boolean;
   topics?: Record<string, Data>;
+  kernel?: Kernel;
 }
 
 /** A model with one view of it, connected unless told otherwise. */
-export function shown(rows: Rows, { shows = "tree", agent = "", connected = true, topics = {} }: Shown = {}) {
+export function shown(rows: Rows, { shows = "tree", agent = "", connected = true, topics = {}, kernel }: Shown = {}) {
   const told = Object.entries({ rows, ...topics }).map(([t, snap]) => ({ t, s: 0, snap }));
-  const model = new FakeModel({ _snap: { t: told }, _shows: shows, _agent: agent });
+  const model = new FakeModel({ _snap: { t: told }, _shows: shows, _agent: agent, _key: "abc123" }, kernel ? { kernel } : undefined);
   const life = new AbortController();
   const made = widget();
   made.initialize({ model, signal: life.signal });
