@@ -106,10 +106,10 @@ def notebook_of(cells: Iterable[str]) -> Any:
     return v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
 
 
-def carry_out(notebook: Any, directory: Path) -> None:
-    """Run a notebook in `directory`, on a machine without CLIs, to its end; a cell that fails raises."""
+def carry_out(notebook: Any, directory: Path, search: str = os.defpath) -> None:
+    """Run a notebook in `directory` to its end, with the CLIs of `search` alone; a failing cell raises."""
     from nbclient import NotebookClient
 
-    ours = {"ORCHESTRATOR_PORT": "0", "PATH": os.defpath, "IPYTHONDIR": str(directory / "ipython")}
+    ours = {"ORCHESTRATOR_PORT": "0", "PATH": search, "IPYTHONDIR": str(directory / "ipython")}
     client = NotebookClient(notebook, timeout=150, kernel_name="python3")
     client.execute(cwd=str(directory), env={**os.environ, **ours})
