@@ -10,7 +10,7 @@ JOBS ?= 3
 # JupyterLab refuses to run as root unless told that it is meant
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab demo test test-fast check bench clis oldest widgets notebooks lock clean
+.PHONY: help lab demo test test-fast check bench clis oldest widgets notebooks gallery lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ widgets:  ## build the widgets into madrox_nb/static, after their own tests
 
 notebooks: $(READY)  ## run the notebooks and store what they show
 	$(BIN)/python tests/outputs.py
+
+gallery: $(READY)  ## take the pictures of docs/gallery.md anew, in a real JupyterLab
+	$(BIN)/pytest -q -p no:cacheprovider tests/browser/gallery.py
 
 lock: $(READY)  ## pin what is tested: requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra lab --extra duckdb --extra plot --extra test --extra dev --universal --python-version 3.11 \

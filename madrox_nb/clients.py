@@ -62,13 +62,17 @@ class Issued:
         put(path, f"{self.token}\n")
         return path
 
-    def __str__(self) -> str:
+    @property
+    def remark(self) -> str:
+        """What the person should know about it, without the token itself."""
         return (
-            f"{self.token}\n\n"
             f"The token {self.client.name!r}, for {MEANINGS[self.client.scope]}. It is shown this once "
             "and kept nowhere: clear this output before you save or share it. A client sends it as\n"
             "  Authorization: Bearer …"
         )
+
+    def __str__(self) -> str:
+        return f"{self.token}\n\n{self.remark}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": str(self)}

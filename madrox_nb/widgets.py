@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 import anywidget
 from traitlets import Dict, Unicode
 
+from .display import kernel
 from .errors import BadInput, MadroxError
 from .library import static
 from .parts import SHOWS, Data, Part, found, parts, topics
@@ -92,6 +93,11 @@ class LiveView(anywidget.AnyWidget):
             if (each.subject or not only_of_agents) and each.touch(named):
                 PUMP.wake()
 
+    def glance(self) -> bool:
+        """Look for what no event tells of; says whether to do so again. For the pump."""
+        moment = self._run.moment()
+        return sum(each.glance(moment) for each in self._wanted) > 0
+
     def open(self) -> None:
         """Open the comm, and keep the browser's messages off the shell that runs cells.
 
@@ -123,7 +129,9 @@ class LiveView(anywidget.AnyWidget):
         return {**data, **self._static()}, metadata
 
     def _ipython_display_(self) -> None:
-        """Shown under an id, so that what the notebook keeps of it can be kept up."""
+        """Shown under an id, so that what the notebook keeps of it can be kept up; at a terminal, as text."""
+        if kernel() is None:
+            raise NotImplementedError
         self._saved.show()
 
     def freeze(self) -> None:

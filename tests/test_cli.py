@@ -342,8 +342,10 @@ def test_a_client_is_let_in_with_a_token_of_its_own_until_it_is_revoked(run: Run
         (again := madrox("token", "create", "eyes"))[0],
         "revoke it first: madrox token revoke eyes" in again[2],
     )
-    status, said, _ = madrox("token", "create", "hands", "--scope", "operate", "--home", str(home))
-    assert (0, True, True) == (status, said.startswith("mdx_"), "for running agents" in said)
+    status, said, remark = madrox("token", "create", "hands", "--scope", "operate", "--home", str(home))
+    assert (0, "hands") == (status, getattr(run.manager.clients.find(said.removesuffix("\n")), "name", None))
+    assert "for running agents" in remark
+    assert said.strip() not in remark
     listed = madrox("token", "list")[1]
     assert ["eyes (read)", "hands (operate)"] == [line.partition(",")[0] for line in listed.splitlines()]
 

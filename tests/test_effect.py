@@ -44,7 +44,10 @@ def test_an_edit_is_shown_as_what_changes_in_its_file_with_lines_around_it(works
 
 
 def test_two_edits_far_apart_are_two_pieces(workspace):
-    edits = [edit(old="line 2\n", new=""), edit(old="line 19\n", new="x\ny\n")]
+    edits = [
+        {"old_string": "line 2\n", "new_string": ""},
+        {"old_string": "line 19\n", "new_string": "x\ny\n"},
+    ]
     file = only({"file_path": "a.py", "edits": edits}, workspace)
 
     assert [5] == [at for at, (sign, *_) in enumerate(file["lines"]) if sign == "@"]
@@ -176,10 +179,25 @@ def test_what_is_the_same_has_no_difference():
         ({"notebook_path": "n.ipynb", "new_source": "1"}, "n.ipynb"),
         ({"command": "ls"}, ""),
         ({"file_path": 7, "content": 7}, ""),
+        ({"file_path": "a", "content": "", "then": "rm -rf ~"}, ""),
+        ({"file_path": "a", "old_string": "x", "new_string": "y", "then": "rm"}, ""),
+        ({"file_path": "a", "old_string": "x", "new_string": ["rm"]}, ""),
+        ({"file_path": "a", "edits": [{"old_string": "x", "new_string": "y", "then": "rm"}]}, ""),
+        ({"changes": [{"path": "p", "then": "rm"}]}, ""),
+        ({"changes": [{"path": "p"}], "then": "rm"}, ""),
+        ({"notebook_path": "n", "new_source": "1", "then": "rm"}, ""),
     ],
 )
 def test_only_what_changes_a_file_is_an_edit(given, path):
     assert path == path_of(given)
+
+
+def test_arguments_that_an_edit_does_not_have_are_never_left_out():
+    told = effect({"file_path": "a", "content": "x", "then": "rm -rf ~"}, Reader(None))
+    strange = effect({"command": {"run": "rm -rf ~"}, "path": "harmless"}, Reader(None))
+
+    assert ("use", True) == (told["kind"], "rm -rf ~" in told["rest"])
+    assert ("use", True) == (strange["kind"], "rm -rf ~" in strange["rest"])
 
 
 def test_an_argument_of_another_kind_is_told_as_it_is():

@@ -47,6 +47,12 @@ def test_limits_at_a_spawn_hold_and_the_status_says_what_is_left(tmp_path: Path)
         )
         assert "left: max_cost 9.7, max_total_tokens 700" in dev.text
         assert (0, {}) == (lead["total_tokens_used"], dev.data["limits"])
+        assert "parent: lead\n" in dev.text
+        much = await call(m, PERSON, "set_limits", instance_id="lead", max_total_tokens=9_000_000)
+        assert "max_total_tokens 9,000,000" in much.text
+        assert (
+            "parent: the person\n" in (await call(m, PERSON, "get_instance_status", instance_id="lead")).text
+        )
 
     with_run(tmp_path, story)
 

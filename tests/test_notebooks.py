@@ -81,9 +81,9 @@ def test_what_a_notebook_is_stored_with_is_what_it_shows_today(notebook: Any) ->
 
 def first_agent(cells: dict[str, Any]) -> None:
     dashboard = cells["%madrox"]
-    assert "lead   ○ idle  architect" in shown(dashboard)
+    assert "lead   ■ stopped  architect" in shown(dashboard)  # as it was when the run ended
     assert "<table" in shown(dashboard)
-    assert LIVE in dashboard.outputs[0].data
+    assert LIVE not in dashboard.outputs[0].data
     [answer] = [cell for source, cell in cells.items() if source.startswith("reply = ")]
     assert "Rehearsal: no model is thinking." in answer.outputs[-1].data["text/markdown"]
     [braces] = [cell for source, cell in cells.items() if "{goal}" in source]
@@ -151,7 +151,7 @@ def coming_from_madrox(cells: dict[str, Any]) -> None:
     )
     everybody = shown(found(cells, "%madrox tree"))
     assert "Limited Instance" in everybody
-    assert "codex-automation  ○ idle  general" in everybody
+    assert "codex-automation  ■ stopped  general" in everybody
 
 
 def budgets_and_costs(cells: dict[str, Any]) -> None:

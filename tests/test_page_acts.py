@@ -230,6 +230,8 @@ def test_an_empty_form_spawns_a_numbered_agent(page):
         ({"name": "x", "role": "debuger"}, "Did you mean 'debugger'"),
         ({"name": "x", "parent": "nobody"}, "no agent named 'nobody'"),
         ({"name": "x", "usd": "much"}, "usd is 'much', which is no number"),
+        ({"name": "x", "usd": "nan"}, "usd"),
+        ({"name": "x", "usd": "-1"}, "usd"),
         ({"name": "x", "harness": "nope"}, "nope"),
         ({"name": "x", "by": "lead"}, "spawn takes no 'by'"),
         ({"name": "x", "environment_vars": "{}"}, "spawn takes no 'environment_vars'"),

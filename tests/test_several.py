@@ -301,6 +301,7 @@ SLEEPLESS: list[tuple[str, str, dict[str, Any], type[MadroxError], str]] = [
     (PERSON, "resume_instance", {"instance_id": "ann", "model": "m-2"}, BadInput, "Leave model out"),
     (PERSON, "resume_instance", {"instance_id": "gone"}, BadInput, "It has left: nobody"),
     (PERSON, "resume_instance", {"instance_id": "ghost"}, BadInput, "It has left: nobody"),
+    (PERSON, "resume_instance", {"instance_id": "laed"}, BadInput, "Did you mean 'lead'?"),
 ]
 
 

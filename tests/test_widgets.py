@@ -115,8 +115,8 @@ class World:
     def moment(self):
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
-        read = {"conversations": self.conversations, "past": self.past, "wires": self.wires, "redacted": str}
-        return Moment(title="run", now=now, **read, **self.folds)
+        read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
+        return Moment(title="run", now=now, redacted=str, **read, **self.folds)
 
     def tell(self, *events):
         """Let these happen, and say so to the widgets."""

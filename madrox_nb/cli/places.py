@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import BadInput
-from .speech import described, say, say_json
+from .speech import described, remark, say, say_json
 
 if TYPE_CHECKING:
     from .speech import Commands
@@ -169,7 +169,10 @@ def _carry_token(asked: argparse.Namespace) -> None:
         text = f"the token {gone.name} ({gone.scope}) speaks for nobody any more"
         return say_json({"text": text, **vars(gone)}) if asked.json else say(text)
     issued = clients.create(asked.name, asked.scope)
-    return say_json({"token": issued.token, **vars(issued.client)}) if asked.json else say(str(issued))
+    if asked.json:
+        return say_json({"token": issued.token, **vars(issued.client)})
+    say(issued.token)  # alone, so that > writes it into a file
+    return remark(f"\n{issued.remark}")
 
 
 def _home_meant(given: Path | None) -> Path:

@@ -42,6 +42,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def remark(text: str) -> None:
+    """Write to stderr what a person should know besides, and no program reads."""
+    sys.stderr.write(f"{text}\n")
+
+
 def say_json(value: Mapping[str, Any]) -> None:
     """One object on one line, in ASCII: any terminal and any program can read it."""
     say(json.dumps(value))

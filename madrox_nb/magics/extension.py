@@ -51,10 +51,10 @@ class MadroxMagics(Magics):
 
 
 def _meant(line: str) -> str:
-    """A bare `%madrox` is the dashboard where one can be drawn, else the help."""
+    """A bare `%madrox`, whatever its comment, is the dashboard where one can be drawn, else the help."""
     if line.strip() in ("-h", "--help"):
         return "help"
-    if line.strip():
+    if line.strip() and not line.lstrip().startswith("#"):
         return line
     from ..display import kernel
 

@@ -28,6 +28,8 @@ COMPARED: Final = 1_500
 """Lines on a side that are compared one by one: it takes their product. Longer ones are replaced whole."""
 LARGEST: Final = 1_000_000
 """Bytes of a file that are read."""
+FILES: Final = 40
+"""Files of one edit."""
 TEXT: Final = 20_000
 """Characters of a command that are shown."""
 
@@ -87,23 +89,44 @@ class Edit(NamedTuple):
 
 
 def path_of(given: Mapping[str, Any]) -> str:
-    """The file that an edit with these arguments would change; empty when it is no edit."""
+    """The file that an edit with these arguments would change; empty when it is no edit.
+
+    Arguments that an edit does not have make it another tool's: a difference would not show them.
+    """
     match given:
-        case {"changes": [{"path": str(path)}, *_]}:
+        case {"changes": [{"path": str(path)}, *_] as changes, **rest} if not rest:
+            return (
+                path if all(isinstance(each, Mapping) and each.keys() <= _PATCH for each in changes) else ""
+            )
+        case {"file_path": str(path), "content": str(), **rest} if not rest:
             return path
-        case {"file_path": str(path), **rest} if {"content", "new_string", "edits"} & rest.keys():
+        case {"file_path": str(path), "edits": [_, *_] as edits, **rest} if not rest:
+            return path if all(isinstance(each, Mapping) and _is_edit(each) for each in edits) else ""
+        case {"file_path": str(path), **rest} if _is_edit(rest):
             return path
-        case {"notebook_path": str(path), "new_source": str()}:
+        case {"notebook_path": str(path), "new_source": str(), **rest} if rest.keys() <= _CELL:
             return path
     return ""
+
+
+_PATCH: Final = frozenset({"path", "kind", "diff"})
+_CELL: Final = frozenset({"cell_id", "cell_number", "cell_type", "edit_mode"})
+
+
+def _is_edit(given: Mapping[str, Any]) -> bool:
+    match given:
+        case {"old_string": str(), "new_string": str(), **rest}:
+            return not rest or list(rest) == ["replace_all"]
+    return False
 
 
 def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     """What there is to see before one says yes."""
     if path_of(given):
-        told = [_drawn(change) for change in _changes(given, reader)]
-        return {"kind": "edit", "files": told}
-    text = acted_on(given) if "command" in given else ""
+        changes = list(_changes(given, reader))
+        told = [_drawn(change) for change in changes[:FILES]]
+        return {"kind": "edit", "files": told, "files_more": max(0, len(changes) - FILES)}
+    text = acted_on({"command": given["command"]}) if "command" in given else ""
     rest = {name: value for name, value in given.items() if not (text and name == "command")}
     told_rest = json.dumps(rest, ensure_ascii=False, indent=2) if rest else ""
     return {
@@ -127,7 +150,7 @@ def _changes(given: Mapping[str, Any], reader: Reader) -> Iterator[Change]:
             old, why = reader(path)
             yield Change(path, old, content, said=why)
         case {"file_path": str(path), "edits": [*edits]}:
-            yield _edited(path, [_edit(each) for each in edits if isinstance(each, Mapping)], reader)
+            yield _edited(path, [_edit(each) for each in edits], reader)
         case {"file_path": str(path)}:
             yield _edited(path, [_edit(given)], reader)
         case {"notebook_path": str(path), "new_source": str(new)}:
@@ -137,8 +160,7 @@ def _changes(given: Mapping[str, Any], reader: Reader) -> Iterator[Change]:
 
 
 def _edit(given: Mapping[str, Any]) -> Edit:
-    old, new = str(given.get("old_string") or ""), str(given.get("new_string") or "")
-    return Edit(old, new, bool(given.get("replace_all")))
+    return Edit(given["old_string"], given["new_string"], bool(given.get("replace_all")))
 
 
 def _edited(path: str, edits: Sequence[Edit], reader: Reader) -> Change:

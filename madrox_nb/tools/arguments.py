@@ -71,8 +71,7 @@ Repository = Annotated[
 Bypass = Annotated[bool, "The same as permissions='all', if you have that yourself."]
 Sandbox = Annotated[
     Literal["read-only", "workspace-write", "danger-full-access"] | None,
-    "What its commands reach: read-only, workspace-write or danger-full-access, as far as permissions go. "
-    "Seldom needed.",
+    "What its commands reach, as far as permissions go. Seldom needed.",
 ]
 Profile = Annotated[
     str | None, "A profile of Codex's own configuration: NAME.config.toml beside config.toml."

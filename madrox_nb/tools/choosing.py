@@ -31,7 +31,7 @@ async def list_harnesses(call: Call) -> Result:
 async def list_mcp_presets(call: Call) -> Result:
     """MCP servers that an agent can be given by name, as mcp_servers: what for, and what each needs.
 
-    Those of `.mcp.json` in the working directory are among them. A variable that is
+    Free. Those of `.mcp.json` in the working directory are among them. A variable that is
     missing has to be set by the person before the agent is spawned.
     """
     found = await asyncio.to_thread(presets)

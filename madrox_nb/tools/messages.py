@@ -183,7 +183,7 @@ async def get_pending_replies(
         float, f"Seconds to wait for the first message, {LONGEST_WAIT:.0f} at most. 0 only looks."
     ] = 0,
 ) -> Result:
-    """Take the answers and notes that others have left for you.
+    """Take the answers and notes that others have left for you. Costs no turn.
 
     Each is handed over once: here, or with your next prompt. Use it with a wait_timeout
     when you can't go on without an answer. When none comes in time it says who is still

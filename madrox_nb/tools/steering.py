@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from ..calls import Call, Result, may_act, may_see, owns, tool
-from ..errors import BadInput, Forbidden
+from ..errors import BadInput, Forbidden, nearest
 from ..events import PERSON
 from ..revival import Persisted, Return, bring_back, persisted
 from ..rules import covers
@@ -194,7 +194,10 @@ async def _from_earlier(call: Call, name: str, run: str | None) -> Persisted:
     if name not in left:
         there = ", ".join(left) or "nobody"
         place = f"run {run}" if run else "an earlier run"
-        raise BadInput(f"{place} has not left {name} for {call.caller} to bring back. It has left: {there}")
+        hint = nearest(name, {*left, *(agent.name for agent in call.manager.tree.alive())})
+        raise BadInput(
+            f"{place} has not left {name} for {call.caller} to bring back.{hint} It has left: {there}"
+        )
     if call.caller != PERSON:
         own, asked = call.manager.tree[call.caller].permissions, left[name].agent.permissions
         if not covers(own, asked):

@@ -156,7 +156,10 @@ async def resume_team(
     task_description: Annotated[str | None, "What it is to do, where it stood by without a task."] = None,
     wait: MayWait = False,
 ) -> Result:
-    """Go on with a team that was stopped, with what is not done; or give its task to one that stands by."""
+    """Go on with a team that was stopped, with what is not done; or give its task to one that stands by.
+
+    It costs turns.
+    """
     run = own_team(call, team_id)
     await call.manager.teams.resume(run.id, task=task_description or "")
     return await _gone_on(call, run.id, wait)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 iso = stamp
 
+_MILLION = 1e6
+
 LONGEST_OUTPUT = 20_000
 """Characters of a transcript that one call returns; Claude moves longer texts to a file."""
 
@@ -196,9 +198,14 @@ def number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+def _amount(number: float) -> str:
+    """`9,000,000` and `29.992`; never 9e+06."""
+    return f"{number:,.0f}" if number >= _MILLION else f"{number:,.6g}"
+
+
 def in_words(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {amount:,.6g}" for name, amount in value.items()) or "–"
+        return ", ".join(f"{name} {_amount(each)}" for name, each in value.items()) or "–"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return "unknown" if value is None else str(value) or "–"

@@ -26,14 +26,14 @@ def pictures(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
 
-def test_the_first_notebook_runs_to_its_end_and_shows_the_live_tree(
+def test_the_first_notebook_runs_to_its_end_and_shows_the_dashboard(
     notebook: Any, lab: Any, page: Any
 ) -> None:
     shutil.copy(NOTEBOOKS / "01-first-agent.ipynb", lab.root)
     notebook.open(lab.root / "01-first-agent.ipynb")
     notebook.run_all()
 
-    page.wait_for_selector(f"{ROW} >> text=lead", timeout=60_000)
+    page.wait_for_selector(".mx-graph [data-agent=lead]", timeout=60_000)
     page.wait_for_function(
         """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
                  cell => cell.model.type !== 'code' || cell.model.executionCount)""",

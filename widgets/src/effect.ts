@@ -19,6 +19,7 @@ export interface Effect {
   id: string;
   kind: "edit" | "run" | "use";
   files?: Changed[];
+  files_more?: number;
   text?: string;
   text_more?: number;
   rest?: string;
@@ -28,7 +29,7 @@ export interface Effect {
 const KIND: Record<string, string> = { "+": "a", "-": "d", "@": "h" };
 
 export function drawEffect(effect: Effect): HTMLElement {
-  const made = effect.kind === "edit" ? drawEdit(effect.files ?? []) : drawCall(effect);
+  const made = effect.kind === "edit" ? drawEdit(effect) : drawCall(effect);
   return h("div", { class: "mx-diff", tabindex: 0, role: "region", "aria-label": SAYS[effect.kind] }, ...made);
 }
 
@@ -41,13 +42,14 @@ export function sums(effect: Effect): Node[] {
 
 const SAYS = { edit: "Proposed change", run: "Command", use: "Arguments" };
 
-function drawEdit(files: Changed[]): Node[] {
-  return files.flatMap((file) => [
+function drawEdit({ files = [], files_more: rest = 0 }: Effect): Node[] {
+  const made = files.flatMap((file) => [
     ...(files.length > 1 || file.said ? [caption([files.length > 1 ? file.path : "", file.said].filter(Boolean).join(": "))] : []),
     ...file.lines.map(drawLine),
     ...(file.more ? [caption(`${some(file.more, "more line")}`)] : []),
     ...(file.lines.length ? [] : [caption("nothing changes")]),
   ]);
+  return rest ? [...made, caption(`${some(rest, "more file")}`)] : made;
 }
 
 function drawLine([sign, before, after, text]: Line): HTMLElement {

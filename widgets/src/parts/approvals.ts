@@ -33,6 +33,8 @@ export interface Told extends Data {
 }
 
 const ASKS = { edit: "asks to edit", run: "asks to run a command with", use: "asks to use" };
+/** Effects that a page remembers. */
+const KEPT = 20;
 const SIGNS = { allowed: "check", denied: "cross", late: "clock", gone: "off" } as const;
 
 export class Approvals implements Part {
@@ -51,7 +53,7 @@ export class Approvals implements Part {
   private answering = "";
   /** Ends when the buttons are made anew. */
   private drawn = new AbortController();
-  private effects = new Map<string, Effect | string>();
+  private effects = new Map<string, Effect | string | undefined>();
   private shown = { list: "", what: "", acts: "" };
 
   constructor(private frame: Frame) {
@@ -175,7 +177,8 @@ export class Approvals implements Part {
   private know(request: Request): Effect | string | undefined {
     const key = `${request.id} ${request.came === "open"}`;
     if (!this.effects.has(key)) {
-      this.effects.set(key, undefined as unknown as string);
+      if (this.effects.size >= KEPT) this.effects.delete([...this.effects.keys()][0]!);
+      this.effects.set(key, undefined);
       const known = (told: Effect | string) => (this.effects.set(key, told), this.frame.redraw());
       this.frame.store.ask<Effect>("approvals", "effect", { id: request.id }).then(known, (failure: Error) => {
         known(`What it would do can't be shown: ${failure.message}`);
