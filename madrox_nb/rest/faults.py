@@ -21,6 +21,7 @@ from ..errors import (
     LimitReached,
     MadroxError,
     NameTaken,
+    NoBackend,
     SomeFailed,
     TreeFull,
     TurnFailed,
@@ -56,6 +57,7 @@ STATUS: Final[Mapping[type[BaseException], int]] = {
     TreeFull: 429,
     BudgetSpent: 429,
     HarnessNotFound: 501,  # asking again does not help: its CLI has to be installed
+    NoBackend: 501,
     HarnessError: 502,  # the program behind us
     TurnFailed: 502,
     SomeFailed: 502,

@@ -139,7 +139,7 @@ def test_claude_codex_opencode_and_rehearsal_work_in_one_team_each_on_its_branch
     team = madrox.team("mixed", "a clock")
 
     assert "ok" == team.state, team.result.why
-    assert ["claude", "codex", "opencode", "rehearsal"] == [agent.harness for agent in madrox.tree]
+    assert ["claude", "codex", "opencode", "rehearsal"] == sorted(agent.harness for agent in madrox.tree)
     assert "echo: Phase 1 of 4 of mixed.1: **design**" in team["design"]
     for agent in ("hand", "other"):
         assert f"You are {agent}. Build: echo: Phase 1 of 4" in team[f"build.{agent}"]

@@ -5,8 +5,7 @@ import DOMPurify from "dompurify";
 import MarkdownIt from "markdown-it";
 import { legible } from "./element";
 
-const reader = (breaks: boolean) => new MarkdownIt({ html: false, linkify: false, typographer: false, breaks }).disable("image");
-const [answers, prompts] = [reader(false), reader(true)];
+const markdown = new MarkdownIt({ html: false, linkify: false, typographer: false, breaks: true }).disable("image");
 
 const TAGS = [
   ...["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li", "pre", "code"],
@@ -14,9 +13,9 @@ const TAGS = [
 ];
 const KEPT = { ALLOWED_TAGS: TAGS, ALLOWED_ATTR: ["href", "start"], ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i };
 
-/** Markdown as elements; `typed` by a person, each line stays a line. */
-export function marked(text: string, typed = false): DocumentFragment {
-  const made = DOMPurify.sanitize((typed ? prompts : answers).render(legible(text)), { ...KEPT, RETURN_DOM_FRAGMENT: true });
+/** Markdown as elements. Each line stays a line, as in a cell. */
+export function marked(text: string): DocumentFragment {
+  const made = DOMPurify.sanitize(markdown.render(legible(text)), { ...KEPT, RETURN_DOM_FRAGMENT: true });
   for (const link of made.querySelectorAll("a")) {
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";

@@ -52,7 +52,8 @@ export class Box {
     attribute(this.input, "disabled", !store.acts);
     attribute(this.sent, "disabled", !store.acts || this.sending === row.name);
     const queue = ["busy", "waiting", "starting"].includes(row.state);
-    attribute(this.input, "placeholder", store.acts ? `${queue ? "Queue a turn for" : "Send to"} ${row.name}` : "Not connected");
+    const hint = cut ? "Not connected" : store.acts ? `${queue ? "Queue a turn for" : "Send to"} ${row.name}` : "This is the past";
+    attribute(this.input, "placeholder", hint);
     attribute(this.input, "aria-label", `Message to ${row.name}`);
   }
 

@@ -71,7 +71,7 @@ export class ItemView {
 
   private prose(item: Item, kind: string): HTMLElement {
     const made = h("div", { class: kind, dir: "auto" });
-    made.append(marked(item.text ?? "", item.kind === "prompt"));
+    made.append(marked(item.text ?? ""));
     if (item.text_more) made.append(this.rest(item, "text"));
     return made;
   }
