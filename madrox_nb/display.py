@@ -94,8 +94,10 @@ class Live:
 
     def open(self) -> None:
         if kernel() is not None:
-            self._shown = _bundle(*self._look())
-            self._handle = _show(self._shown, display_id=True)
+            from IPython.display import DisplayHandle
+
+            self._shown, self._handle = _bundle(*self._look()), DisplayHandle()  # type: ignore[no-untyped-call]
+            self._handle.display(self._shown, raw=True)  # an interrupt now finds a display to close
 
     def tick(self) -> None:
         """Look again. The waiting calls it every 0.1 s."""
@@ -191,7 +193,11 @@ class Waiting:
         if (running := kernel()) is not None:
             SecondInterrupt.of(running).forget()
         if self.live is not None:
-            self.live.open()
+            try:
+                self.live.open()
+            except BaseException as exc:  # an interrupt that comes at once: what is shown already is closed
+                self.__exit__(type(exc), exc, exc.__traceback__)
+                raise
         return self
 
     def __exit__(

@@ -158,6 +158,30 @@ def test_a_cell_that_waits_says_what_is_asked_and_how_to_answer(cell: Kernel) ->
     assert "asked to use Bash: allow" in cell.value("m.wait('lead')['lead'].text")
 
 
+AT_ONCE = """
+import concurrent.futures, IPython.display
+from madrox_nb.display import Live, Waiting
+
+class Cut(IPython.display.DisplayHandle):
+    def display(self, *given, **named):
+        super().display(*given, **named)
+        raise KeyboardInterrupt
+
+IPython.display.DisplayHandle, kept = Cut, IPython.display.DisplayHandle
+try:
+    Waiting(("lead",), Live(lambda: ("", "at work"))).block(concurrent.futures.Future())
+finally:
+    IPython.display.DisplayHandle = kept
+"""
+
+
+def test_an_interrupt_that_comes_as_soon_as_something_is_shown_closes_it(cell: Kernel) -> None:
+    said = cell.finish(cell.begin(AT_ONCE))
+
+    assert any(shows("at work")(m) for m in said)
+    assert shows("lead goes on working")([m for m in said if "data" in m["content"]][-1])
+
+
 def test_what_a_child_asks_while_its_parent_waits_for_it_is_said_too(cell: Kernel) -> None:
     cell.run("m.spawn('kid', parent='lead')")
     waiting = cell.begin('m.send("lead", "/send kid /approve-needed")')

@@ -53,3 +53,25 @@ def test_two_tabs_see_the_same_and_one_that_slept_catches_up(notebook: Any, page
     other.bring_to_front()
     other.locator(".mx-graph [data-agent=later]").first.wait_for(timeout=MINUTE)
     notebook.run(2)
+
+
+EVIL = r"""import time
+evil = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'> \u202eturned \x1b[31mred"
+m.send("lead", "/say " + evil + " x" * 5_500_000)
+began = time.monotonic()
+reply = m.send("lead", "/say the last word")"""
+
+
+def test_what_an_agent_writes_runs_nothing_and_ten_megabytes_freeze_nothing(notebook: Any, page: Any) -> None:
+    notebook.open_cells(OPEN, EVIL, "m.close()", name="evil.ipynb")
+    notebook.run(0)
+    talk = page.locator(".mx-talk").first
+    talk.wait_for(timeout=MINUTE)
+    notebook.run(1)
+    talk.get_by_text("the last word", exact=True).first.wait_for(timeout=MINUTE * 2)
+
+    assert None is page.evaluate("window.pwned ?? null")
+    assert 0 == talk.locator("script, img").count()
+    assert "‹U+202E›turned" in talk.inner_text()
+    assert len(talk.inner_text()) < 100_000
+    notebook.run(2)
