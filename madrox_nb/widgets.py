@@ -129,7 +129,7 @@ class LiveView(anywidget.AnyWidget):
         return {**data, **self._static()}, metadata
 
     def _ipython_display_(self) -> None:
-        """Shown under an id, so that what the notebook keeps of it can be kept up; at a terminal, as text."""
+        """Shown under an id, so that it can be frozen at the end of the run; at a terminal, as text."""
         if kernel() is None:
             raise NotImplementedError
         self._saved.show()
@@ -162,7 +162,6 @@ class LiveView(anywidget.AnyWidget):
             rows.age()
         with self._lock:
             self.send({"k": "hb", "s": self._wanted.seqs, "now": time.time()})
-        self._saved.keep_up()
 
     def _tell_changes(self, of: Iterable[Subscription]) -> bool:
         if self.comm is None:

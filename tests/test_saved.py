@@ -41,15 +41,15 @@ def test_at_the_end_of_a_run_the_live_view_gives_way_to_what_it_showed(tmp_path:
         assert "stopped" in kept(made, cell)["text/html"]
 
 
-def test_what_is_saved_of_a_view_is_kept_up_while_the_run_goes_on(tmp_path: Path) -> None:
-    hurry = "import madrox_nb.saved as s; s.SECONDS = 0; v = m.widget('tree')"
-    work = """_ = lead.send("/say hi"); kid = m.spawn("kid", parent="lead")
-v._saved.keep_up()"""
-    made = ran(tmp_path, hurry, "v", work)
+def test_a_view_is_not_drawn_anew_while_the_run_goes_on(tmp_path: Path) -> None:
+    """What a person has typed there would be lost."""
+    work = """_ = lead.send("/say hi"); kid = m.spawn("kid", parent="lead"); v = m.widget("tree")
+for _ in range(20): v.beat(); v.flush()"""
+    made = ran(tmp_path, 'm.widget("tree")', work)
 
-    assert WIDGET_VIEW in kept(made, 2)
-    assert "kid" in kept(made, 2)["text/plain"]
-    assert "kid" in kept(made, 2)["text/html"]
+    assert WIDGET_VIEW in kept(made, 1)
+    assert "lead" in kept(made, 1)["text/plain"]
+    assert "kid" not in kept(made, 1)["text/plain"]
 
 
 def test_twenty_dashboards_weigh_little(tmp_path: Path) -> None:

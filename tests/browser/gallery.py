@@ -121,9 +121,11 @@ def test_the_gallery(notebook: Any, page: Any) -> None:
     page.get_by_role("button", name="List", exact=True).click()
     tab(page, "Costs")
     in_every_light(notebook, page, "costs")
+    assert page.get_by_role("tab", name="Costs", selected=True).first.is_visible(), "it is drawn anew"
     page.locator("[data-agent=api]").first.click()
     tab(page, "Approvals")
     in_every_light(notebook, page, "approvals")
+    assert page.get_by_role("tab", name=re.compile("^Approvals"), selected=True).first.is_visible()
     notebook.theme(THEMES["light"])
     fit(page, 1100)
     page.get_by_role("button", name="Graph", exact=True).click()
