@@ -52,7 +52,7 @@ def test_the_lines_of_a_protocol_are_laid_out_or_raw_and_follow_the_end(notebook
     page.get_by_role("button", name="Raw").click()
     shows(page, '"hello"')
     notebook.run(2)
-    page.wait_for_function("document.querySelector('.mx-begun, .mx-older:not([hidden])')", timeout=MINUTE)
+    shows(page, "word-2000")  # it followed the end, and there is something above it
     page.locator(".mx-screen").hover()
     page.mouse.wheel(0, -3000)
     latest = page.get_by_role("button", name="Latest")
