@@ -17,6 +17,17 @@ CLIS = Path(__file__).parents[1] / ".clis" / "node_modules"
 PICTURES = os.environ.get("MADROX_PICTURES", "")
 """Where tests of what a person sees keep screenshots; empty for nowhere."""
 
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""How Chromium is started: without a sandbox, a GPU, or anything it would ask the internet."""
+
 
 def absent(group: str, what: str, provide: str) -> NoReturn:
     """Skip, because `what` is absent; fail instead when `MADROX_REQUIRE` names the group."""

@@ -15,17 +15,8 @@ from typing import Any
 
 import pytest
 from cells import notebook_of
-from groups import absent
+from groups import FLAGS, absent
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
 
 

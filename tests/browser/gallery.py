@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FLAGS
+from groups import FLAGS
 from test_whole_dashboard import card, fit
 
 PLACE = Path(__file__).parents[2] / "docs" / "gallery"

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FLAGS
-from groups import PICTURES
+from groups import FLAGS, PICTURES
 from outputs import NOTEBOOKS, code, read
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
