@@ -79,7 +79,7 @@ COMMANDS: Final = (
     ),
     Command(
         "summary",
-        "what an agent has done, in short, from the record alone; without a name, all of them",
+        "what an agent has done, in short; without a name, all of them",
         _summary,
         Argument("agent", nargs="?", completes=AGENT),
         example="%madrox summary lead",
