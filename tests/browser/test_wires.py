@@ -86,9 +86,9 @@ def test_a_shell_is_seen_as_it_prints_and_nothing_typed_there_reaches_it(noteboo
 
     notebook.run(3)
     shows(page, "end of it")
-    older = page.locator(".mx-older button")
+    older = page.locator(".mx-older")
     before = older.inner_text()
-    older.click()
+    older.get_by_role("button", name="Load it").click()
     page.wait_for_function(
         "before => document.querySelector('.mx-older').innerText !== before", arg=before, timeout=MINUTE
     )

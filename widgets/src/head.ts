@@ -5,6 +5,7 @@ import { clock, counts, look, percent, share, some, span, stateWord, total, unpr
 import type { Frame } from "./frame";
 import { glyph, icon } from "./glyphs";
 import type { Row } from "./store";
+import { Voice } from "./voice";
 
 /** Where the kernel's clock stands, in seconds since 1970; of the past, where it stood. */
 export const now = (frame: Frame): number => frame.store.when ?? Date.now() / 1000 + frame.store.link.ahead;
@@ -132,12 +133,16 @@ const MOST = 4;
 
 /** Approvals, failures, silence, limits: in that order, in one line, absent when there is nothing. */
 export class Needs {
-  private status = h("span", { class: "mx-sr", role: "status" });
+  /** It stands beside the line, because what is hidden, or drawn anew, is not heard. */
+  readonly voice: Voice;
   readonly element = h("div", { class: "mx-needs", role: "group", "aria-label": "Needs you", hidden: true });
   private all = false;
   private shown = "";
+  private told = new Set<string>();
 
-  constructor(private frame: Frame) {}
+  constructor(private frame: Frame) {
+    this.voice = new Voice(frame.signal);
+  }
 
   draw(): void {
     const { rows } = this.frame.store;
@@ -150,11 +155,20 @@ export class Needs {
     if (key === this.shown) return;
     this.shown = key;
     const held = [...this.element.children].indexOf(document.activeElement as Element);
-    text(this.status, `${some(found.length, "thing")} ${found.length === 1 ? "needs" : "need"} you`);
+    this.tell(found);
     const items = told.map((need, at) => this.item(need, said[at]!));
-    this.element.replaceChildren(this.status, h("span", { class: "lbl" }, "Needs you"), ...items);
+    this.element.replaceChildren(h("span", { class: "lbl" }, "Needs you"), ...items);
     if (found.length > MOST) this.element.append(this.rest(found.length - MOST));
     if (held >= 0) (this.element.children[held] as HTMLElement | undefined)?.focus();
+  }
+
+  /** Aloud, when something is new: not what counts on, nor what is left when one is answered. */
+  private tell(found: Need[]): void {
+    const known = this.told;
+    this.told = new Set(found.map(([row, reason]) => `${row.name} ${reason.part === "costs" ? "limit" : reason.said(row, "")}`));
+    const fresh = [...this.told].some((need) => !known.has(need));
+    if (!found.length || this.frame.store.at !== null) this.voice.say("");
+    else if (fresh) this.voice.say(spoken(found));
   }
 
   private item([row, { sign, part }]: Need, said: string): HTMLElement {
@@ -175,6 +189,14 @@ export class Needs {
     });
     return made;
   }
+}
+
+/** The first two, and how many there are besides. */
+function spoken(needs: Need[]): string {
+  if (!needs.length) return "";
+  const told = needs.slice(0, 2).map(([row, reason]) => `${row.name} ${reason.said(row, "")}`);
+  const more = needs.length - told.length;
+  return `Needs you: ${told.join(". ")}${more ? `, and ${more} more` : ""}`;
 }
 
 /** `asks: Edit service.py (api.a1)` without the request's id, which nobody needs to read here. */

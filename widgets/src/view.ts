@@ -40,7 +40,7 @@ export class View implements Frame {
     else this.body = this.dashboard = new Dashboard(this, this.root);
     if (this.alone && this.body.tools) this.head.element.append(this.body.tools);
     this.root.classList.add(`shows-${shows}`);
-    this.root.append(this.head.element, this.strip, this.needs.element, this.nobody, this.body.element);
+    this.root.append(this.head.element, this.strip, this.needs.voice.element, this.needs.element, this.nobody, this.body.element);
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.leave(), { signal });
     el.append(this.root);
     this.live(signal);

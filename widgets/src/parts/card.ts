@@ -7,6 +7,7 @@ import { glyph, icon } from "../glyphs";
 import { now } from "../head";
 import type { Level, Place } from "../plan";
 import type { Row } from "../store";
+import { branch } from "./row";
 
 export class Card {
   readonly element: HTMLButtonElement;
@@ -25,14 +26,14 @@ export class Card {
   constructor(name: string, id: string) {
     const money = h("span", { class: "mx-sm usd" }, this.sigma, this.cost);
     const first = h("span", { class: "r" }, this.sign, this.name, this.queue, h("span", { class: "mx-grow" }), money);
-    this.element = h("button", { type: "button", "data-agent": name, id }, first, this.second, this.budget.element, this.folded);
+    this.element = h("button", { type: "button", role: "treeitem", "data-agent": name, id }, first, this.second, this.budget.element, this.folded);
   }
 
-  draw(frame: Frame, { row, x, y }: Place, level: Level, at: { active: boolean; selected: boolean; hidden: number }): void {
+  draw(frame: Frame, { row, x, y }: Place, level: Level, at: { active: boolean; selected: boolean; hidden: number; open: boolean | null }): void {
     const { store } = frame;
     const told = doing(row, now(frame), store.link.state === "cut");
     const parent = store.children.has(row.name);
-    const key = `${x} ${y} ${level} ${at.active} ${at.selected} ${at.hidden} ${parent} ${told}`;
+    const key = `${x} ${y} ${level} ${at.active} ${at.selected} ${at.hidden} ${at.open} ${parent} ${told}`;
     if (row === this.drawn && key === this.key) return; // of many, few change at a time
     [this.drawn, this.key] = [row, key];
     const seen = look(row);
@@ -50,7 +51,8 @@ export class Card {
     this.element.style.top = `${y}px`;
     attribute(this.element, "class", `mx-${level} ${KIND[seen] ?? ""}${at.selected ? " sel" : ""}`.trim());
     attribute(this.element, "tabindex", at.active ? 0 : -1);
-    attribute(this.element, "aria-current", at.selected ? "true" : null);
+    attribute(this.element, "aria-selected", String(at.selected));
+    branch(this.element, store, row, at.open);
     attribute(this.element, "title", `${row.name} · ${row.role} · ${row.harness} ${row.model ?? ""}`.trim());
     attribute(this.element, "aria-label", this.spoken(row, told, at.hidden));
   }

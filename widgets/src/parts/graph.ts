@@ -20,7 +20,7 @@ export class Graph {
   readonly element: HTMLElement;
   private edges = document.createElementNS(SVG, "svg");
   private world = h("div", { class: "world" });
-  private room = h("div", { class: "room" }, this.world);
+  private room = h("div", { class: "room", role: "tree", "aria-label": "Agents" }, this.world);
   private cards = new Map<string, Card>();
   private lines = new Map<string, SVGPathElement>();
   private marks: Marks;
@@ -156,7 +156,8 @@ export class Graph {
     const { store } = this.frame;
     for (const [name, place] of this.plan.places) {
       const hidden = this.folded.has(name) && !this.frame.filter.on ? store.below(name).length : 0;
-      const at = { active: name === this.active, selected: name === store.current?.name, hidden };
+      const open = store.children.has(name) ? !hidden : null;
+      const at = { active: name === this.active, selected: name === store.current?.name, hidden, open };
       this.cards.get(name)!.draw(this.frame, place, this.plan.level, at);
     }
   }
