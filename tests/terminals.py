@@ -11,6 +11,21 @@ from madrox_nb.harness.profile import profile
 from madrox_nb.harness.terminal import Terminal
 
 ROGUES = Path(__file__).parent / "rogues"
+PAINTER: dict[str, Any] = {
+    "args": ["-I", "-S", str(ROGUES / "painter.py")],
+    "paints": True,
+    "size": [40, 100],
+    "prompt": r"^\|\n-{40}\n\? for help",
+    "busy": "^working",
+    "began": "^you: ",
+    "enter": "\r",
+    "pause": 0.05,
+    "quiet": 1.0,
+    "stays": 0.3,
+    "interrupt": "\x1b",
+    "answer": {"start": "^you: .*\n", "end": "^-{40}", "strip": ["^= "]},
+}
+"""The profile of rogues/painter.py, for `lend_rogue`."""
 
 
 def lend_shipped() -> dict[str, type[Terminal]]:

@@ -63,25 +63,7 @@ def rogue(home: Path, story: STORY, *, settings: dict[str, Any] | None = None, *
 
 
 def painter(home: Path, story: STORY, **keys: Any) -> None:
-    rogue(
-        home,
-        story,
-        **{
-            "args": ["-I", "-S", str(terminals.ROGUES / "painter.py")],
-            "paints": True,
-            "size": [40, 100],
-            "prompt": r"^\|\n-{40}\n\? for help",
-            "busy": "^working",
-            "began": "^you: ",
-            "enter": "\r",
-            "pause": 0.05,
-            "quiet": 1.0,
-            "stays": 0.3,
-            "interrupt": "\x1b",
-            "answer": {"start": "^you: .*\n", "end": "^-{40}", "strip": ["^= "]},
-            **keys,
-        },
-    )
+    rogue(home, story, **{**terminals.PAINTER, **keys})
 
 
 def working(entry: Entry) -> bool:

@@ -69,7 +69,8 @@ export class Head {
     this.shown = key;
     const held = (document.activeElement as HTMLElement | null)?.dataset.state;
     this.counts.replaceChildren(...found.map(([state, count]) => this.counter(state, count, stalled)));
-    if (held) this.counts.querySelector<HTMLElement>(`[data-state="${held}"]`)?.focus();
+    const again = (rule: string) => this.counts.querySelector<HTMLElement>(rule);
+    if (held) (again(`[data-state="${held}"]`) ?? again("button"))?.focus(); // the last of a state may be gone
   }
 
   private counter(state: string, count: number, stalled: number): HTMLElement {

@@ -9,6 +9,7 @@ import type { Row } from "../store";
 import { Traffic, type Message } from "../traffic";
 import { Card } from "./card";
 import { Marks } from "./marks";
+import { Twice, verbFor } from "./row";
 
 const CALM = 500; // between two changes of places, in ms
 const ZOOMS = [0.4, 2] as const;
@@ -34,6 +35,7 @@ export class Graph {
   private factor = 1;
   private active = "";
   private begun = false;
+  private urgent = new Twice();
   private id = `mx-graph-${++graphs}`;
 
   constructor(
@@ -82,7 +84,8 @@ export class Graph {
     this.scale();
   }
 
-  focus(): void {
+  focus(name?: string): void {
+    if (name !== undefined) this.go(name);
     if (this.plan.level === "mark") this.marks.element.focus();
     else this.cards.get(this.active)?.element.focus();
   }
@@ -242,6 +245,8 @@ export class Graph {
       case "/":
         this.search();
         return true;
+      case "I":
+        return this.urge(place.row);
       case "0":
         this.fit();
         return true;
@@ -255,6 +260,11 @@ export class Graph {
       default:
         return key.length === 1 && key !== " " && this.find(key.toLowerCase(), names);
     }
+  }
+
+  private urge(row: Row): boolean {
+    if (this.urgent.pressed() && verbFor(row.state) === "interrupt") this.frame.act("interrupt", row.name);
+    return true;
   }
 
   private open({ row }: Place): boolean {

@@ -149,7 +149,7 @@ export class ItemView {
         if (page.more) more.textContent = left(page.more);
         else more.remove();
       } catch (failure) {
-        more.textContent = (failure as Error).message;
+        text(more, (failure as Error).message);
       }
       attribute(more, "disabled", null);
     });

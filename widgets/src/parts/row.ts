@@ -132,6 +132,18 @@ export class RowView {
   }
 }
 
+/** Twice within a second: no single key interrupts anybody. */
+export class Twice {
+  private last = 0;
+
+  /** Whether this is the second time. */
+  pressed(): boolean {
+    const again = Date.now() - this.last < 1000;
+    this.last = again ? 0 : Date.now();
+    return again;
+  }
+}
+
 /** Where in the tree it stands, for who hears it; `open` is null for one without children. */
 export function branch(item: Element, store: Store, row: Row, open: boolean | null): void {
   const siblings = store.children.get(row.parent)!;
