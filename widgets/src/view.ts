@@ -42,6 +42,7 @@ export class View implements Frame {
     this.root.classList.add(`shows-${shows}`);
     this.root.append(this.head.element, this.strip, this.needs.voice.element, this.needs.element, this.nobody, this.body.element);
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.leave(), { signal });
+    this.root.addEventListener("focusin", ({ target }) => shield(target as Element), { signal });
     el.append(this.root);
     this.live(signal);
     this.draw();
@@ -139,6 +140,14 @@ export class View implements Frame {
     if (outside) outside.focus();
     else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
   }
+}
+
+/**
+ * JupyterLab's keys delete and run cells. It looks at the focused element first and at those around it later, so
+ * the sign on the root alone comes too late.
+ */
+function shield(focused: Element): void {
+  attribute(focused, "data-lm-suppress-shortcuts", "true");
 }
 
 /** The strip above a part that stands alone. */
