@@ -41,7 +41,7 @@ export class View implements Frame {
     if (this.alone && this.body.tools) this.head.element.append(this.body.tools);
     this.root.classList.add(`shows-${shows}`);
     this.root.append(this.head.element, this.strip, this.needs.voice.element, this.needs.element, this.nobody, this.body.element);
-    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.leave(), { signal });
+    this.root.addEventListener("keydown", (event) => this.pressed(event), { signal });
     this.root.addEventListener("focusin", ({ target }) => shield(target as Element), { signal });
     el.append(this.root);
     this.live(signal);
@@ -132,6 +132,12 @@ export class View implements Frame {
     if (yes) void this.store.act(agent ? "stop" : "stop_all", agent);
     this.draw();
     this.body.focus?.();
+  }
+
+  /** Plain keys are for us: the notebook around us would take them, Enter in a text too, for its cell. */
+  private pressed(event: KeyboardEvent): void {
+    if (event.key === "Escape") this.leave();
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
   }
 
   /** Esc at the root gives the focus back to the notebook around it. */
