@@ -89,6 +89,8 @@ class Row:
     """What counts towards that."""
     again: str = ""
     """The line that spawns such an agent again, where it has failed."""
+    can: tuple[str, ...] = ()
+    """The verbs that its state and its CLI allow now."""
 
 
 @dataclass(frozen=True, slots=True)

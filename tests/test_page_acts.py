@@ -7,13 +7,13 @@ from pathlib import Path
 
 import comm
 import pytest
-from crew import until
+from crew import Forgetful, Headstrong, until
 from test_teams import TRIO
 from test_widgets import Wire
 
 from madrox_nb import library
 from madrox_nb.errors import BadInput
-from madrox_nb.events import ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
+from madrox_nb.events import AgentStopped, ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
 from madrox_nb.magics.table import COMMANDS
 from madrox_nb.parts import parts
 from madrox_nb.run import Run
@@ -300,3 +300,96 @@ def test_a_team_is_seen_phase_by_phase_and_what_failed_is_tried_again_from_the_p
 def test_a_team_that_there_is_not_is_neither_stopped_nor_tried_again(page):
     assert "no team 'trio.9'" in page.act("team_stop", team="trio.9")
     assert "no team 'trio.9'" in page.act("team_retry", team="trio.9")
+
+
+# sleep, return, forks and limits
+
+
+def can(page, name):
+    [row] = [each for each in page.look("rows")["rows"] if each["name"] == name]
+    return set(row["can"])
+
+
+def test_an_agent_is_suspended_and_resumed_from_the_page_and_remembers(page):
+    spawned(page, "lead")
+    page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "remember me")))
+    assert {"stop", "suspend", "fork"} == can(page, "lead")
+    assert page.act("suspend", "lead") is None
+    assert {"stop", "resume", "fork"} == can(page, "lead")
+
+    assert page.act("resume", "lead") is None
+    assert "idle" == page.run.manager.tree["lead"].state
+    assert "lead is idle: there is nothing to resume" == page.act("resume", "lead")
+    assert '["remember me"]' == page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "/recall")))
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_who_has_ended_goes_on_with_its_conversation_and_with_what_is_left_of_its_limits(page, end):
+    page.act("spawn", name="lead", tokens="100000")
+    manager = page.run.manager
+    page.answer(page.until(TurnStarted, manager.ask("lead", "/usage 4000 1000")))
+    if end == "stop":
+        assert page.act("stop", "lead") is None
+    else:
+        page.until(AgentStopped, manager.ask("lead", "/crash 1"))
+    assert {"resume", "fork"} == can(page, "lead")
+    used = manager.budget.spent("lead", "tokens", page.run.moment().now)
+
+    assert page.act("resume", "lead") is None
+    assert ("idle", "resumed") == (manager.tree["lead"].state, manager.tree["lead"].origin)
+    assert used >= 5000
+    assert used == manager.budget.spent("lead", "tokens", page.run.moment().now)
+    assert "/usage 4000 1000" in page.answer(page.until(TurnStarted, manager.ask("lead", "/recall")))
+
+
+def test_nothing_is_offered_that_the_cli_or_the_tree_would_refuse(page):
+    manager = page.run.manager
+    spawned(page, "lead")
+    page.run.start(manager.spawn, "plain", harness="forgetful").result(60)
+    page.run.start(manager.spawn, "below", parent="lead").result(60)
+    page.answer(page.until(TurnStarted, manager.ask("plain", "/say tea")))
+    assert {"stop"} == can(page, "plain")
+    assert page.act("stop", "plain") is None
+    assert page.act("stop", "lead") is None
+
+    assert set() == can(page, "plain")
+    assert "plain can't go on: forgetful can't go on with a conversation" in page.act("resume", "plain")
+    assert set() == can(page, "below")  # until its parent is here again
+    assert "Spawn it again: %madrox spawn below" in page.act("resume", "below")
+    assert {"resume"} == can(page, "lead")
+
+
+def test_a_turn_is_interrupted_only_where_the_cli_can_do_that(page):
+    for name, harness in (("a", "rehearsal"), ("b", "headstrong")):
+        page.run.start(page.run.manager.spawn, name, harness=harness).result(60)
+        page.until(TurnStarted, page.run.manager.ask(name, "/slow 200 0.1"))
+
+    assert "interrupt" in can(page, "a")
+    assert "interrupt" not in can(page, "b")
+
+
+def test_a_fork_is_made_in_the_page(page):
+    spawned(page, "lead")
+    page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "/say tea")))
+
+    assert page.act("fork", "lead", as_="other", permissions="deny") is None
+    other = page.run.manager.tree["other"]
+    assert ("forked from lead", "deny") == (other.origin, other.permissions)
+    assert "suspend" not in can(page, "other")  # it has no turn of its own yet
+    assert "as_" not in str(page.act("fork", "lead"))
+
+
+def test_a_limit_is_raised_from_the_page_and_what_waited_goes_on(page):
+    page.act("spawn", name="lead", turns="1")
+    manager = page.run.manager
+    page.answer(page.until(TurnStarted, manager.ask("lead", "/say one")))
+    assert "1 of 1 turn" in page.act("send", "lead", text="/say two")
+
+    assert page.act("limit", holder="lead", turns="3", usd="") is None
+    assert page.act("send", "lead", text="/say two") is None
+    assert page.act("limit", holder="", usd="10") is None
+    assert {"usd": 10.0} == {
+        each.name: each.limit.amount for each in manager.budget.standings("", page.run.moment().now)
+    }
+    assert "no limit was said" in page.act("limit", holder="lead")
+    assert "no agent named 'laed'" in page.act("limit", holder="laed", usd="1")

@@ -12,6 +12,7 @@ from ..budget import Budget
 from ..cost_history import CostHistory
 from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
+from ..library import Harnesses
 from ..spans import Spans
 from ..teamwork import TeamRuns
 from ..tree import Tree
@@ -51,5 +52,7 @@ class Moment:
     """Of the whole run."""
     past: Callable[[int], Moment]
     """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""
+    harnesses: Harnesses
+    """What can be spawned here, and what each CLI can do. Of the present."""
     redacted: Callable[[str], str]
     """A text without the secrets in it: for what comes from a disk, and not from the ledger."""

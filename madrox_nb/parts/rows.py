@@ -14,6 +14,7 @@ from ..tree import WORKING, Agent, spawn_line
 from ..views import FIRST_LINES, Picture, Row
 from . import Data, Part
 from .moment import Moment
+from .offered import offered
 
 
 class Rows(Part):
@@ -90,6 +91,7 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         limit_usd=usd.limit.amount if usd else None,
         limit_used=usd.used if usd else 0.0,
         again=spawn_line(agent) if agent.state == "failed" else "",
+        can=offered(moment.tree, agent, moment.harnesses),
     )
 
 
