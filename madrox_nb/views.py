@@ -9,6 +9,7 @@ is stripped. The live widget draws the same pictures (`widgets.py`).
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -232,6 +233,22 @@ def _is(row: Row, need: str) -> bool:
     if need == "held":
         return row.held
     return (row.stalled and row.state == "busy") if need == "stalled" else row.state == need
+
+
+_CONTROL: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+"""Terminal sequences, and signs that have no look of their own but change that of others."""
+_TURNS: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def legible(text: str) -> str:
+    """`text` without terminal sequences; what turns the direction of writing is told as its number.
+
+    The page has the same (widgets/src/element.ts).
+    """
+    return _CONTROL.sub(lambda found: f"‹U+{ord(found[0]):04X}›" if _TURNS.fullmatch(found[0]) else "", text)
 
 
 def one_line(text: str) -> str:

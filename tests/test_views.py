@@ -1,8 +1,10 @@
 """The tree as text: what a saved notebook, a terminal and a repository page show."""
 
+import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from madrox_nb.views import (
     card_html,
     card_plain,
     html,
+    legible,
     money,
     own,
     plain,
@@ -21,6 +24,7 @@ from madrox_nb.views import (
 )
 
 NAN = float("nan")
+SIGNS = Path(__file__).parents[1] / "widgets/test/legible.json"
 
 
 def row(name, parent=None, depth=0, state="idle", usd=0.0, **more):
@@ -236,3 +240,8 @@ def test_a_card_says_what_the_agent_does_and_spent():
         "● ui  busy: Bash npm test\ngeneral · claude sonnet · child of frontend\n$1.10 · 1,060,000 tokens"
     ) == card_plain(ui)
     assert "● <b>ui</b>  busy: Bash npm test<br>" in card_html(ui)
+
+
+@pytest.mark.parametrize(("said", "shown"), json.loads(SIGNS.read_text()))
+def test_what_an_agent_said_is_legible_as_the_page_has_it(said, shown):
+    assert shown == legible(said)

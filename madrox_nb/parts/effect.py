@@ -91,9 +91,14 @@ class Edit(NamedTuple):
 def path_of(given: Mapping[str, Any]) -> str:
     """The file that an edit with these arguments would change; empty when it is no edit.
 
-    Arguments that an edit does not have make it another tool's: a difference would not show them.
+    Arguments that an edit does not have make it another tool's: a difference would not show them. Where
+    the CLI tells the difference itself, what else there is stands below that: see `_besides`.
     """
     match given:
+        case {"changes": [{"path": str(path), "newText": str()}, *_] as changes}:
+            return path if all(isinstance(each, Mapping) and _is_told(each) for each in changes) else ""
+        case {"filepath": str(path), "diff": str()}:
+            return path
         case {"changes": [{"path": str(path)}, *_] as changes, **rest} if not rest:
             return (
                 path if all(isinstance(each, Mapping) and each.keys() <= _PATCH for each in changes) else ""
@@ -107,6 +112,26 @@ def path_of(given: Mapping[str, Any]) -> str:
         case {"notebook_path": str(path), "new_source": str(), **rest} if rest.keys() <= _CELL:
             return path
     return ""
+
+
+def _is_told(given: Mapping[str, Any]) -> bool:
+    """One change as the Agent Client Protocol tells it: the texts before and after; null where there was none."""
+    match given:
+        case {"path": str(), "newText": str()}:
+            return isinstance(given.get("oldText") or "", str)
+    return False
+
+
+def _besides(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a difference that the CLI tells itself does not show."""
+    match given:
+        case {"changes": [{"newText": str()}, *_] as changes, **rest}:
+            shown = [each["path"] for each in changes]
+            return {name: value for name, value in rest.items() if (name, value) != ("paths", shown)}
+        case {"filepath": str(path), "diff": str(), **rest}:
+            shown = [path]
+            return {name: value for name, value in rest.items() if (name, value) != ("paths", shown)}
+    return {}
 
 
 _PATCH: Final = frozenset({"path", "kind", "diff"})
@@ -125,17 +150,21 @@ def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     if path_of(given):
         changes = list(_changes(given, reader))
         told = [_drawn(change) for change in changes[:FILES]]
-        return {"kind": "edit", "files": told, "files_more": max(0, len(changes) - FILES)}
+        more = {"files": told, "files_more": max(0, len(changes) - FILES)}
+        return {"kind": "edit", **more, **_rest(_besides(given))}
     text = acted_on({"command": given["command"]}) if "command" in given else ""
     rest = {name: value for name, value in given.items() if not (text and name == "command")}
-    told_rest = json.dumps(rest, ensure_ascii=False, indent=2) if rest else ""
     return {
         "kind": "run" if text else "use",
         "text": text[:TEXT],
         "text_more": max(0, len(text) - TEXT),
-        "rest": told_rest[:TEXT],
-        "rest_more": max(0, len(told_rest) - TEXT),
+        **_rest(rest),
     }
+
+
+def _rest(rest: Mapping[str, Any]) -> dict[str, Any]:
+    told = json.dumps(rest, ensure_ascii=False, indent=2) if rest else ""
+    return {"rest": told[:TEXT], "rest_more": max(0, len(told) - TEXT)}
 
 
 # what would change
@@ -143,6 +172,11 @@ def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
 
 def _changes(given: Mapping[str, Any], reader: Reader) -> Iterator[Change]:
     match given:
+        case {"changes": [{"newText": str()}, *_] as changes}:
+            for each in changes:
+                yield _told_by_cli(each, reader)
+        case {"filepath": str(path), "diff": str(patch)}:
+            yield Change(path, None, patch, whole=False, patch=True)
         case {"changes": [*changes]}:
             for each in changes:
                 yield _patched(each)
@@ -182,6 +216,19 @@ def _replaced(text: str, edits: Sequence[Edit]) -> str | None:
             return None
         text = text.replace(old, new, -1 if everywhere else 1)
     return text
+
+
+def _told_by_cli(given: Mapping[str, Any], reader: Reader) -> Change:
+    """Before and after, of the whole file or of a piece of it: some CLIs tell this, some that."""
+    path, old, new = given["path"], given.get("oldText") or "", given["newText"]
+    before, why = reader(path)
+    if before is None:
+        return Change(path, old, new, whole=False, said=why)
+    if before == old:
+        return Change(path, old, new, said=why)
+    if (after := _replaced(before, [Edit(old, new)])) is not None:
+        return Change(path, before, after)
+    return Change(path, old, new, whole=False, said="what the file holds now is something else")
 
 
 def _patched(given: Mapping[str, Any]) -> Change:
@@ -268,13 +315,17 @@ def _common(one: list[str], other: list[str]) -> int:
 
 
 def _of_patch(patch: str) -> Iterator[Line]:
-    """The lines of a unified diff, without its heads."""
+    """The lines of a unified diff, without its heads: in a piece, `--- x` is the line `-- x` that goes."""
+    inside = "\n@@" not in f"\n{patch}"
     for line in patch.splitlines():
-        if line.startswith(("--- ", "+++ ", "diff ", "index ", "\\")):
-            continue
         if line.startswith("@@"):
+            inside = True
             yield ("@", None, None, line.rpartition("@@")[2].strip())
+        elif not inside or line[:1] == "\\":
+            continue
         elif line[:1] in ("+", "-"):
             yield (line[0], None, None, line[1:])
-        else:
+        elif line[:1] in (" ", ""):
             yield (" ", None, None, line[1:])
+        else:  # the head of another file
+            inside = False
