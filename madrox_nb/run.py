@@ -251,6 +251,7 @@ class Run:
             doing=self.doing,
             conversations=self._conversations,
             wires=self._wire,
+            processes=self.offspring,
             spans=self._spans,
             density=self._density,
             past=self._then,

@@ -98,7 +98,9 @@ def shortened(text: str) -> str:
     """`text` as a cell shows it: legible, and cut where the cell would grow too long, saying so."""
     if len(text) <= LONGEST_SHOWN:
         return views.legible(text)
-    return f"{views.legible(text[:LONGEST_SHOWN])}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+    return (
+        f"{views.legible(text[:LONGEST_SHOWN])}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+    )
 
 
 class Replies(Mapping[str, Reply]):

@@ -9,7 +9,17 @@ import pytest
 
 from madrox_nb.harness import Ask
 from madrox_nb.library import Harnesses
-from madrox_nb.parts.effect import COMPARED, LINES, WIDTH, Reader, difference, effect, path_of
+from madrox_nb.parts.effect import (
+    COMPARED,
+    LINES,
+    WIDTH,
+    Reader,
+    difference,
+    differences,
+    effect,
+    patched,
+    path_of,
+)
 from madrox_nb.testing import replay
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -144,10 +154,44 @@ def test_what_such_a_difference_does_not_show_stands_below_it(workspace):
 
 
 def test_a_patch_hides_no_line_that_looks_like_its_head():
-    patch = "--- a.sql\n+++ a.sql\n@@ -1,2 +1,2 @@\n--- drop nothing\n+++ drop all\n\\ No newline at end of file\n"
+    patch = (
+        "--- a.sql\n+++ a.sql\n@@ -1 +1 @@\n--- drop nothing\n+++ drop all\n\\ No newline at end of file\n"
+    )
     [file] = effect({"filepath": "a.sql", "diff": patch}, Reader(None))["files"]
 
     assert [["-", None, None, "-- drop nothing"], ["+", None, None, "++ drop all"]] == file["lines"][1:]
+
+
+def test_the_patch_of_several_files_is_told_file_by_file():
+    patch = """diff --git a b.py a b.py
+index 1..2 100644
+--- a b.py\t
++++ a b.py\t
+@@ -1 +1 @@
+-diff --git is fine
++two
+diff --git new new
+new file mode 100644
+--- /dev/null
++++ new
+@@ -0,0 +1 @@
++one
+diff --git pic pic
+Binary files pic and pic differ
+diff --git empty empty
+deleted file mode 100644
+"""
+    told = [
+        (each["path"], each["said"], each["added"], each["removed"])
+        for each in differences(list(patched(patch)))["files"]
+    ]
+
+    assert [
+        ("a b.py", "", 1, 1),
+        ("new", "a new file", 1, 0),
+        ("pic", "what is there is no text", 0, 0),
+        ("empty", "the file is deleted", 0, 0),
+    ] == told
 
 
 def test_a_command_is_told_in_full_with_what_else_it_is_given():

@@ -2,16 +2,19 @@
 
 import json
 import shlex
+import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import comm
 import pytest
-from crew import Forgetful, Headstrong, until
+from crew import until
+from repositories import committed, repository_at
 from test_teams import TRIO
 from test_widgets import Wire
 
-from madrox_nb import library
+from madrox_nb import config, library
 from madrox_nb.errors import BadInput
 from madrox_nb.events import AgentStopped, ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
 from madrox_nb.magics.table import COMMANDS
@@ -156,6 +159,20 @@ def test_the_effect_of_an_edit_is_read_from_the_agents_own_file(page):
     assert [[" ", 1, 1, "one"], ["-", 2, None, "two"], ["+", None, 2, "three"]] == changed["lines"]
 
 
+def test_a_request_is_written_as_rules_of_a_policy_that_would_answer_it(page):
+    spawned(page, "lead")
+    file = Path(page.run.manager.tree["lead"].workspace, "src", "a.txt")
+    page.asks("lead", f"Write {json.dumps({'file_path': str(file), 'content': 'x'})}")
+    rules = page.ask("policy", id="lead.a1")["rules"]
+
+    assert ["Write(src/a.txt)", "Write(src/*)", "Write"] == [each["rule"] for each in rules]
+    for each in rules:
+        Path("madrox.toml").write_text(each["line"])
+        assert {each["rule"]: "allow"} == config.load(environ={}).settings.policy
+    with pytest.raises(BadInput, match="no request 'lead.a7'"):
+        page.ask("policy", id="lead.a7")
+
+
 def test_once_it_is_answered_its_file_is_not_read_again(page):
     spawned(page, "lead")
     given = {"file_path": "a.txt", "content": "mine\n"}
@@ -246,11 +263,34 @@ def test_the_form_is_told_what_there_is_to_choose_from(page):
     page.act("spawn", name="lead", usd="2")
     told = page.ask("spawn", topic="forms", parent="lead")
 
-    assert ("lead.1", 2.0) == (told["name"], told["left"])
+    assert ("lead.1", 2.0, "lead") == (told["name"], told["left"], told["left_in"])
     assert ["deny", "ask", "edits", "all"] == told["permissions"]
-    assert {"name": "rehearsal", "here": True} in told["harnesses"]
+    assert {"name": "rehearsal", "here": True, "model": ""} in told["harnesses"]
     assert "debugger" in [each["name"] for each in told["roles"]]
     assert isinstance(page.ask("models", topic="forms", harness="claude")["models"][0], str)
+
+
+def test_the_form_knows_the_users_own_clis_and_the_models_that_are_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
+    Path("madrox.toml").write_text(SETTINGS.format(python=sys.executable))
+    with closing(Run(home=tmp_path / "home", port=0)) as run:
+        told = parts()["forms"].asks["spawn"](run.moment(), "", {"parent": ""})
+
+    known = {each["name"]: (each["here"], each["model"]) for each in told["harnesses"]}
+    assert {"mine": (True, ""), "lost": (False, ""), "rehearsal": (True, "fast")} == {
+        name: known[name] for name in ("mine", "lost", "rehearsal")
+    }
+
+
+SETTINGS = """
+[harness.rehearsal]
+model = "fast"
+[acp.mine]
+command = ["{python}", "--acp"]
+[acp.lost]
+command = "no-such-program-anywhere"
+"""
 
 
 def test_a_broadcast_asks_all_that_were_ticked(page):
@@ -393,3 +433,48 @@ def test_a_limit_is_raised_from_the_page_and_what_waited_goes_on(page):
     }
     assert "no limit was said" in page.act("limit", holder="lead")
     assert "no agent named 'laed'" in page.act("limit", holder="laed", usd="1")
+
+
+# details
+
+
+def test_details_show_what_an_agent_changed_in_its_worktree_and_what_runs_for_it(page):
+    repository = repository_at(page.run.manager.settings.home.parent / "repository")
+    page.run.start(page.run.manager.spawn, "lead", use_worktree=True, git_repo=repository).result(60)
+    workspace = Path(page.run.manager.tree["lead"].workspace)
+    (workspace / "a.txt").write_text("a\nb\n")
+    (workspace / "gone").write_text("x\n")
+    committed(workspace, "more")
+    (workspace / "gone").unlink()
+    (workspace / "new file").write_text("secret\n")
+    details, moment = parts()["details"], page.run.moment()
+    files = {each["path"]: each for each in details.asks["diff"](moment, "lead", {})["files"]}
+
+    assert {"a.txt", "new file"} == files.keys()
+    assert ["+", None, None, "b"] in files["a.txt"]["lines"]
+    assert ("a new file, not committed", 1) == (files["new file"]["said"], files["new file"]["added"])
+    assert str(page.run.manager.processes["lead"].pid) in details.asks["process"](moment, "lead", {})["text"]
+
+
+def test_without_a_worktree_there_is_no_difference_and_without_a_process_none(page):
+    spawned(page, "lead")
+    page.act("suspend", "lead")
+    details, moment = parts()["details"], page.run.moment()
+
+    assert "none" == details.asks["process"](moment, "lead", {})["text"]
+    assert "" == details.look(moment, "lead")["branch"]
+    with pytest.raises(BadInput, match="works in no git worktree"):
+        details.asks["diff"](moment, "lead", {})
+
+
+def test_details_tell_what_is_always_allowed_and_whose_limits_hold(page):
+    page.act("limit", holder="", usd="5")
+    spawned(page, "lead")
+    page.asks("lead", 'Bash {"command": "make"}')
+    page.act("approve", approval="lead.a1", always="agent")
+    told = parts()["details"].look(page.run.moment(), "lead")
+    facts = dict(told["facts"])
+
+    assert facts["Permissions"].endswith("always allowed: Bash")
+    assert "none of its own; $0.00 of $5.00 (the run)" == facts["Limits"]
+    assert [("", "usd", 5.0)] == [(each["holder"], each["name"], each["amount"]) for each in told["limits"]]

@@ -43,7 +43,7 @@ class Run:
         spans, density = self.whole
         folds = {name: getattr(self.folds, name) for name in Folds.__slots__}
         more = {"spans": spans, "density": density, "past": self.then, "conversations": self.conversations}
-        more |= {"harnesses": Harnesses(), "wires": no_wire}
+        more |= {"harnesses": Harnesses(), "wires": no_wire, "processes": no_wire}
         return Moment(title="run", now=self.now, redacted=str, **folds, **more)
 
 

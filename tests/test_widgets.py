@@ -117,7 +117,8 @@ class World:
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
         read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
-        return Moment(title="run", now=now, harnesses=Harnesses(), redacted=str, **read, **self.folds)
+        read |= {"harnesses": Harnesses(), "processes": lambda name: ()}
+        return Moment(title="run", now=now, redacted=str, **read, **self.folds)
 
     def tell(self, *events):
         """Let these happen, and say so to the widgets."""

@@ -8,6 +8,7 @@ the arguments alone. What has no end is cut, and says how much is left out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -114,8 +115,14 @@ def path_of(given: Mapping[str, Any]) -> str:
     return ""
 
 
+def paths_of(given: Mapping[str, Any]) -> list[str]:
+    """All files that an edit with these arguments would change."""
+    first = path_of(given)
+    return [str(each["path"]) for each in given.get("changes", ())] or [first] if first else []
+
+
 def _is_told(given: Mapping[str, Any]) -> bool:
-    """One change as the Agent Client Protocol tells it: the texts before and after; null where there was none."""
+    """One change as the Agent Client Protocol tells it: the text before, null of a new file, and after."""
     match given:
         case {"path": str(), "newText": str()}:
             return isinstance(given.get("oldText") or "", str)
@@ -149,9 +156,7 @@ def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     """What there is to see before one says yes."""
     if path_of(given):
         changes = list(_changes(given, reader))
-        told = [_drawn(change) for change in changes[:FILES]]
-        more = {"files": told, "files_more": max(0, len(changes) - FILES)}
-        return {"kind": "edit", **more, **_rest(_besides(given))}
+        return {**differences(changes), **_rest(_besides(given))}
     text = acted_on({"command": given["command"]}) if "command" in given else ""
     rest = {name: value for name, value in given.items() if not (text and name == "command")}
     return {
@@ -259,6 +264,32 @@ def _drawn(change: Change) -> dict[str, Any]:
         "lines": shown,
         "more": max(0, len(lines) - LINES),
     }
+
+
+def differences(changes: Sequence[Change]) -> dict[str, Any]:
+    """These changes as an edit is told."""
+    drawn = [_drawn(change) for change in changes[:FILES]]
+    return {"kind": "edit", "files": drawn, "files_more": max(0, len(changes) - FILES)}
+
+
+def patched(patch: str) -> Iterator[Change]:
+    """The files of a patch that git made without prefixes."""
+    for piece in re.split(r"^diff --git ", patch, flags=re.MULTILINE)[1:]:
+        head, _, body = piece.partition("\n@@")
+        names = re.findall(r"^(?:---|\+\+\+) (.+?)\t?$", head, re.MULTILINE)
+        path = next((name for name in reversed(names) if name != "/dev/null"), "")
+        path = (
+            path or head.partition("\n")[0][: len(head.partition("\n")[0]) // 2]
+        )  # `a a`: no text, or empty
+        said = [words for sign, words in _HEADS.items() if re.search(sign, head, re.MULTILINE)]
+        yield Change(path, None, f"@@{body}" if body else "", said=", ".join(said), patch=True, whole=False)
+
+
+_HEADS: Final = {
+    r"^new file": "a new file",
+    r"^deleted file": "the file is deleted",
+    r"^Binary files": "what is there is no text",
+}
 
 
 def _told(line: Line, numbered: bool) -> list[Any]:

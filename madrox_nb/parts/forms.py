@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from .. import library
+from ..budget import RUN
 from ..errors import MadroxError
 from ..prices import models
 from ..roles import Role
@@ -32,16 +33,15 @@ def _spawn(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     """What there is to choose from when an agent is spawned below `parent`. Looks at the disk."""
     parent = given.get("parent")
     above = moment.tree[parent].name if isinstance(parent, str) and parent else None
-    left = min(
-        (each.left for each in moment.budget.above(above or "", moment.now) if each.name == "usd"),
-        default=None,
-    )
+    dollars = (each for each in moment.budget.above(above or RUN, moment.now) if each.name == "usd")
+    least = min(dollars, key=lambda each: each.left, default=None)
     return {
         "name": moment.tree.next_child(above, ()),
         "roles": [{"name": role.name, "says": role.description} for role in _roles()],
-        "harnesses": [{"name": name, "here": _here(name)} for name in library.Harnesses()],
+        "harnesses": [_harness(moment.harnesses, name) for name in moment.harnesses],
         "permissions": list(LADDER),
-        "left": left,
+        "left": least.left if least else None,
+        "left_in": least.holder if least else "",
     }
 
 
@@ -63,9 +63,10 @@ def _roles() -> list[Role]:
     return sorted(first.values(), key=lambda role: role.name)
 
 
-def _here(harness: str) -> bool:
+def _harness(harnesses: library.Harnesses, name: str) -> Data:
+    """Whether it can be started here, and with which model where none is said."""
     try:
-        library.Harnesses().command(harness)
+        harnesses.command(name)
+        return {"name": name, "here": True, "model": harnesses.defaults(name).model or ""}
     except MadroxError:
-        return False
-    return True
+        return {"name": name, "here": False, "model": ""}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from ..cost_history import CostHistory
 from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
 from ..library import Harnesses
+from ..offspring import Offspring
 from ..spans import Spans
 from ..teamwork import TeamRuns
 from ..tree import Tree
@@ -46,6 +47,8 @@ class Moment:
 
     No times stand there, so it is that of the present in the past, too.
     """
+    processes: Callable[[str], Sequence[Offspring]]
+    """The operating system's processes of one agent, looked for when it is asked: those of the present."""
     spans: Spans
     """Of the whole run, at any moment: a timeline shows what came later too."""
     density: Density

@@ -63,7 +63,9 @@ def _fork(run: Run, agent: str, given: Given) -> cf.Future[Any]:
 
 def _limit(run: Run, agent: str, given: Given) -> cf.Future[Any]:
     """What the `holder` and all below it may use; the run, where none is named."""
-    amounts = {name: _amount(name, given[name]) for name in LIMITS if given.get(name, "").strip()}
+    amounts: dict[str, Any] = {
+        name: _amount(name, given[name]) for name in LIMITS if given.get(name, "").strip()
+    }
     return run.start(run.manager.limit, given["holder"], **amounts)
 
 
