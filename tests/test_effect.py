@@ -154,9 +154,7 @@ def test_what_such_a_difference_does_not_show_stands_below_it(workspace):
 
 
 def test_a_patch_hides_no_line_that_looks_like_its_head():
-    patch = (
-        "--- a.sql\n+++ a.sql\n@@ -1 +1 @@\n--- drop nothing\n+++ drop all\n\\ No newline at end of file\n"
-    )
+    patch = "--- a.sql\n+++ a.sql\n@@ -1 +1 @@\n--- drop nothing\n+++ drop all\n\\ No newline at end\n"
     [file] = effect({"filepath": "a.sql", "diff": patch}, Reader(None))["files"]
 
     assert [["-", None, None, "-- drop nothing"], ["+", None, None, "++ drop all"]] == file["lines"][1:]
