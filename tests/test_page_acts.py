@@ -169,7 +169,7 @@ def test_a_request_is_written_as_rules_of_a_policy_that_would_answer_it(page):
     for each in rules:
         Path("madrox.toml").write_text(each["line"])
         assert {each["rule"]: "allow"} == config.load(environ={}).settings.policy
-    with pytest.raises(BadInput, match="no request 'lead.a7'"):
+    with pytest.raises(BadInput, match="no request 'lead"):
         page.ask("policy", id="lead.a7")
 
 
