@@ -26,10 +26,6 @@ class Details(Part):
             "agent": subject,
             "facts": [list(fact) for fact in _facts(moment, subject)],
             "branch": agent.branch,
-            "limits": [
-                {"holder": each.holder, "name": each.name, "amount": each.limit.amount, "said": str(each)}
-                for each in moment.budget.above(subject, moment.now)
-            ],
         }
 
     def plain(self, moment: Moment, subject: str) -> str:

@@ -45,6 +45,17 @@ def _spawn(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     }
 
 
+def _limits(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
+    """Whose limits hold for `agent`, its own first and the run's last, and what is used of each."""
+    name = moment.tree[str(given.get("agent"))].name
+    holders = [name, *moment.tree.above(name), RUN]
+    return {"holders": [{"holder": each, "limits": _said(moment, each)} for each in holders]}
+
+
+def _said(moment: Moment, holder: str) -> dict[str, str]:
+    return {each.name: str(each) for each in moment.budget.standings(holder, moment.now)}
+
+
 def _models(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     """Models in use here, then those that the price list has of the vendor of `harness`."""
     harness = str(given.get("harness") or "")
@@ -53,7 +64,7 @@ def _models(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     return {"models": list(dict.fromkeys((*used, *known)))[:MODELS]}
 
 
-Forms.asks = {"spawn": _spawn, "models": _models}
+Forms.asks = {"spawn": _spawn, "limits": _limits, "models": _models}
 
 
 def _roles() -> list[Role]:

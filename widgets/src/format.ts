@@ -86,6 +86,11 @@ export function doing(row: Row, now: number, past = false): string {
   return row.state === "stopped" ? row.reason || "stopped" : row.state;
 }
 
+/** With a full stop, unless it ends in a sign of its own. */
+export function sentence(said: string): string {
+  return /[.?]$/.test(said) ? said : `${said}.`;
+}
+
 /** The part of its limit in dollars that is used; null without one. */
 export function share(used: number, limit: number | null): number | null {
   return limit ? used / limit : null;

@@ -28,6 +28,8 @@ export interface Row {
   since: number | null;
   limit_usd: number | null;
   limit_used: number;
+  /** The verbs that its state and its CLI allow now. */
+  can: string[];
 }
 
 /** The topic `rows`. */
@@ -217,7 +219,12 @@ export class Store {
   }
 
   dismiss(): void {
-    this.refused = "";
+    this.refuse("");
+  }
+
+  /** Say in the strip what did not happen. */
+  refuse(said: string): void {
+    this.refused = said;
     this.changed();
   }
 

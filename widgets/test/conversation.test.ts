@@ -230,5 +230,6 @@ describe("beside it", () => {
 
     expect([...made.el.querySelectorAll("dt")].map((each) => each.textContent)).toEqual(["Session", "Turns", "In a cell"]);
     expect(made.el.querySelector("[aria-label='Copy the session']")).not.toBeNull();
+    expect(made.el.querySelector("dd:last-child code")!.textContent).toBe('%madrox send ui "…"');
   });
 });
