@@ -478,5 +478,6 @@ def test_details_tell_what_is_always_allowed_and_whose_limits_hold(page):
     assert facts["Permissions"].endswith("always allowed: Bash")
     assert "none of its own; $0.00 of $5.00 (the run)" == facts["Limits"]
     assert [("lead", {}), ("", {"usd": "$0.00 of $5.00"})] == [
-        (each["holder"], each["limits"]) for each in page.ask("limits", topic="forms", agent="lead")["holders"]
+        (each["holder"], each["limits"])
+        for each in page.ask("limits", topic="forms", agent="lead")["holders"]
     ]

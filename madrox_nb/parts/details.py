@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import worktrees
+from ..budget import Standing
 from ..errors import BadInput
 from ..offspring import Offspring
 from ..tree import Agent
@@ -27,6 +28,11 @@ class Details(Part):
             "facts": [list(fact) for fact in _facts(moment, subject)],
             "branch": agent.branch,
         }
+
+    def sign(self, moment: Moment, subject: str) -> object:
+        """What is told of others: the limits of those above it, and answers that hold for their subtrees."""
+        limits = ((each.holder, str(each)) for each in _standings(moment, subject))
+        return *limits, *(each.id for each in moment.approvals.lasting(moment.tree, subject))
 
     def plain(self, moment: Moment, subject: str) -> str:
         facts = list(_facts(moment, subject))
@@ -82,7 +88,9 @@ def _facts(moment: Moment, subject: str) -> Iterator[tuple[str, str]]:
     agent = moment.tree[subject]
     yield "Role", agent.role
     yield "Harness", f"{agent.harness} {agent.model or ''}".strip()
-    yield "Session", f"{agent.session or 'none yet'}{f' ({agent.origin})' if agent.origin else ''}"
+    yield "Session", agent.session or "none yet"
+    if agent.origin:
+        yield "Origin", agent.origin
     yield "Workspace", agent.workspace or "none"
     if agent.branch:
         yield "Branch", f"{agent.branch} of {agent.repository}"
@@ -106,13 +114,17 @@ def _allowed(moment: Moment, agent: Agent) -> Iterator[str]:
 
 
 def _limits(moment: Moment, subject: str) -> Iterator[str]:
-    standings = list(moment.budget.above(subject, moment.now))
+    standings = _standings(moment, subject)
     if standings and standings[0].holder != subject:
         yield "none of its own"
     for standing in standings:
         whose = "" if standing.holder == subject else f" ({standing.holder or 'the run'})"
-        if standing.name != "minutes":
-            yield f"{standing}{whose}"
+        yield f"{standing}{whose}"
+
+
+def _standings(moment: Moment, subject: str) -> list[Standing]:
+    """Those that hold for it, but of time, which no two runs spend alike."""
+    return [each for each in moment.budget.above(subject, moment.now) if each.name != "minutes"]
 
 
 def _turns(moment: Moment, subject: str) -> str:

@@ -70,7 +70,7 @@ describe("the verbs of one agent", () => {
     made.model.rows(1, [row("api", "lead", 1, { state, can: [] })]);
     await settled();
     expect(named(made.el, word)).toBeUndefined();
-    expect(made.el.querySelector<HTMLElement>(".mx-more")!.hidden).toBe(true);
+    expect(made.el.querySelector<HTMLElement>(".mx-also")!.hidden).toBe(true);
   });
 
   test("a turn that its CLI can't end early has no Interrupt", async () => {

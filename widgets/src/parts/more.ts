@@ -17,7 +17,7 @@ export const ASKS = "mx-asks";
 /** The menu behind ⋯. */
 export class More {
   readonly button = button("", "icon", { "aria-label": "More", title: "More" }, icon("more"));
-  readonly element = h("span", { class: "mx-more" }, h("span", {}, this.button));
+  readonly element = h("span", { class: "mx-also" }, h("span", {}, this.button));
 
   constructor(
     private frame: Frame,
