@@ -102,7 +102,7 @@ def _details(page: Any, eyes: Eyes) -> None:  # noqa: F811
 
 def _raises_a_limit(notebook: Any, page: Any, eyes: Eyes) -> None:  # noqa: F811
     page.locator(".madrox [data-agent=api]").first.click()
-    page.locator(".mx-details").get_by_role("button", name="Set…").click()
+    page.locator(".mx-details").get_by_role("button", name="Raise…").click()
     form = page.get_by_role("dialog", name="Limits")
     form.get_by_label("Of").select_option("lead")
     page.wait_for_function("document.querySelector('.mx-form').innerText.includes('of 3 turns')")

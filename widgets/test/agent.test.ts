@@ -123,7 +123,7 @@ describe("its forms", () => {
 
   test("a limit is set on the agent, or on whoever holds one for it", async () => {
     const made = await show({ can: ["stop"] });
-    named(made.el, "Set…").click();
+    named(made.el, "Raise…").click();
     const form = dialog(made, "Limits");
     await answer(made, "limits", { holders: [{ holder: "api", limits: {} }, { holder: "lead", limits: { usd: "$1.72 of $2.00" } }, { holder: "", limits: {} }] });
     expect(named(form, "Set").disabled).toBe(true);

@@ -24,7 +24,7 @@ interface Fact {
 
 /** What one may want to take elsewhere. */
 const COPIED: Record<string, string> = { Session: "the session", Workspace: "the workspace", "In a cell": "the line" };
-const FORMS: Record<string, [form: AgentForm, word: string]> = { Session: ["fork", "Fork…"], Limits: ["limit", "Set…"] };
+const FORMS: Record<string, AgentForm> = { Session: "fork", Limits: "limit" };
 
 export class Details implements Part {
   readonly element = h("div", { class: "mx-details", tabindex: 0, role: "region", "aria-label": "Details" });
@@ -73,6 +73,7 @@ export class Details implements Part {
     const known = this.facts.get(what) ?? this.made(what);
     this.facts.set(what, known);
     text(known.shown, value);
+    if (what === "Limits") text(this.forms.get("limit")!, value === "none" ? "Set…" : "Raise…");
     return [known.name, known.value];
   }
 
@@ -82,12 +83,12 @@ export class Details implements Part {
     if (COPIED[what]) value.append(copying(() => shown.textContent ?? "", `Copy ${COPIED[what]}`, shown));
     if (what === "Workspace") value.append(this.diff);
     if (what === "Process") value.append(this.again());
-    if (FORMS[what]) value.append(this.form(...FORMS[what]));
+    if (FORMS[what]) value.append(this.form(FORMS[what]));
     return { name: h("dt", {}, what), value, shown };
   }
 
-  private form(form: AgentForm, word: string): HTMLElement {
-    const made = button(word, "link");
+  private form(form: AgentForm): HTMLElement {
+    const made = button("Fork…", "link");
     made.addEventListener("click", () => made.dispatchEvent(new CustomEvent<AgentForm>(ASKS, { bubbles: true, detail: form })));
     this.forms.set(form, made);
     return made;
@@ -125,8 +126,9 @@ export class Details implements Part {
     try {
       const told = await this.frame.store.ask<Effect>(`details:${agent}`, "diff", {});
       if (agent !== this.agent) return;
-      const none = !told.files?.length;
-      this.changes.replaceChildren(...(none ? [h("p", { class: "mx-2" }, "Nothing has changed since its branch began.")] : [h("p", { class: "mx-sm" }, ...sums(told)), drawEffect(told, true)]));
+      const made = told.files?.length ? [h("p", { class: "mx-sm" }, ...sums(told)), drawEffect(told, true)] : [h("p", { class: "mx-2" }, "Nothing has changed since its branch began.")];
+      this.changes.replaceChildren(...made);
+      this.diff.scrollIntoView?.({ block: "start" });
     } catch (failure) {
       if (agent === this.agent) this.changes.replaceChildren(h("p", { class: "mx-2" }, (failure as Error).message));
     }
