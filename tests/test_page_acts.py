@@ -481,3 +481,19 @@ def test_details_tell_what_is_always_allowed_and_whose_limits_hold(page):
         (each["holder"], each["limits"])
         for each in page.ask("limits", topic="forms", agent="lead")["holders"]
     ]
+
+
+def test_who_lived_in_the_second_directory_of_its_name_comes_back_there(page):
+    home = page.run.manager.settings.home
+    repository = repository_at(home.parent / "repository")
+    (home / "work/lead").mkdir(parents=True)
+    (home / "work/lead/theirs").write_text("x")
+    page.run.start(page.run.manager.spawn, "lead", use_worktree=True, git_repo=repository).result(60)
+    workspace = Path(page.run.manager.tree["lead"].workspace)
+    (workspace / "mine").write_text("y")
+    assert "lead~2" == workspace.name
+
+    page.act("stop", "lead")
+    assert page.act("resume", "lead") is None
+    assert str(workspace) == page.run.manager.tree["lead"].workspace
+    assert "y" == (workspace / "mine").read_text()
