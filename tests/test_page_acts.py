@@ -382,6 +382,17 @@ def test_who_has_ended_goes_on_with_its_conversation_and_with_what_is_left_of_it
     assert "/usage 4000 1000" in page.answer(page.until(TurnStarted, manager.ask("lead", "/recall")))
 
 
+def test_a_return_that_its_cli_refuses_is_told_beside_the_button(page):
+    spawned(page, "lead")
+    page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "remember me")))
+    page.act("stop", "lead")
+    kept = list(page.run.manager.settings.home.rglob(f"{page.run.manager.tree['lead'].session}.json"))
+    kept[0].unlink()
+
+    assert "it did not start: " in page.act("resume", "lead")
+    assert "failed" == page.run.manager.tree["lead"].state
+
+
 def test_nothing_is_offered_that_the_cli_or_the_tree_would_refuse(page):
     manager = page.run.manager
     spawned(page, "lead")
