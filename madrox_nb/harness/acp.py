@@ -53,24 +53,23 @@ from .acp_shapes import (
     READING,
     Call,
     Choice,
-    Json,
     Options,
     choice,
     dollars,
     in_words,
-    line_of,
     message_of,
     not_taken,
     option,
     options_of,
     outcome_of,
     quota,
+    rpc,
     server_of,
-    shown,
     takes,
     unasked,
     way,
 )
+from .json_lines import Json, shown
 
 SPOKEN = 1
 """The version of the protocol."""
@@ -233,7 +232,7 @@ class Acp(Harness):
         return [self._cancel(), *self._withdraw()]
 
     def _cancel(self) -> str:
-        return line_of(method="session/cancel", params={"sessionId": self.session})
+        return rpc(method="session/cancel", params={"sessionId": self.session})
 
     def _withdraw(self) -> list[str]:
         """The answers that the protocol wants to questions which an end of the turn overtook."""
@@ -266,7 +265,7 @@ class Acp(Harness):
     ) -> str:
         self._requests += 1
         self._waiting[self._requests] = _Waiting(answered, refused)
-        return line_of(id=self._requests, method=method, params=params)
+        return rpc(id=self._requests, method=method, params=params)
 
     # what a line means
 
@@ -288,7 +287,7 @@ class Acp(Harness):
                 yield from self._asks(request, params)
             case {"method": method, "id": request}:
                 unknown = {"code": METHOD_NOT_FOUND, "message": f"{method} is not for us"}
-                yield Write(line=line_of(id=request, error=unknown))
+                yield Write(line=rpc(id=request, error=unknown))
             case {"id": request} if waiting := self._waiting.pop(request, None):
                 if (error := message.get("error")) is not None:
                     yield from waiting.refused(error)

@@ -11,12 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import Brief, McpServer, Unreadable
 from .acp_lines import Line
-
-Json = Mapping[str, Any]
+from .json_lines import Json, line_of, object_of
 
 READING = ("read", "search")
 """Kinds of tool calls that only read."""
@@ -39,39 +37,24 @@ UNASKED = {
 """Session modes in which an agent acts without asking, in lower case, without the address before a `#`."""
 
 
-OUTPUT_SHOWN = 20_000
-
-
 # how a message looks
 
 
-def line_of(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps({"jsonrpc": "2.0", **message}) + "\n"
+def rpc(**message: object) -> str:
+    return line_of(jsonrpc="2.0", **message)
 
 
 def outcome_of(request: int | str, option: str = "") -> str:
     """The answer to a question; without an option, that nobody will choose any more."""
     chosen = {"outcome": "selected", "optionId": option} if option else {"outcome": "cancelled"}
-    return line_of(id=request, result={"outcome": chosen})
+    return rpc(id=request, result={"outcome": chosen})
 
 
 def message_of(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not {"method", "result", "error"} & message.keys():
+    message = object_of(line)
+    if not {"method", "result", "error"} & message.keys():
         raise Unreadable("neither a request nor an answer")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
     return message
-
-
-def shown(text: str) -> str:
-    left = len(text) - OUTPUT_SHOWN
-    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
 
 
 # what a tool call is

@@ -44,7 +44,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..events import (
     NAN,
@@ -70,14 +70,12 @@ from .codex_items import (
     question,
     remark,
     retry,
-    shown,
     tokens,
     used_tool,
     went_well,
 )
 from .codex_start import SERVER, argv, left_out, native, opening, profile_file
-
-Json = Mapping[str, Any]
+from .json_lines import Json, line_of, object_of, shown
 
 UNHEARD = (
     "account/updated",
@@ -213,7 +211,7 @@ class Codex(Harness):
             answer = {"decision": "accept" if allowed else "decline"}
         explained = why and not allowed
         because = [self._steer("", f"Your request was refused: {why}")] if explained else []
-        return [*because, _line(id=asked["id"], result=answer)]
+        return [*because, line_of(id=asked["id"], result=answer)]
 
     def _interrupt(self) -> str:
         return self._request("turn/interrupt", threadId=self.thread, turnId=self._now.id)
@@ -227,7 +225,7 @@ class Codex(Harness):
     def _request(self, method: str, about: str = "", **params: object) -> str:
         self._requests += 1
         self._sent[self._requests] = method, about
-        return _line(id=self._requests, method=method, params=params)
+        return line_of(id=self._requests, method=method, params=params)
 
     # what a line means
 
@@ -257,7 +255,7 @@ class Codex(Harness):
         match method:
             case "initialize":
                 self._version = _version(message["result"]["userAgent"])
-                yield Write(line=_line(method="initialized"))
+                yield Write(line=line_of(method="initialized"))
                 yield Write(line=self._open())
             case "thread/start" | "thread/resume" | "thread/fork":
                 self.thread, self.model = message["result"]["thread"]["id"], message["result"]["model"]
@@ -316,7 +314,7 @@ class Codex(Harness):
         ask = self._question(str(message["id"]), method, params)
         if ask is None:
             error = {"code": -32601, "message": f"{method} is not for us"}
-            yield Write(line=_line(id=message["id"], error=error))
+            yield Write(line=line_of(id=message["id"], error=error))
             return
         self._asked[ask.request] = message
         if self._mine(params):
@@ -505,25 +503,14 @@ class Codex(Harness):
             yield Notice(agent=self.brief.agent, text=text)
 
 
-def _line(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps(message) + "\n"
-
-
 def _input(text: str) -> list[Json]:
     return [{"type": "text", "text": text}]
 
 
 def _message(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not ({"method", "id"} & message.keys()):
+    message = object_of(line)
+    if not {"method", "id"} & message.keys():
         raise Unreadable("not an object with a method or an id")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
     return message
 
 
