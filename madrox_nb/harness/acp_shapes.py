@@ -16,6 +16,8 @@ from . import Brief, McpServer, Unreadable
 from .acp_lines import Line
 from .json_lines import Json, line_of, object_of
 
+AUTH_REQUIRED = -32000
+
 READING = ("read", "search")
 """Kinds of tool calls that only read."""
 OURS = ("mcp__madrox__", "mcp_madrox_", "madrox_")
@@ -224,31 +226,17 @@ def option(options: Options, kinds: Iterable[str]) -> str:
     return next((ids[kind] for kind in kinds if kind in ids), "")
 
 
-# what it counts, and how it says what went wrong
+# how it says what went wrong
 
 
-def dollars(cost: Json) -> float | None:
-    return float(cost["amount"]) if cost.get("currency") == "USD" else None
-
-
-def quota(result: Json) -> list[tuple[str | None, dict[str, int]]]:
-    """Gemini's own way to count: per model, input with what was cached."""
-    quota = (result.get("_meta") or {}).get("quota") or {}
-    used = []
-    for each in quota.get("model_usage") or ():
-        count = each.get("token_count") or {}
-        figures = {f"{way}_tokens": int(count.get(f"{way}_tokens") or 0) for way in ("input", "output")}
-        used.append((each.get("model"), {name: n for name, n in figures.items() if n}))
-    return used
-
-
-def in_words(error: Json) -> str:
+def in_words(error: Json, line: Line) -> str:
     """An error in words: some put the vendor's whole answer into the message, or the cause beside it."""
     said, data = str(error.get("message") or f"error {error.get('code')}"), error.get("data")
     with contextlib.suppress(KeyError, RecursionError, TypeError, ValueError):
         said = str(json.loads(said)["error"]["message"])
     cause = data.get("details") if isinstance(data, Mapping) else data
-    return f"{said}: {cause}" if cause and str(cause) not in said else said
+    said = f"{said}: {cause}" if cause and str(cause) not in said else said
+    return f"{said}. It is not logged in: {line.login}" if error.get("code") == AUTH_REQUIRED else said
 
 
 # what an agent offers
