@@ -65,6 +65,11 @@ class Headstrong(Rehearsal):
         return ()
 
 
+def events(manager: Manager, kind: type) -> list[Any]:
+    """What of that kind the ledger holds."""
+    return [entry.event for entry in manager.ledger if isinstance(entry.event, kind)]
+
+
 @asynccontextmanager
 async def run_of(home: Path, **settings: Any) -> AsyncIterator[Manager]:
     """An open manager whose agents have no MCP server."""
