@@ -19,13 +19,13 @@ class FullDisk:
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
-        self._waits = False
+        self.waits = False
 
     def wait(self) -> None:
         """Stop reading from the agents until there is room; what is queued is handed over then."""
         self._manager.processes.pause()
-        if not self._waits:
-            self._waits = True
+        if not self.waits:
+            self.waits = True
             log.error("no room for the ledger (%s): the agents wait", self._manager.ledger.trouble)
             self._manager.soon(self._until_room())
 
@@ -35,7 +35,7 @@ class FullDisk:
         while not manager.ledger.retry():
             await asyncio.sleep(RETRY_SECONDS)
         log.warning("there is room again: the agents go on")
-        self._waits = False
+        self.waits = False
         manager.processes.resume()
         for agent in manager.tree.alive():
             manager.mail.feed(agent.name)

@@ -43,7 +43,7 @@ class Absent(Rehearsal):
     name = "absent"
     commands = ("no-such-cli-anywhere",)
     provides = "pip install no-such-cli"
-    command = None  # type: ignore[assignment]
+    command = None
 
 
 @library.lend

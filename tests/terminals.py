@@ -26,7 +26,7 @@ STORY = Callable[[Manager], Awaitable[None]]
 def lend_shipped() -> dict[str, type[Terminal]]:
     """The shipped profiles as harnesses that can be named."""
     family = Terminal.family({"terminal": profiles.read([profiles.SHIPPED])})
-    return {name: library.lend(cls) for name, cls in family.items()}  # type: ignore[misc]
+    return {name: library.lend(cls) for name, cls in family.items()}
 
 
 def lend_rogue(name: str, **keys: Any) -> str:

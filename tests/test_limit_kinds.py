@@ -197,7 +197,7 @@ def test_a_limit_that_is_set_below_what_was_used_holds_at_once(tmp_path: Path) -
 
         await m.limit("lead", tokens=50)
 
-        assert "interrupted" == (await m.answer(ticket)).outcome  # type: ignore[union-attr]
+        assert "interrupted" == (await m.answer(ticket)).outcome
 
     with_run(tmp_path, story)
 

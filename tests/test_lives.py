@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,7 @@ from madrox_nb.errors import (
     UnknownHarness,
     UnknownRole,
 )
-from madrox_nb.events import AgentReady, TurnStarted
+from madrox_nb.events import AgentReady, Entry, TurnStarted
 from madrox_nb.manager import Manager
 
 # starting
@@ -147,12 +148,17 @@ def test_a_name_comes_back_only_where_it_stood(tmp_path: Path) -> None:
     with_run(tmp_path, story)
 
 
+def _sets(ready: asyncio.Event, entry: Entry) -> None:
+    if isinstance(entry.event, AgentReady):
+        ready.set()
+
+
 def test_an_agent_that_is_ended_as_it_becomes_ready_leaves_no_process(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         for ticks in range(6):
             name, pids = f"x{ticks}", []
             ready = asyncio.Event()
-            stop = m.ledger.listen(lambda e: ready.set() if isinstance(e.event, AgentReady) else None)  # noqa: B023
+            stop = m.ledger.listen(partial(_sets, ready))
             await m.spawn(name, wait=False)
             await ready.wait()
             stop()

@@ -214,7 +214,7 @@ def test_an_idle_agent_whose_program_left_a_shell_is_ended_before_anybody_types(
         assert "reading" == (await turned).text
         node = m.processes["lead"]._pipe
         ended = until(m, lambda e: isinstance(e.event, AgentStopped), asyncio.sleep(0))
-        node._put(b"x")  # type: ignore[union-attr]  # somebody else's key: the program ends while idle
+        node._put(b"x")  # somebody else's key: the program ends while idle
         await ended
         [stopped] = events(m, AgentStopped)
         assert "a shell stands there" in stopped.reason

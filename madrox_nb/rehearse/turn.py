@@ -76,9 +76,9 @@ class Agent:
         """Keep the conversation as `session`, going on with `resume`. Raises `OSError` or `ValueError`."""
         if not sessions:
             return
-        self.store = os.path.join(sessions, f"{session}.json")  # noqa: PTH118 - pathlib costs 6 ms
+        self.store = os.path.join(sessions, f"{session}.json")
         if resume:
-            with open(os.path.join(sessions, f"{resume}.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+            with open(os.path.join(sessions, f"{resume}.json"), encoding="utf-8") as file:
                 self.prompts = json.load(file)
             self.save()
 
@@ -93,7 +93,7 @@ class Agent:
         fd = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as file:
             json.dump(self.prompts, file)
-        os.replace(draft, self.store)  # noqa: PTH105 - as above
+        os.replace(draft, self.store)
 
 
 class Turn:
@@ -265,8 +265,7 @@ def door() -> Client:
     if not url:
         raise Unreachable("this agent was given no MCP server (MADROX_MCP_URL is not set)")
     try:
-        # pathlib costs 6 ms
-        with open(token_file or os.devnull, encoding="ascii") as file:  # noqa: PTH123
+        with open(token_file or os.devnull, encoding="ascii") as file:
             token = file.read().strip()
     except (OSError, ValueError) as exc:
         raise Unreachable(f"the MCP token cannot be read: {exc}") from exc

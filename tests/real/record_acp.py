@@ -104,7 +104,7 @@ async def record(program: Program, story: Story) -> None:
                 "mcp_url": server.url,
                 "mcp_token": TOKEN,
             }
-            brief = Brief(**{**fields, **more})  # type: ignore[arg-type]
+            brief = Brief(**{**fields, **more})
             drivers.append(Driver(program.harness(brief), program.env(folders["home"], model.url)))
             return drivers[-1]
 
