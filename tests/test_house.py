@@ -23,7 +23,7 @@ FLOORS = {
     1: "activity briefs budget conditions conversation cost_history density environment fences fold "
     "folds grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles "
     "rules signatures spans steps teamwork tree turns views wording",
-    2: "clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
+    2: "clients config dashboard evidence exchange files guard guarding hand inventory keeper keeping ledger "
     "library listening local logfile logs nodes offspring orphans painted pane parcels past portal "
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
     3: "adoption approvals background births comeback dwellings equipment full_disk hearing idleness jobs "
