@@ -29,8 +29,8 @@ FLOORS = {
     3: "adoption approvals background births comeback dwellings equipment full_disk hearing idleness jobs "
     "limits lives mail manager processes reunion revival runner shares signals summaries teams tickets "
     "unfinished",
-    4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
-    "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
+    4: "asking bridge caller calls cli demo display disturbances doctor doing ending errands following "
+    "frames gate handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
     "ready_prompts rehearse replays resources rest run saved server stdio subscriptions testing tools "
     "understudy values widgets",
 }
