@@ -26,9 +26,9 @@ FLOORS = {
     2: "clients config dashboard evidence exchange files guard guarding hand inventory keeper keeping ledger "
     "library listening local logfile logs nodes offspring orphans painted pane parcels past portal "
     "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
-    3: "adoption approvals background births comeback dwellings equipment full_disk hearing idleness jobs "
-    "limits lives mail manager processes reunion revival runner shares signals summaries teams tickets "
-    "unfinished",
+    3: "adoption approvals background births comeback dwellings equipment full_disk hearing idleness "
+    "jobs joining limits lives mail manager processes reunion revival runner shares signals "
+    "summaries teams tickets unfinished",
     4: "asking bridge caller calls cli demo display disturbances doctor doing ending errands following "
     "frames gate handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
     "ready_prompts rehearse replays resources rest run saved server stdio subscriptions testing tools "
