@@ -35,6 +35,7 @@ from .events import (
     Signal,
 )
 from .keeping import kept_runs, place
+from .ledger import runs as runs_of
 from .ledger import utc_now
 from .logfile import LogFile
 from .logs import WIRE
@@ -263,6 +264,7 @@ class Run:
             spans=self._spans,
             density=self._density,
             past=self._then,
+            earlier=self._earlier,
             redacted=manager.redactor.text,
         )
 
@@ -284,6 +286,10 @@ class Run:
 
             known = self._views.setdefault((shows, agent), LiveView(self, shows, agent))
         return known
+
+    @cached_property
+    def _earlier(self) -> bool:
+        return any(run != self.manager.run for run in runs_of(self.manager.settings.logs))
 
     @cached_property
     def _conversations(self) -> Conversations:

@@ -43,8 +43,14 @@ NEEDS: Final = {
 FIRST_LINES: Final = (
     ("One agent", "%madrox spawn lead --role architect"),
     ("Try it without a key: real processes, no model", "%madrox spawn lead --harness rehearsal"),
+    (
+        "A whole team, rehearsed the same way",
+        '%madrox team bug_investigation --harness rehearsal --task "the sums are off"',
+    ),
 )
 """What to run when there is no agent yet."""
+EARLIER: Final = ("The agents that an earlier kernel had", "%madrox resume")
+"""The same where there was one."""
 NOBODY: Final = "No agents yet. Run one of these in a cell:"
 
 ALL_PERMISSIONS: Final = "all permissions"
@@ -97,6 +103,8 @@ class Picture:
 
     title: str
     rows: tuple[Row, ...]
+    lines: tuple[tuple[str, str], ...] = FIRST_LINES
+    """What to run while there are no rows: what for, and the line."""
 
 
 def bundle(picture: Picture) -> dict[str, str]:
@@ -109,7 +117,7 @@ def plain(picture: Picture) -> str:
     rows = picture.rows
     title = one_line(picture.title)
     if not rows:
-        return "\n".join([title, NOBODY, *(code for _, code in FIRST_LINES)])
+        return "\n".join([title, NOBODY, *(code for _, code in picture.lines)])
     head = [title, _counts(rows), *_costs(rows)]
     needs = [f"{sign} {name} {what}   {code}" for sign, name, what, code in _needs(rows)]
     return "\n".join([*head, "", *_table(rows), *(["", *needs] if needs else [])])
@@ -120,7 +128,7 @@ def html(picture: Picture) -> str:
     rows = picture.rows
     title = f"<b>{safe(one_line(picture.title))}</b>"
     if not rows:
-        lines = (f"<code>{safe(code)}</code>" for _, code in FIRST_LINES)
+        lines = (f"<code>{safe(code)}</code>" for _, code in picture.lines)
         return f'<p style="margin:0 0 8px">{"<br>".join([title, NOBODY, *lines])}</p>'
     told = ". ".join([_counts(rows), *(line.capitalize() for line in _costs(rows))])
     top = f'<p style="margin:0 0 8px">{title}<br>{safe(told)}.</p>'

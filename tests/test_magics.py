@@ -332,6 +332,25 @@ def test_the_words_after_the_agent_are_the_text(written: str, agent: str, sent: 
     assert (agent, sent) == (call.agent, call.text)
 
 
+@pytest.mark.parametrize(
+    ("written", "task", "harness", "inputs"),
+    [
+        ("team audit look at it --harness rehearsal", "look at it", "rehearsal", []),
+        ("team audit look at it --harness=rehearsal --no-wait", "look at it", "rehearsal", []),
+        ('team audit look at it --input "a=b c" --harness claude', "look at it", "claude", [("a", "b c")]),
+        ("team audit say what --harness does there", "say what --harness does there", None, []),
+        ("team audit -- look at --harness rehearsal", "look at --harness rehearsal", None, []),
+        ("team audit look at --harness", "look at --harness", None, []),
+    ],
+)
+def test_an_option_at_the_end_of_a_text_keeps_its_value(
+    written: str, task: str, harness: str | None, inputs: list[tuple[str, str]]
+) -> None:
+    call = read(written, None, {})
+
+    assert (task, harness, inputs) == (call.text, call.harness, call.input)
+
+
 def test_a_comment_ends_a_line_that_sends_nothing_and_is_text_in_one_that_does() -> None:
     assert read("stop lead --tree  # and all below it", None, {}).tree
     assert "say it # loud" == read("send lead say it # loud", None, {}).text

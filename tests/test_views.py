@@ -218,6 +218,7 @@ def test_an_empty_run_says_what_to_run():
     for text in bundle(Picture("t", ())).values():
         assert "No agents yet" in text
         assert "%madrox spawn lead --harness rehearsal" in text
+        assert "%madrox resume" not in text
 
 
 @pytest.mark.parametrize("state", GLYPHS)

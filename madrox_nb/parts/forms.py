@@ -53,7 +53,15 @@ def _models(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     return {"models": list(dict.fromkeys((*used, *known)))[:MODELS]}
 
 
-Forms.asks = {"spawn": _spawn, "models": _models}
+def _found(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
+    """Which agents can be had on this machine. Looks at the disk."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for name in library.Harnesses():
+        found[_here(name)].append(name)
+    return {"here": found[True], "absent": found[False]}
+
+
+Forms.asks = {"spawn": _spawn, "models": _models, "found": _found}
 
 
 def _roles() -> list[Role]:

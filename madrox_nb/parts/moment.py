@@ -53,3 +53,5 @@ class Moment:
     """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""
     redacted: Callable[[str], str]
     """A text without the secrets in it: for what comes from a disk, and not from the ledger."""
+    earlier: bool = False
+    """Another run stands beside this one, whose agents may come back."""

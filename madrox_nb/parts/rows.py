@@ -11,7 +11,7 @@ from ..budget import RUN, remark
 from ..folds import Usage
 from ..spans import SILENT
 from ..tree import WORKING, Agent, spawn_line
-from ..views import FIRST_LINES, Picture, Row
+from ..views import EARLIER, FIRST_LINES, Picture, Row
 from . import Data, Part
 from .moment import Moment
 
@@ -27,7 +27,7 @@ class Rows(Part):
         return {
             "title": shown.title,
             "rows": [wire(row) for row in shown.rows],
-            "lines": [] if shown.rows else FIRST_LINES,
+            "lines": [] if shown.rows else shown.lines,
             "limit_usd": usd.limit.amount if usd else None,
             "opened": _opened(moment),
             "closed": moment.tree.closed,
@@ -58,7 +58,7 @@ def picture(moment: Moment) -> Picture:
     """One look at a run."""
     sums = moment.costs.subtrees(moment.tree)
     rows = (row(moment, agent, depth, sums.get(agent.name, Usage())) for depth, agent in moment.tree.walk())
-    return Picture(moment.title, tuple(rows))
+    return Picture(moment.title, tuple(rows), (*FIRST_LINES, EARLIER) if moment.earlier else FIRST_LINES)
 
 
 def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:

@@ -87,6 +87,18 @@ describe("what is shown", () => {
     expect(el.querySelector<HTMLElement>(".mx-tree")!.hidden).toBe(true);
   });
 
+  test("an empty run tells what was found on the machine, once the kernel has said it", async () => {
+    const { el, model } = await show(run());
+    const told = () => el.querySelector<HTMLElement>(".mx-center > p:last-child")!;
+    expect(told().hidden).toBe(true);
+
+    const { id } = model.ops("ask").find((each) => each.what === "found")!;
+    model.tell({ k: "answer", id, data: { here: ["claude", "rehearsal"], absent: ["codex"] } });
+    await drawn();
+    expect(told().hidden).toBe(false);
+    expect(told().textContent).toContain("Found here: claude, rehearsal. Not found: codex.");
+  });
+
   test("the keys of the notebook are kept away from the widget", async () => {
     const { el } = await show(run(...FAMILY));
 
