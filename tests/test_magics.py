@@ -24,9 +24,9 @@ from madrox_nb.values import Letters, Reply, Serving, Snapshot
 @pytest.fixture(scope="module")
 def ip() -> Iterator[InteractiveShell]:
     shell = InteractiveShell.instance()
-    shell.history_manager.enabled = False  # type: ignore[union-attr]
+    shell.history_manager.enabled = False
     yield shell
-    shell.history_manager.end_session()  # type: ignore[union-attr]
+    shell.history_manager.end_session()
     InteractiveShell.clear_instance()
 
 
@@ -513,7 +513,7 @@ def test_the_matcher_completes_the_word_at_the_cursor(written: str, offered: lis
 
 
 def matchers(shell: InteractiveShell) -> list[Any]:
-    return [m for m in shell.Completer.custom_matchers if m is complete]  # type: ignore[union-attr]
+    return [m for m in shell.Completer.custom_matchers if m is complete]
 
 
 def test_loading_twice_and_unloading_leave_no_trace(ip: InteractiveShell) -> None:
