@@ -2,8 +2,9 @@
 
 import type uPlot from "uplot";
 
-import { label, short, stacked, type Courses } from "./courses";
+import { label, stacked, type Courses } from "./courses";
 import { h } from "./element";
+import { short } from "./figures";
 import { span } from "./format";
 
 /** `libraries/uplot.ts` */

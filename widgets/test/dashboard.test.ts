@@ -10,8 +10,8 @@ const FAMILY = [
   row("backend", "lead", 1, { role: "backend_developer", harness: "codex" }),
   row("api", "backend", 2, { state: "waiting", now: "asks: Edit service.py (api.a1)", harness: "codex" }),
   row("ui", "lead", 1, { state: "busy", now: "Bash npm test", unread: 2 }),
-  row("old", "lead", 1, { state: "failed", reason: "API overloaded" }),
-  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72 }),
+  row("old", "lead", 1, { state: "failed", reason: "API overloaded after 5 retries", short: "API overloaded" }),
+  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72, nearly: "86 % of $2.00" }),
 ];
 
 let ends: (() => void)[] = [];
@@ -87,6 +87,34 @@ describe("the frame", () => {
     await drawn();
     expect(who(el)).toBe("api");
     expect(el.querySelector<HTMLElement>(".mx-dock [aria-selected=true]")!.dataset.tab).toBe("approvals");
+  });
+
+  test("what is told in a few words has the whole as its name", async () => {
+    const { el } = await show();
+    const failed = el.querySelectorAll(".mx-needs .item")[1]!;
+
+    expect(failed.getAttribute("aria-label")).toBe("old failed: API overloaded after 5 retries");
+    expect(failed.getAttribute("title")).toBe("old failed: API overloaded after 5 retries");
+  });
+
+  test("of twelve things four are told, and the others in a menu that leads there", async () => {
+    const many = Array.from({ length: 12 }, (_, n) => row(`a${n}`, null, 0, { state: "failed", short: "overloaded" }));
+    const { el, model } = await show(run(...many));
+    const needs = el.querySelector<HTMLElement>(".mx-needs")!;
+    expect(needs.querySelectorAll(".item")).toHaveLength(4);
+
+    named(el, "and 8 more").click();
+    const more = [...needs.querySelectorAll<HTMLElement>("[role=menuitem]")];
+    expect(more.map((each) => each.textContent)).toEqual(many.slice(4).map(({ name }) => `${name} failed: overloaded`));
+    expect(needs.querySelectorAll(".item")).toHaveLength(4);
+
+    model.rows(1, [row("a0", null, 0, { state: "failed", short: "exit code 1" })]);
+    await drawn();
+    expect(needs.querySelectorAll("[role=menuitem]")).toHaveLength(8); // what changes meanwhile does not shut it
+    more[7]!.click();
+    await drawn();
+    expect(who(el)).toBe("a11");
+    expect(needs.querySelector("[role=menu]")).toBeNull();
   });
 
   test("when nothing needs the person there is no such line", async () => {

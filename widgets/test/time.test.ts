@@ -79,7 +79,7 @@ describe("the slider", () => {
   const answer = async (model: Model) => {
     const last = model.ops("ask").filter((each) => each.topic === "slider").at(-1)!;
     const { at } = last.given as { at: number };
-    const rows = { ...RUN, rows: [row("lead", null, 0, { now: `as of ${at}` })] };
+    const rows = { ...RUN, rows: [row("lead", null, 0, { state: "busy", now: `as of ${at}` })] };
     model.tell({ k: "answer", id: last.id, data: { at, now: BEGAN + at, topics: { rows } } });
     await drawn();
     await drawn();
