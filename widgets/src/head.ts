@@ -111,7 +111,8 @@ const REASONS: Reason[] = [
   {
     fits: (row) => row.state === "waiting",
     sign: () => glyph("waiting"),
-    said: (row, since) => (row.now ? `asks: ${wish(row.now)}` : `waits${since}`),
+    said: (row, since) => (row.now ? `asks: ${brief(wish(row.now))}` : `waits${since}`),
+    whole: (row) => (row.now ? `asks: ${wish(row.now)}` : "waits for you"),
     part: "approvals",
   },
   {
@@ -132,6 +133,11 @@ const REASONS: Reason[] = [
     part: "costs",
   },
 ];
+
+/** `Edit src/refunds/service.py` as `Edit service.py`. */
+function brief(wished: string): string {
+  return wished.replace(/^(\w+) \S*\/([^\s/]+)$/, "$1 $2");
+}
 
 const MOST = 4;
 

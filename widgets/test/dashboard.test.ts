@@ -8,7 +8,7 @@ import { drawn, FakeModel, row, run, shown } from "./model";
 const FAMILY = [
   row("lead", null, 0, { state: "busy", now: "reads 2 replies", limit_usd: 10, limit_used: 6.34, subtree_usd: 6.34 }),
   row("backend", "lead", 1, { role: "backend_developer", harness: "codex" }),
-  row("api", "backend", 2, { state: "waiting", now: "asks: Edit service.py (api.a1)", harness: "codex" }),
+  row("api", "backend", 2, { state: "waiting", now: "asks: Edit src/refunds/service.py (api.a1)", harness: "codex" }),
   row("ui", "lead", 1, { state: "busy", now: "Bash npm test", unread: 2 }),
   row("old", "lead", 1, { state: "failed", reason: "API overloaded after 5 retries", short: "API overloaded" }),
   row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72, nearly: "86 % of $2.00" }),
@@ -91,8 +91,9 @@ describe("the frame", () => {
 
   test("what is told in a few words has the whole as its name", async () => {
     const { el } = await show();
-    const failed = el.querySelectorAll(".mx-needs .item")[1]!;
+    const [asks, failed] = [...el.querySelectorAll(".mx-needs .item")] as [Element, Element];
 
+    expect(asks.getAttribute("aria-label")).toBe("api asks: Edit src/refunds/service.py");
     expect(failed.getAttribute("aria-label")).toBe("old failed: API overloaded after 5 retries");
     expect(failed.getAttribute("title")).toBe("old failed: API overloaded after 5 retries");
   });

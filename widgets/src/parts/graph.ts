@@ -87,6 +87,11 @@ export class Graph {
     else this.cards.get(this.active)?.element.focus();
   }
 
+  /** Whether it can be drawn larger and smaller: marks have one size. */
+  get scales(): boolean {
+    return this.plan.level !== "mark";
+  }
+
   /** All of it at once, or as it was drawn where that fits. */
   fit(): void {
     const { clientWidth: w, clientHeight: h } = this.element;
