@@ -379,6 +379,30 @@ describe("the graph", () => {
   });
 });
 
+describe("the size of the graph", () => {
+  test("0 shows all of it at once, and again as it is drawn; marks have one size", async () => {
+    const { el, model } = await show();
+    const graph = el.querySelector<HTMLElement>(".mx-graph")!;
+    for (const side of ["clientWidth", "clientHeight"]) Object.defineProperty(graph, side, { value: 100, configurable: true });
+    const scale = () => el.querySelector<HTMLElement>(".world")!.style.transform;
+    card(el, "lead").focus();
+    press("0");
+    await drawn();
+    expect(Number(/scale\((.*)\)/.exec(scale())![1])).toBeLessThan(0.4);
+
+    press("0");
+    await drawn();
+    expect(scale()).toBe("");
+    expect(named(el, "Fit").hidden).toBe(false);
+
+    const many = Array.from({ length: 401 }, (_, n) => row(`a${n}`));
+    vi.advanceTimersByTime(501);
+    model.rows(1, many, many.map(({ name }) => name));
+    await drawn();
+    expect(named(el, "Fit").hidden).toBe(true);
+  });
+});
+
 describe("search and filter", () => {
   test("what fits is shown with all above it, in the graph and in the list", async () => {
     const { el } = await show();
@@ -387,9 +411,11 @@ describe("search and filter", () => {
     search.dispatchEvent(new Event("input"));
     await drawn();
     expect([...el.querySelectorAll<HTMLElement>(".mx-card")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
+    expect([...el.querySelectorAll<HTMLElement>(".mx-card.way")].map((each) => each.dataset.agent)).toEqual(["lead", "backend"]);
 
     named(el, "List").click();
     await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row.way")].map((each) => each.dataset.agent)).toEqual(["lead", "backend"]);
     expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
   });
 

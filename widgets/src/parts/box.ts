@@ -118,6 +118,6 @@ const FITTING: Record<string, [verb: string, word: string]> = {
 
 function says(row: Row, frame: Frame): string {
   if (row.state === "waiting") return row.now ? `Waits for you: ${wish(row.now)}` : "Waits for you";
-  const told = doing(row, now(frame));
+  const told = doing({ ...row, short: row.reason }, now(frame)); // here is room for all of it
   return told.charAt(0).toUpperCase() + told.slice(1);
 }

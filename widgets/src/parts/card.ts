@@ -26,7 +26,7 @@ export class Card {
 
   constructor(name: string, id: string) {
     const money = h("span", { class: "mx-sm usd" }, this.sigma, this.cost);
-    const first = h("span", { class: "r" }, this.sign, this.name, this.mail, h("span", { class: "mx-grow" }), money);
+    const first = h("span", { class: "r" }, this.sign, this.name, this.mail, money);
     const second = h("span", { class: "r2" }, h("span", { class: "of" }, this.harness, h("span", {}, " · ")), this.does);
     this.element = h("button", { type: "button", "data-agent": name, id }, first, second, this.budget.element, this.folded);
   }
@@ -35,7 +35,8 @@ export class Card {
     const { store } = frame;
     const told = doing(row, now(frame), store.link.state === "cut");
     const parent = store.children.has(row.name);
-    const key = `${x} ${y} ${level} ${at.active} ${at.selected} ${at.hidden} ${parent} ${told}`;
+    const way = frame.filter.passes(row);
+    const key = `${x} ${y} ${level} ${way} ${at.active} ${at.selected} ${at.hidden} ${parent} ${told}`;
     if (row === this.drawn && key === this.key) return; // of many, few change at a time
     [this.drawn, this.key] = [row, key];
     const seen = look(row);
@@ -52,7 +53,7 @@ export class Card {
     text(this.folded, `+${at.hidden}`);
     this.element.style.left = `${x}px`;
     this.element.style.top = `${y}px`;
-    attribute(this.element, "class", `mx-${level} ${KIND[seen] ?? ""}${at.selected ? " sel" : ""}`.trim());
+    attribute(this.element, "class", `mx-${level} ${KIND[seen] ?? ""}${way ? " way" : ""}${at.selected ? " sel" : ""}`.trim());
     attribute(this.element, "tabindex", at.active ? 0 : -1);
     attribute(this.element, "aria-current", at.selected ? "true" : null);
     attribute(this.element, "title", `${row.name} · ${row.role} · ${row.harness} ${row.model ?? ""}`.trim());

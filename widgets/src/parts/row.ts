@@ -75,7 +75,7 @@ export class RowView {
     const parent = store.children.has(row.name);
     this.place(store, row, parent ? open : null);
     attribute(this.element, "aria-selected", String(at.selected));
-    attribute(this.element, "class", `mx-row${at.active ? " is-on" : ""}`);
+    attribute(this.element, "class", `mx-row${at.active ? " is-on" : ""}${frame.filter.passes(row) ? " way" : ""}`);
     this.tell(row);
     this.does(frame, row);
     this.count(row, parent);
