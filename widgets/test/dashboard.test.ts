@@ -379,6 +379,20 @@ describe("the graph", () => {
   });
 });
 
+describe("a card", () => {
+  test("says what its agent does and who runs it, or that it may take no turns", async () => {
+    const held = row("held", "lead", 1, { held: true, now: "limit reached: $2.01 of $2.00 (lead)" });
+    const { el } = await show(run(...FAMILY, held));
+    const second = (name: string) => card(el, name).querySelector(".r2")!.textContent;
+
+    expect(second("ui")).toBe("claude · Bash npm test");
+    expect(second("api")).toBe("codex · waits for you");
+    expect(second("old")).toBe("claude · failed: API overloaded");
+    expect(second("held")).toBe("claude · limit reached");
+    expect(card(el, "ui").querySelector(".mx-q")!.textContent).toBe("2");
+  });
+});
+
 describe("the size of the graph", () => {
   test("0 shows all of it at once, and again as it is drawn; marks have one size", async () => {
     const { el, model } = await show();
