@@ -9,6 +9,7 @@ is stripped. The live widget draws the same pictures (`widgets.py`).
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from html import escape
 from typing import Final
 
 from wcwidth import wcswidth
+
+from .figures import dollars
 
 GLYPHS: Final = {
     "starting": "○",
@@ -58,6 +61,11 @@ NOTHING: Final = "–"
 UNPRICED: Final = "unpriced"
 LONGEST: Final = 160
 """Characters of a reason or of what an agent does now; the rest is in the ledger."""
+FEW: Final = 40
+"""Characters of a reason in a few words."""
+_EXIT: Final = re.compile(r"exited on its own with code (\d+)")
+_KILLED: Final = re.compile(r"killed by signal \d+")
+_CLAUSE: Final = re.compile(r"[.;](?=\s)|\s\(|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,10 @@ class Row:
     """What counts towards that."""
     again: str = ""
     """The line that spawns such an agent again, where it has failed."""
+    short: str = ""
+    """`reason` in a few words, for where there is little room."""
+    nearly: str = ""
+    """`96 % of $2.00`, once most of a limit that stands on it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +172,7 @@ def money(usd: float, exact: bool = True, sign: str = "") -> str:
     """US dollars with two decimals; `≥` when part is unknown, a word when all of it is."""
     if math.isnan(usd) or (not exact and usd == 0):
         return UNPRICED
-    return f"{'' if exact else '≥ '}{sign}{usd:.2f}"
+    return f"{'' if exact else '≥ '}{sign}{dollars(usd)}"
 
 
 def own(row: Row, sign: str = "") -> str:
@@ -238,6 +250,19 @@ def _is(row: Row, need: str) -> bool:
     if need == "held":
         return row.held
     return (row.stalled and row.state == "busy") if need == "stalled" else row.state == need
+
+
+def in_short(reason: str) -> str:
+    """A reason in a few words: `exit code 1`, else how it begins."""
+    if ended := _EXIT.search(reason):
+        return f"exit code {ended[1]}"
+    if ended := _KILLED.search(reason):
+        return ended[0]
+    first = one_line(_CLAUSE.split(reason, maxsplit=1)[0])
+    if len(first) <= FEW:
+        return first
+    head = first.partition(": ")[0]
+    return head if " " in head and len(head) <= FEW else first[: FEW - 1].rstrip() + "…"
 
 
 def one_line(text: str) -> str:

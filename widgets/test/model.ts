@@ -64,6 +64,7 @@ export function row(name: string, parent: string | null = null, depth = 0, more:
     ...{ name, parent, depth, state: "idle", stalled: false, role: "general", harness: "claude", model: "sonnet" },
     ...{ permissions: "edits", now: "", queued: 0, unread: 0, own_usd: 1, subtree_usd: 1, subtree_exact: true },
     ...{ tokens: 10, reason: "", held: false, since: null, limit_usd: null, limit_used: 0 },
+    ...{ short: "", nearly: "" },
     ...more,
   };
 }

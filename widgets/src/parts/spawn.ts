@@ -1,6 +1,7 @@
 // The form that starts an agent.
 
 import { attribute, h, text } from "../element";
+import { dollars } from "../figures";
 import { choose, field, Form, offer, write, type Filled } from "../form";
 import type { Frame } from "../frame";
 import { ENDED } from "../head";
@@ -124,7 +125,7 @@ export class Spawn {
     offer(this.harness, [{ value: "", label: "first installed" }, ...harnesses]);
     const usual = { value: "", label: under ? `as ${under}, at most edits` : "by the settings" };
     offer(this.permissions, [usual, ...told.permissions.map((value) => ({ value, label: MAY[value] ?? value }))]);
-    text(this.left, told.left === null ? "" : `$${told.left.toFixed(2)} left`);
+    text(this.left, told.left === null ? "" : `$${dollars(told.left)} left`);
     this.describe();
     this.form.draw();
   }
