@@ -107,6 +107,8 @@ class Row:
     """`reason` in a few words, for where there is little room."""
     nearly: str = ""
     """`96 % of $2.00`, once most of a limit that stands on it is used."""
+    can: tuple[str, ...] = ()
+    """The verbs that its state and its CLI allow now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +265,22 @@ def in_short(reason: str) -> str:
         return first
     head = first.partition(": ")[0]
     return head if " " in head and len(head) <= FEW else first[: FEW - 1].rstrip() + "…"
+
+
+_CONTROL: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+"""Terminal sequences, and signs that have no look of their own but change that of others."""
+_TURNS: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def legible(text: str) -> str:
+    """`text` without terminal sequences; what turns the direction of writing is told as its number.
+
+    The page has the same (widgets/src/element.ts).
+    """
+    return _CONTROL.sub(lambda found: f"‹U+{ord(found[0]):04X}›" if _TURNS.fullmatch(found[0]) else "", text)
 
 
 def one_line(text: str) -> str:

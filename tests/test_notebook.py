@@ -48,7 +48,7 @@ from madrox_nb.manager import Manager
 from madrox_nb.notebook import AgentHandle, AsyncAgentHandle, AsyncMadrox, Madrox, Pending, current
 from madrox_nb.parts.verbs import VERBS
 from madrox_nb.tree import Agent, Tree
-from madrox_nb.values import LONGEST_SHOWN, Letters, Replies, Reply
+from madrox_nb.values import LONGEST_SHOWN, Letters, Replies, Reply, Told
 
 REHEARSE: dict[str, Any] = {"port": 0, "harnesses": ("rehearsal",), "stop_grace": 1.0}
 
@@ -476,6 +476,14 @@ def test_a_reply_is_markdown_and_a_long_one_is_cut_with_a_note() -> None:
     assert shown.endswith("x\n\n… 5 more characters in .text")
     assert "<reply lead.t1 ok, 2 characters>" == repr(reply("hi"))
     assert "hi" == str(reply("hi"))
+
+
+def test_a_cell_shows_an_answer_without_terminal_sequences_and_tells_what_turns_the_writing() -> None:
+    said = "\x1b[31mred\x1b[0m \u202eadmin"
+    for each in (reply(said), reply("", outcome="failed", error=said), Told(said, {})):
+        shown = each._repr_mimebundle_()
+        assert all("red ‹U+202E›admin" in text for text in shown.values())
+    assert said == str(reply(said))
 
 
 def test_a_failed_reply_is_red_and_escaped() -> None:

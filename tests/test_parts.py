@@ -313,7 +313,7 @@ def test_details_tell_what_stands_behind_an_agent(world):
     facts = dict(look(world, "details:api")["facts"])
 
     assert "edits: edits in its own workspace; asks about everything else" == facts["Permissions"]
-    assert "$0.00 of $2.00 (lead)" == facts["Limits"]
+    assert "none of its own; $0.00 of $2.00 (lead)" == facts["Limits"]
     assert "1 under way" == facts["Turns"]
     assert "Bash 1" == facts["Tools"]
 

@@ -10,6 +10,7 @@ from madrox_nb.cost_history import CostHistory
 from madrox_nb.density import Density
 from madrox_nb.errors import BadInput
 from madrox_nb.events import AgentSpawned, BudgetSet, Entry, RunClosed, TurnStarted, UsageReported
+from madrox_nb.library import Harnesses
 from madrox_nb.parts import parts
 from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Folds, Then
@@ -42,7 +43,8 @@ class Run:
         spans, density = self.whole
         folds = {name: getattr(self.folds, name) for name in Folds.__slots__}
         more = {"spans": spans, "density": density, "past": self.then, "conversations": self.conversations}
-        return Moment(title="run", now=self.now, wires=no_wire, redacted=str, **folds, **more)
+        more |= {"harnesses": Harnesses(), "wires": no_wire, "processes": no_wire}
+        return Moment(title="run", now=self.now, redacted=str, **folds, **more)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 """The tree as text: what a saved notebook, a terminal and a repository page show."""
 
+import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from madrox_nb.views import (
     card_plain,
     html,
     in_short,
+    legible,
     money,
     own,
     plain,
@@ -23,6 +26,7 @@ from madrox_nb.views import (
 )
 
 NAN = float("nan")
+SIGNS = Path(__file__).parents[1] / "widgets/test/legible.json"
 
 
 def row(name, parent=None, depth=0, state="idle", usd=0.0, **more):
@@ -263,3 +267,8 @@ def test_what_a_program_that_ended_by_itself_is_told_of_has_a_short_form():
     assert ["exit code 3", "killed by signal 15"] == [
         in_short(f"x {_epitaph(code, '')}") for code in (3, -15)
     ]
+
+
+@pytest.mark.parametrize(("said", "shown"), json.loads(SIGNS.read_text()))
+def test_what_an_agent_said_is_legible_as_the_page_has_it(said, shown):
+    assert shown == legible(said)

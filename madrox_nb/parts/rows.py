@@ -15,6 +15,7 @@ from ..tree import WORKING, Agent, spawn_line
 from ..views import EARLIER, FIRST_LINES, Picture, Row, in_short
 from . import Data, Part
 from .moment import Moment
+from .offered import offered
 
 
 class Rows(Part):
@@ -94,6 +95,7 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         again=spawn_line(agent) if agent.state == "failed" else "",
         short=in_short(agent.reason),
         nearly=_nearly(limits),
+        can=offered(moment.tree, agent, moment.harnesses),
     )
 
 

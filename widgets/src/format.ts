@@ -107,6 +107,11 @@ export const queue = (row: Row): number => Math.max(row.queued, row.unread);
 /** `2 unread messages, 1 turn queued` */
 export const queued = (row: Row): string => `${some(row.unread, "unread message")}, ${some(row.queued, "turn")} queued`;
 
+/** With a full stop, unless it ends in a sign of its own. */
+export function sentence(said: string): string {
+  return /[.?]$/.test(said) ? said : `${said}.`;
+}
+
 /** The part of its limit in dollars that is used; null without one. */
 export function share(used: number, limit: number | null): number | null {
   return limit ? used / limit : null;

@@ -9,9 +9,8 @@ import { now } from "../head";
 import type { Row, Store } from "../store";
 
 /** The one verb that fits an agent in this state. */
-export function verbFor(state: string): "interrupt" | "stop" | null {
-  if (state === "busy" || state === "waiting") return "interrupt";
-  return ["idle", "starting", "suspended"].includes(state) ? "stop" : null;
+export function verbFor({ can }: Row): "interrupt" | "stop" | null {
+  return can.includes("interrupt") ? "interrupt" : can.includes("stop") ? "stop" : null;
 }
 
 /** Levels that are set apart; deeper ones would leave no room for the name. */
@@ -136,7 +135,7 @@ export class RowView {
   }
 
   private offer(row: Row, store: Store): void {
-    const verb = verbFor(row.state);
+    const verb = verbFor(row);
     attribute(this.verb, "hidden", verb === null);
     text(this.verb, verb === "interrupt" ? "Interrupt" : "Stop…");
     attribute(this.verb, "class", verb === "interrupt" ? "mx-btn" : "mx-btn danger bare");

@@ -1,7 +1,7 @@
 // How far a team is: a column for each phase, what comes out of it, who works there, what it waits for.
 
 import { attribute, button, h } from "../element";
-import { look, span } from "../format";
+import { sentence, look, span } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon } from "../glyphs";
 import { now } from "../head";
@@ -153,7 +153,7 @@ export class Team implements Part {
     [this.doing, this.error] = [verb, ""];
     this.frame.redraw();
     const error = await this.frame.store.tell(verb, "", given, lineOf(verb, given));
-    [this.doing, this.error] = ["", error && `${not}: ${error}.`.replace("..", ".")];
+    [this.doing, this.error] = ["", error && `${not}: ${sentence(error)}`];
     this.frame.redraw();
   }
 
