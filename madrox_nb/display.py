@@ -26,6 +26,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from .portal import BEAT, patiently
+from .views import legible
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ def _show(bundle: dict[str, str], **kwargs: Any) -> Any:
 
 
 def _bundle(text: str, line: str) -> dict[str, str]:
+    text = legible(text)
     page = f'<pre style="{MONOSPACE}">{escape(text)}</pre>' if text else ""
     under = f'<pre style="{MONOSPACE};opacity:.75">{escape(line)}</pre>' if line else ""
     return {"text/plain": "\n".join(part for part in (text, line) if part), "text/html": page + under}

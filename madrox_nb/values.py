@@ -75,7 +75,7 @@ class Reply(Answer):
             return as_markdown(shortened(said))
         interrupted = self.outcome == "interrupted"  # somebody's wish, nothing that went wrong
         what = f"{'■' if interrupted else '✕'} {self.turn} {self.outcome}"
-        what += f": {self.error}" if self.error else ""
+        what += f": {views.legible(self.error)}" if self.error else ""
         page = f'<p style="{"" if interrupted else RED}">{escape(what)}</p>'
         rest = f'<pre style="white-space:pre-wrap">{escape(shortened(said))}</pre>' if said else ""
         return {"text/plain": "\n".join((what, shortened(said))).strip(), "text/html": page + rest}
@@ -95,10 +95,12 @@ def as_markdown(text: str) -> dict[str, str]:
 
 
 def shortened(text: str) -> str:
-    """`text`, cut where a cell would grow too long, saying so."""
+    """`text` as a cell shows it: legible, and cut where the cell would grow too long, saying so."""
     if len(text) <= LONGEST_SHOWN:
-        return text
-    return f"{text[:LONGEST_SHOWN]}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+        return views.legible(text)
+    return (
+        f"{views.legible(text[:LONGEST_SHOWN])}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+    )
 
 
 class Replies(Mapping[str, Reply]):

@@ -20,7 +20,7 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions conversation cost_history density environment fences fold "
+    1: "activity briefs budget conditions conversation cost_history density environment fences figures fold "
     "folds grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles "
     "rules signatures spans steps teamwork tree turns views wording",
     2: "clients config dashboard evidence exchange files guard guarding hand inventory keeper keeping ledger "

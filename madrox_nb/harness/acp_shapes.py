@@ -76,6 +76,8 @@ class Call:
     given: Json = field(default_factory=dict)
     about: str = ""
     """What was said of it before it began."""
+    changes: tuple[Json, ...] = ()
+    """What it would change: each file before and after, as the CLI tells it."""
     output: str = ""
     told: bool = False
     over: bool = False
@@ -97,7 +99,9 @@ class Call:
         """Its arguments; of one that does not tell them, or its name, what it is about."""
         about = {"title": self.title, "paths": list(self.paths), "text": self.about}
         said = {name: value for name, value in about.items() if value}
-        return self.given if self.given and self.name else {**said, **self.given}
+        given = self.given if self.given and self.name else {**said, **self.given}
+        # one that tells a patch tells the same twice
+        return {**given, "changes": list(self.changes)} if self.changes and "diff" not in given else given
 
     def learn(self, update: Json, line: Line, *, asks: bool) -> None:
         """Members that an update leaves out or empty stay as they were."""
@@ -108,6 +112,7 @@ class Call:
         self.paths = tuple(place["path"] for place in update.get("locations") or ()) or self.paths
         if isinstance(given := update.get("rawInput"), Mapping) and given:
             self.given = given
+        self.changes = () if self.done else tuple(_changes(update)) or self.changes
         text = _text(update)
         if self.done or (self.told and not asks):
             self.output = text or self.output
@@ -143,6 +148,13 @@ def _text(update: Json) -> str:
     if said or raw is None:
         return said
     return raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)
+
+
+def _changes(update: Json) -> Iterator[Json]:
+    for piece in update.get("content") or ():
+        match piece:
+            case {"type": "diff", "path": str(path), "newText": str(new)}:
+                yield {"path": path, "oldText": piece.get("oldText"), "newText": new}
 
 
 def _piece(content: Json) -> str:
