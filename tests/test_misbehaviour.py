@@ -122,7 +122,9 @@ def test_a_tool_outside_the_permissions_is_refused_with_the_way_to_allow_it(tmp_
 def test_a_full_disk_stops_the_agents_and_they_go_on_when_there_is_room(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         await m.spawn("lead")
-        ticket = await m.ask("lead", "/slow 5 0.2\n/say through")
+        ticket = await m.ask(
+            "lead", "/slow 1 0.2\n/slow 4 0.2\n/say through"
+        )  # most comes while there is no room
         room = os.dup(m.ledger._fd)
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, m.ledger._fd)
