@@ -21,6 +21,21 @@ ROGUES = Path(__file__).parent / "rogues"
 LONG = "".join(f"{n} line with äöü € and ☃\n" for n in range(4000))
 """Over 100 kB of text, in lines."""
 STORY = Callable[[Manager], Awaitable[None]]
+PAINTER: dict[str, Any] = {
+    "args": ["-I", "-S", str(ROGUES / "painter.py")],
+    "paints": True,
+    "size": [40, 100],
+    "prompt": r"^\|\n-{40}\n\? for help",
+    "busy": "^working",
+    "began": "^you: ",
+    "enter": "\r",
+    "pause": 0.05,
+    "quiet": 1.0,
+    "stays": 0.3,
+    "interrupt": "\x1b",
+    "answer": {"start": "^you: .*\n", "end": "^-{40}", "strip": ["^= "]},
+}
+"""The profile of rogues/painter.py, for `lend_rogue`."""
 
 
 def lend_shipped() -> dict[str, type[Terminal]]:

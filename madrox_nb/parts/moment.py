@@ -43,10 +43,7 @@ class Moment:
     conversations: Conversations
     """What was said to and by each agent, read from the ledger when it is asked for."""
     wires: Callable[[str], WireLog]
-    """What came from each agent's program, read from its log when it is asked for.
-
-    No times stand there, so it is that of the present in the past, too.
-    """
+    """What had come from each agent's program, read from its log when it is asked for."""
     processes: Callable[[str], Sequence[Offspring]]
     """The operating system's processes of one agent, looked for when it is asked: those of the present."""
     spans: Spans

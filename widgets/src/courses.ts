@@ -1,6 +1,7 @@
 // How costs came about: who spent how much when, put together by subtree, agent, role,
 // harness or model. Nothing is drawn here.
 
+import { legible } from "./element";
 import { percent, short } from "./figures";
 import { money, own, some, span, tokens, UNPRICED } from "./format";
 import type { Row } from "./store";
@@ -86,7 +87,7 @@ function biggest(all: Course[]): Course[] {
 
 /** `quality ≥ 0.73` */
 export function label(course: Course): string {
-  return `${course.name} ${money(total(course), course.exact)}`;
+  return `${legible(course.name)} ${money(total(course), course.exact)}`;
 }
 
 /** From the bottom up, each on top of those before it. */

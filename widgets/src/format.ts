@@ -62,6 +62,12 @@ export function clock(date: Date): string {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map((n) => String(n).padStart(2, "0")).join(":");
 }
 
+/** 12:18:40.342 of a time in seconds since 1970. */
+export function precisely(seconds: number): string {
+  const date = new Date(Math.round(seconds * 1000));
+  return `${clock(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
 /** 2:14, or 1:02:14. */
 export function span(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));

@@ -7,6 +7,7 @@ import type { Frame } from "./frame";
 import { glyph, icon } from "./glyphs";
 import { menu, type Choice } from "./menu";
 import type { Row } from "./store";
+import { Voice } from "./voice";
 
 /** Where the kernel's clock stands, in seconds since 1970; of the past, where it stood. */
 export const now = (frame: Frame): number => frame.store.when ?? Date.now() / 1000 + frame.store.link.ahead;
@@ -70,7 +71,8 @@ export class Head {
     this.shown = key;
     const held = (document.activeElement as HTMLElement | null)?.dataset.state;
     this.counts.replaceChildren(...found.map(([state, count]) => this.counter(state, count, stalled)));
-    if (held) this.counts.querySelector<HTMLElement>(`[data-state="${held}"]`)?.focus();
+    const again = (rule: string) => this.counts.querySelector<HTMLElement>(rule);
+    if (held) (again(`[data-state="${held}"]`) ?? again("button"))?.focus(); // the last of a state may be gone
   }
 
   private counter(state: string, count: number, stalled: number): HTMLElement {
@@ -143,18 +145,21 @@ const MOST = 4;
 
 /** Approvals, failures, silence, limits: in that order, in one line, absent when there is nothing. */
 export class Needs {
-  private status = h("span", { class: "mx-sr", role: "status" });
+  /** It stands beside the line, because what is hidden, or drawn anew, is not heard. */
+  readonly voice: Voice;
   private items = h("span", { class: "items" });
   private more = button("", "link");
   private rest = h("span", { hidden: true }, this.more);
   readonly element: HTMLElement;
   private found: Need[] = [];
   private shown = "";
+  private told = new Set<string>();
 
   constructor(private frame: Frame) {
+    this.voice = new Voice(frame.signal);
     const label = h("span", { class: "lbl" }, "Needs you");
     const says = { class: "mx-needs", role: "group", "aria-label": "Needs you", hidden: true };
-    this.element = h("div", says, this.status, label, this.items, this.rest);
+    this.element = h("div", says, label, this.items, this.rest);
     menu(this.more, "What else needs you", () => this.found.slice(MOST).map((need) => this.choice(need)), frame.signal);
   }
 
@@ -171,9 +176,18 @@ export class Needs {
     if (key === this.shown) return;
     this.shown = key;
     const held = [...this.items.children].indexOf(document.activeElement as Element);
-    text(this.status, `${some(this.found.length, "thing")} ${this.found.length === 1 ? "needs" : "need"} you`);
+    this.tell();
     this.items.replaceChildren(...told.map((need, at) => this.item(need, said[at]!)));
     if (held >= 0) (this.items.children[held] as HTMLElement | undefined)?.focus();
+  }
+
+  /** Aloud, when something is new: not what counts on, nor what is left when one is answered. */
+  private tell(): void {
+    const known = this.told;
+    this.told = new Set(this.found.map(([row, reason]) => `${row.name} ${reason.part === "costs" ? "limit" : reason.said(row, "")}`));
+    const fresh = [...this.told].some((need) => !known.has(need));
+    if (!this.found.length || this.frame.store.at !== null) this.voice.say("");
+    else if (fresh) this.voice.say(spoken(this.found));
   }
 
   private said([row, reason]: Need): string {
@@ -198,6 +212,13 @@ export class Needs {
     this.frame.look(row.name);
     if (part) this.frame.open(part);
   }
+}
+
+/** The first two, and how many there are besides. */
+function spoken(needs: Need[]): string {
+  const told = needs.slice(0, 2).map(([row, reason]) => `${row.name} ${reason.said(row, "")}`);
+  const more = needs.length - told.length;
+  return `Needs you: ${told.join(". ")}${more ? `, and ${more} more` : ""}`;
 }
 
 export const ENDED = ["stopped", "failed"];

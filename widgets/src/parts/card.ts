@@ -8,6 +8,7 @@ import { glyph, icon } from "../glyphs";
 import { now } from "../head";
 import type { Level, Place } from "../plan";
 import type { Row } from "../store";
+import { branch } from "./row";
 
 export class Card {
   readonly element: HTMLButtonElement;
@@ -28,15 +29,16 @@ export class Card {
     const money = h("span", { class: "mx-sm usd" }, this.sigma, this.cost);
     const first = h("span", { class: "r" }, this.sign, this.name, this.mail, money);
     const second = h("span", { class: "r2" }, h("span", { class: "of" }, this.harness, h("span", {}, " · ")), this.does);
-    this.element = h("button", { type: "button", "data-agent": name, id }, first, second, this.budget.element, this.folded);
+    const is = { type: "button", role: "treeitem", "data-agent": name, id };
+    this.element = h("button", is, first, second, this.budget.element, this.folded);
   }
 
-  draw(frame: Frame, { row, x, y }: Place, level: Level, at: { active: boolean; selected: boolean; hidden: number }): void {
+  draw(frame: Frame, { row, x, y }: Place, level: Level, at: { active: boolean; selected: boolean; hidden: number; open: boolean | null }): void {
     const { store } = frame;
     const told = doing(row, now(frame), store.link.state === "cut");
     const parent = store.children.has(row.name);
     const way = frame.filter.passes(row);
-    const key = `${x} ${y} ${level} ${way} ${at.active} ${at.selected} ${at.hidden} ${parent} ${told}`;
+    const key = `${x} ${y} ${level} ${way} ${at.active} ${at.selected} ${at.hidden} ${at.open} ${parent} ${told}`;
     if (row === this.drawn && key === this.key) return; // of many, few change at a time
     [this.drawn, this.key] = [row, key];
     const seen = look(row);
@@ -55,7 +57,8 @@ export class Card {
     this.element.style.top = `${y}px`;
     attribute(this.element, "class", `mx-${level} ${KIND[seen] ?? ""}${way ? " way" : ""}${at.selected ? " sel" : ""}`.trim());
     attribute(this.element, "tabindex", at.active ? 0 : -1);
-    attribute(this.element, "aria-current", at.selected ? "true" : null);
+    attribute(this.element, "aria-selected", String(at.selected));
+    branch(this.element, store, row, at.open);
     attribute(this.element, "title", `${row.name} · ${row.role} · ${row.harness} ${row.model ?? ""}`.trim());
     attribute(this.element, "aria-label", this.spoken(row, told, at.hidden));
   }

@@ -9,6 +9,7 @@ import type { Row } from "../store";
 import { Traffic, type Message } from "../traffic";
 import { Card } from "./card";
 import { Marks } from "./marks";
+import { Twice, verbFor } from "./row";
 
 const CALM = 500; // between two changes of places, in ms
 const ZOOMS = [0.4, 2] as const;
@@ -20,7 +21,7 @@ export class Graph {
   readonly element: HTMLElement;
   private edges = document.createElementNS(SVG, "svg");
   private world = h("div", { class: "world" });
-  private room = h("div", { class: "room" }, this.world);
+  private room = h("div", { class: "room", role: "tree", "aria-label": "Agents" }, this.world);
   private cards = new Map<string, Card>();
   private lines = new Map<string, SVGPathElement>();
   private marks: Marks;
@@ -35,6 +36,7 @@ export class Graph {
   private scaled = 1; // as it is drawn
   private active = "";
   private begun = false;
+  private urgent = new Twice();
   private id = `mx-graph-${++graphs}`;
 
   constructor(
@@ -83,7 +85,8 @@ export class Graph {
     this.scale();
   }
 
-  focus(): void {
+  focus(name?: string): void {
+    if (name !== undefined) this.go(name);
     if (this.plan.level === "mark") this.marks.element.focus();
     else this.cards.get(this.active)?.element.focus();
   }
@@ -164,7 +167,8 @@ export class Graph {
     const { store } = this.frame;
     for (const [name, place] of this.plan.places) {
       const hidden = this.folded.has(name) && !this.frame.filter.on ? store.below(name).length : 0;
-      const at = { active: name === this.active, selected: name === store.current?.name, hidden };
+      const open = store.children.has(name) ? !hidden : null;
+      const at = { active: name === this.active, selected: name === store.current?.name, hidden, open };
       this.cards.get(name)!.draw(this.frame, place, this.plan.level, at);
     }
   }
@@ -254,6 +258,8 @@ export class Graph {
       case "/":
         this.search();
         return true;
+      case "I":
+        return this.urge(place.row);
       case "0":
         this.fit();
         return true;
@@ -267,6 +273,11 @@ export class Graph {
       default:
         return key.length === 1 && key !== " " && this.find(key.toLowerCase(), names);
     }
+  }
+
+  private urge(row: Row): boolean {
+    if (this.urgent.pressed() && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
+    return true;
   }
 
   private open({ row }: Place): boolean {

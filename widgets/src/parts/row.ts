@@ -82,11 +82,7 @@ export class RowView {
   }
 
   private place(store: Store, row: Row, open: boolean | null): void {
-    const siblings = store.children.get(row.parent)!;
-    attribute(this.element, "aria-level", row.depth + 1);
-    attribute(this.element, "aria-setsize", siblings.length);
-    attribute(this.element, "aria-posinset", siblings.indexOf(row.name) + 1);
-    attribute(this.element, "aria-expanded", open === null ? null : String(open));
+    branch(this.element, store, row, open);
     (this.element.firstElementChild as HTMLElement).style.paddingLeft = `${Math.min(row.depth, DEEPEST) * 16}px`;
     if ((open !== null) !== this.twisty.hasChildNodes()) this.twisty.replaceChildren(...(open === null ? [] : [icon("right")]));
   }
@@ -142,6 +138,27 @@ export class RowView {
     attribute(this.verb, "aria-label", `${verb === "interrupt" ? "Interrupt" : "Stop"} ${row.name}`);
     attribute(this.verb, "disabled", !store.acts || store.link.busy(row.name));
   }
+}
+
+/** Twice within a second: no single key interrupts anybody. */
+export class Twice {
+  private last = 0;
+
+  /** Whether this is the second time. */
+  pressed(): boolean {
+    const again = Date.now() - this.last < 1000;
+    this.last = again ? 0 : Date.now();
+    return again;
+  }
+}
+
+/** Where in the tree it stands, for who hears it; `open` is null for one without children. */
+export function branch(item: Element, store: Store, row: Row, open: boolean | null): void {
+  const siblings = store.children.get(row.parent)!;
+  attribute(item, "aria-level", row.depth + 1);
+  attribute(item, "aria-setsize", siblings.length);
+  attribute(item, "aria-posinset", siblings.indexOf(row.name) + 1);
+  attribute(item, "aria-expanded", open === null ? null : String(open));
 }
 
 const ASKING = ["waiting", "stalled", "failed"];

@@ -99,10 +99,16 @@ export class Tree implements Part {
   /** Down, or Enter, goes to what was found; Esc shows all again. */
   private searched(event: KeyboardEvent): void {
     if (event.key === "Escape" && this.search.value) this.find((this.search.value = ""));
-    else if (event.key === "ArrowDown" || event.key === "Enter") this.focus();
+    else if (event.key === "ArrowDown" || event.key === "Enter") this.goToFound();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** Those above what fits are shown too, but are not what was looked for. */
+  private goToFound(): void {
+    const { filter, store } = this.frame;
+    this[this.look].focus(store.rows.find((row) => filter.fits(row))?.name);
   }
 
   private clear(): void {
