@@ -29,7 +29,8 @@ PAGE = """<!doctype html><html lang="en" style="{variables}"><head><title>t</tit
 <style>:root {{ --jp-layout-color1: white; --jp-ui-font-color0: black; --jp-border-color2: #e0e0e0;
   --jp-brand-color1: #1976d2; --jp-brand-color2: #64b5f6; --jp-cell-editor-background: #f5f5f5 }}
 body {{ background: var(--vscode-editor-background) }}</style></head>
-<body class="{kind}" data-vscode-theme-kind="{kind}"><main id="place" style="width: 1100px"></main></body></html>"""
+<body class="{kind}" data-vscode-theme-kind="{kind}"><main id="place" style="width: 1100px"></main></body>
+</html>"""
 SHOW = """async ([state, loader, widget]) => {
     const listeners = new Set(), sent = [];
     const model = {
