@@ -16,6 +16,7 @@ from madrox_nb.errors import BadInput
 from madrox_nb.events import ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
 from madrox_nb.magics.table import COMMANDS
 from madrox_nb.parts import parts
+from madrox_nb.parts.verbs import VERBS
 from madrox_nb.run import Run
 from madrox_nb.widgets import LiveView
 
@@ -300,3 +301,56 @@ def test_a_team_is_seen_phase_by_phase_and_what_failed_is_tried_again_from_the_p
 def test_a_team_that_there_is_not_is_neither_stopped_nor_tried_again(page):
     assert "no team 'trio.9'" in page.act("team_stop", team="trio.9")
     assert "no team 'trio.9'" in page.act("team_retry", team="trio.9")
+
+
+# a page that is behind, or makes things up
+
+
+def stale(name):
+    """Every verb as a page sends it that believes in an agent, a request and a team of this name."""
+    about = {verb: (name, {}) for verb in ("interrupt", "stop", "suspend", "resume")}
+    answers = {verb: ("", {"approval": f"{name}.a1"}) for verb in ("approve", "deny")}
+    teams = {verb: ("", {"team": f"{name}.1"}) for verb in ("team_stop", "team_retry")}
+    forms = {
+        "spawn": ("", {"name": "kid", "parent": name}),
+        "broadcast": ("", {"text": "hi", "agents": name}),
+        "send": (name, {"text": "hi"}),
+    }
+    return about | answers | teams | forms
+
+
+def test_the_tables_of_stale_pages_have_every_verb():
+    assert VERBS.keys() == stale("lead").keys() | {"stop_all"}
+
+
+def refused(page, verb, agent, given):
+    """Why the verb is refused; it has left no trace in the ledger."""
+    before = list(page.run.manager.ledger)
+    error = page.act(verb, agent, **given)
+    assert before == list(page.run.manager.ledger)
+    return error
+
+
+@pytest.mark.parametrize("verb", stale(""))
+def test_a_page_that_makes_up_a_name_changes_nothing(page, verb):
+    spawned(page, "lead")
+
+    assert "nobody" in refused(page, verb, *stale("nobody")[verb])
+
+
+@pytest.mark.parametrize("verb", stale(""))
+def test_a_page_that_did_not_hear_of_an_end_changes_nothing(page, verb):
+    spawned(page, "lead")
+    page.asks("lead", 'Bash {"command": "make"}')
+    assert page.act("stop", "lead") is None
+
+    assert "lead" in refused(page, verb, *stale("lead")[verb])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_page_of_a_run_that_is_closed_changes_nothing(page, verb):
+    spawned(page, "lead")
+    page.asks("lead", 'Bash {"command": "make"}')
+    page.run.close()
+
+    assert refused(page, verb, *stale("lead").get(verb, ("", {})))
