@@ -128,6 +128,10 @@ class LiveView(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, **self._static()}, metadata
 
+    def __repr__(self) -> str:
+        """What it shows, for a terminal."""
+        return self._static()["text/plain"]
+
     def _ipython_display_(self) -> None:
         """Shown under an id, so that it can be frozen at the end of the run; at a terminal, as text."""
         if kernel() is None:
