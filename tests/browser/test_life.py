@@ -80,8 +80,10 @@ def test_a_cell_that_is_run_fifteen_times_leaves_nothing_behind(notebook: Any, p
     notebook.run(3)
 
 
-def test_a_view_that_is_cleared_deleted_or_closed_is_told_nothing_more(notebook: Any, page: Any) -> None:
-    notebook.open_cells(OPEN, COUNT, "m", "m.close()", name="cleared.ipynb")
+def test_a_view_that_is_cleared_or_deleted_is_told_nothing_more_and_a_closed_page_comes_back(
+    notebook: Any, page: Any
+) -> None:
+    notebook.open_cells(OPEN, COUNT, "m", "m", "m.close()", name="cleared.ipynb")
     notebook.run(0)
     draw(notebook, page)
     before = counted(notebook, page)
@@ -91,6 +93,11 @@ def test_a_view_that_is_cleared_deleted_or_closed_is_told_nothing_more(notebook:
 
     draw(notebook, page)
     assert before == counted(notebook, page)
+    page.evaluate(f"() => {{ {NOTEBOOK}.activeCellIndex = 2; {DELETE} }}")
+    gone(page)
+    assert before | {"topics": ["rows"]} == counted(notebook, page)
+
+    draw(notebook, page)
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=MINUTE)
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.close() }")
@@ -99,8 +106,4 @@ def test_a_view_that_is_cleared_deleted_or_closed_is_told_nothing_more(notebook:
     page.locator(".madrox [data-agent=lead]").first.wait_for(timeout=MINUTE)
     page.wait_for_function(IDLE, timeout=MINUTE)
     assert before["comms"] == counted(notebook, page)["comms"]
-
-    page.evaluate(f"() => {{ {NOTEBOOK}.activeCellIndex = 2; {DELETE} }}")
-    gone(page)
-    assert before | {"topics": ["rows"]} == counted(notebook, page)
-    notebook.run(2)
+    notebook.run(3)
