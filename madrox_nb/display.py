@@ -72,7 +72,7 @@ def notice(text: str) -> None:
 def _show(bundle: dict[str, str], **kwargs: Any) -> Any:
     from IPython.display import display
 
-    return display(bundle, raw=True, **kwargs)  # type: ignore[no-untyped-call]
+    return display(bundle, raw=True, **kwargs)
 
 
 def _bundle(text: str, line: str) -> dict[str, str]:
@@ -98,7 +98,7 @@ class Live:
         if kernel() is not None:
             from IPython.display import DisplayHandle
 
-            self._shown, self._handle = _bundle(*self._look()), DisplayHandle()  # type: ignore[no-untyped-call]
+            self._shown, self._handle = _bundle(*self._look()), DisplayHandle()
             self._handle.display(self._shown, raw=True)  # an interrupt now finds a display to close
 
     def tick(self) -> None:
@@ -186,7 +186,7 @@ class Waiting:
                 return self._end(await patiently(future), line)
             except asyncio.CancelledError as exc:  # how an interrupt reaches a cell that awaits
                 self._leave(future)
-                exc._render_traceback_ = self._interrupted()._render_traceback_  # type: ignore[attr-defined]
+                exc._render_traceback_ = self._interrupted()._render_traceback_  # type: ignore[attr-defined]  # what IPython asks an error for
                 raise
             finally:
                 ticking.cancel()

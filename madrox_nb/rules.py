@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from .errors import BadInput
 from .events import PERSON
@@ -96,7 +96,7 @@ def ruled(
     subject = acted_on(given)
     for rule, answer in policy.items():
         if _fits(rule, tool, subject, () if "command" in given else places, strict=answer == "allow"):
-            return rule, answer  # type: ignore[return-value]
+            return rule, cast(Rule, answer)  # the settings were checked when they were read
     return None
 
 

@@ -30,6 +30,7 @@ from .errands import Errands
 from .errors import LedgerInUse, MadroxError, NotRunning
 from .events import PERSON, Entry, Signal
 from .keeping import kept_runs, place
+from .ledger import runs as runs_of
 from .ledger import utc_now
 from .logfile import LogFile
 from .logs import WIRE
@@ -255,6 +256,7 @@ class Run:
             spans=self._spans,
             density=self._density,
             past=self._then,
+            earlier=self._earlier,
             harnesses=manager.harnesses,
             redacted=manager.redactor.text,
         )
@@ -277,6 +279,10 @@ class Run:
 
             known = self._views.setdefault((shows, agent), LiveView(self, shows, agent))
         return known
+
+    @cached_property
+    def _earlier(self) -> bool:
+        return any(run != self.manager.run for run in runs_of(self.manager.settings.logs))
 
     @cached_property
     def _conversations(self) -> Conversations:

@@ -189,8 +189,6 @@ class Snapshot:
         """Equal to a snapshot, or a tree, in which the same has happened to everyone."""
         return self._tree == (other._tree if isinstance(other, Snapshot) else other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def children(self, name: str | None = None) -> list[Agent]:
         """The direct children of `name`; the roots without one."""
         return self._tree.children(name)

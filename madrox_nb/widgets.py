@@ -29,7 +29,7 @@ from .parts import SHOWS, Data, Part, found, parts, topics
 from .parts.moment import Moment
 from .parts.verbs import check
 from .pump import PUMP
-from .saved import Saved
+from .saved import LARGEST, Saved
 from .subscriptions import Subscription, Subscriptions
 
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ class LiveView(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, **self._static()}, metadata
 
+    def __repr__(self) -> str:
+        """What it shows, for a terminal."""
+        return self._static()["text/plain"]
+
     def _ipython_display_(self) -> None:
         """Shown under an id, so that it can be frozen at the end of the run; at a terminal, as text."""
         if kernel() is None:
@@ -200,7 +204,11 @@ class LiveView(anywidget.AnyWidget):
             case {"op": "act", "id": str(request), "verb": verb, "agent": agent, **rest}:
                 self._carry_out(request, verb, agent, rest.get("given") or {})
             case {"op": "ask", "id": str(request), "topic": topic, "what": what, **rest}:
-                _answering().submit(self._answer, request, topic, what, rest.get("given") or {})
+                _answering().submit(
+                    self._answer, request, lambda: self._asked(topic, what, rest.get("given") or {})
+                )
+            case {"op": "keep", "id": str(request)}:
+                _answering().submit(self._answer, request, self._kept)
             case {"op": "library", "id": str(request), "name": str(name)}:
                 self._send_library(name, request)
 
@@ -238,18 +246,25 @@ class LiveView(anywidget.AnyWidget):
     def _done(self, request: str, failure: BaseException | None) -> None:
         self.send({"k": "done", "id": request, "error": str(failure) if failure else None})
 
-    def _answer(self, request: str, topic: object, what: object, given: Mapping[str, Any]) -> None:
+    def _answer(self, request: str, question: Callable[[], Any]) -> None:
         try:
-            part, subject = found(str(topic))
-            if what not in part.asks:
-                raise BadInput(
-                    f"{part.name} has no answer to {what!r}; it has: {', '.join(part.asks) or 'none'}"
-                )
-            data = part.asks[str(what)](self._run.moment(), subject, given)
+            data = question()
         except Exception as exc:  # noqa: BLE001  the page that asked shows it
             self.send({"k": "answer", "id": request, "error": str(exc)})
         else:
             self.send({"k": "answer", "id": request, "data": data})
+
+    def _asked(self, topic: object, what: object, given: Mapping[str, Any]) -> Any:
+        part, subject = found(str(topic))
+        if what not in part.asks:
+            raise BadInput(f"{part.name} has no answer to {what!r}; it has: {', '.join(part.asks) or 'none'}")
+        return part.asks[str(what)](self._run.moment(), subject, given)
+
+    def _kept(self) -> dict[str, Any]:
+        data = self._static()
+        if (size := sum(map(len, data.values()))) > LARGEST:
+            raise BadInput(f"{size:,} characters are too many to be told; the limit is {LARGEST:,}")
+        return {"model": self.model_id, "data": data}
 
     def _send_library(self, name: str, request: str) -> None:
         """Send a library's code. One that the page does not know of is not sent."""

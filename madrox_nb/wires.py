@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .arrivals import Clock
 from .errors import HarnessError
 from .nodes import AgentSpec, Kept, Watcher
 
@@ -47,6 +48,7 @@ class Ends:
     """Where in the log its output begins."""
     theirs: list[int]
     pty: bool
+    clock: Clock
     splices: bool = False
     """Output goes into the log by splice."""
     terminal: str = ""
@@ -89,8 +91,9 @@ def open_ends(spec: AgentSpec, keeping: bool = False) -> Ends:
         os.set_blocking(inp, False)
         os.set_blocking(out, False)
         terminal = os.ttyname(theirs[0]) if spec.pty else ""
+        clock = Clock(spec.wire_log, None if spec.pty else spec.stderr_log)
         undo.pop_all()
-        return Ends(inp, out, log, os.fstat(log).st_size, theirs, spec.pty, splices, terminal)
+        return Ends(inp, out, log, os.fstat(log).st_size, theirs, spec.pty, clock, splices, terminal)
 
 
 def _for_people(terminal: int, size: tuple[int, int]) -> None:
@@ -113,8 +116,9 @@ def kept_ends(kept: Kept, fds: list[int]) -> Ends:
         log = _open_log(kept.wire_log, splices)
         undo.callback(os.close, log)
         inp, out = (os.dup(fds[0]) if kept.pty else -1, *fds) if len(fds) == 1 else fds
+        clock = Clock(kept.wire_log, None if kept.pty else kept.stderr_log)
         undo.pop_all()
-        return Ends(inp, out, log, kept.offset, [], kept.pty, splices)
+        return Ends(inp, out, log, kept.offset, [], kept.pty, clock, splices)
 
 
 def _no_descriptors(spec: AgentSpec) -> HarnessError:
@@ -213,6 +217,7 @@ class Wire:
             return None
         ends.offset += moved
         if moved:
+            ends.clock.note(offset)
             self._watcher.on_data(os.pread(ends.log, moved, offset), offset)
         return moved
 
@@ -239,6 +244,7 @@ class Wire:
             self.pause()
             self._held = data[done:]
         if done:
+            self._ends.clock.note(offset)
             self._watcher.on_data(data[:done], offset)
         if error is not None:
             self._watcher.on_stuck(error)

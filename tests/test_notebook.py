@@ -513,6 +513,17 @@ def test_one_reply_is_shown_whole_and_several_by_their_first_line() -> None:
     assert "No replies." == repr(Replies({}))
 
 
+def test_an_empty_run_tells_of_an_earlier_ones_agents_where_there_was_one(tmp_path: Path) -> None:
+    with Madrox(home=tmp_path / "home", **REHEARSE) as first:
+        alone = first._repr_mimebundle_()["text/plain"]
+        first.spawn("lead")
+    with Madrox(home=tmp_path / "home", **REHEARSE) as second:
+        beside = second._repr_mimebundle_()["text/plain"]
+
+    assert "No agents yet" in alone
+    assert f"{alone}\n%madrox resume" == beside
+
+
 def test_an_empty_inbox_says_so() -> None:
     assert {"text/plain": "No messages."} == Letters()._repr_mimebundle_()
 

@@ -62,17 +62,22 @@ class Page:
         return self.run.start(self.run.manager.answer, ticket).result(60).text
 
 
-@pytest.fixture
-def page(tmp_path, monkeypatch):
+def opened(tmp_path, monkeypatch):
+    """A page of a run of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
     monkeypatch.setattr(comm, "create_comm", lambda **kwargs: Wire(**kwargs))
-    opened = Run(home=tmp_path / "home", port=0, harnesses=("rehearsal",), stop_grace=1.0, attended="yes")
-    made = Page(opened)
+    run = Run(home=tmp_path / "home", port=0, harnesses=("rehearsal",), stop_grace=1.0, attended="yes")
+    made = Page(run)
     yield made
     made.widget.close()
-    opened.close()
+    run.close()
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    yield from opened(tmp_path, monkeypatch)
 
 
 def spawned(page, *names):

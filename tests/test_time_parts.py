@@ -184,7 +184,7 @@ def family(tmp_path, *more):
 def test_the_costs_alone_say_unknown_as_a_word_and_where_prices_come_from(tmp_path):
     assert [
         "run: Costs",
-        "agent     own $  subtree $     budget  tokens  price from",
+        "agent     own $  subtree $      limit  tokens  price from",
         "lead       1.00     ≥ 3.00          –   1,000  cli",
         "  kid  unpriced          –          –   2,000  price table, no price",
         "run                 ≥ 3.00  75 % of 4   3,000",

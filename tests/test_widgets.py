@@ -412,6 +412,21 @@ def test_twenty_views_of_a_saved_notebook_hold_no_code(shown, world):
     assert len(json.dumps(shown("dashboard").get_state())) < 6_000
 
 
+def test_a_page_that_saves_is_told_what_to_keep_unless_that_is_much(shown, world):
+    world.tell(*born("lead"))
+    widget = shown("tree")
+    press(widget, op="keep", id="1")
+    kept = widget.comm.wait("answer")["data"]
+
+    assert widget.model_id == kept["model"]
+    assert widget._static() == kept["data"]
+    assert "lead" in kept["data"]["text/html"]
+    for at in range(600):
+        world.tell(*born(f"agent-{at}"))
+    press(widget, op="keep", id="2")
+    assert "are too many to be told" in widget.comm.wait("answer", lambda told: told["id"] == "2")["error"]
+
+
 # verbs
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_widgets import World, born
 
+from madrox_nb.arrivals import Clock, between
 from madrox_nb.errors import BadInput
 from madrox_nb.parts import parts
 from madrox_nb.parts.wire import GRID, WINDOW, WireLog
@@ -155,3 +156,71 @@ def test_a_saved_terminal_is_text_without_control_sequences_and_secrets(tmp_path
 
     assert "api: its terminal\nred" in text
     assert "\x1b" not in text
+
+
+def come(log, at, data, when, beside=b""):
+    """So much came at that time, after that on standard error."""
+    with log.with_name("stderr.log").open("ab") as file:
+        file.write(beside)
+    with log.open("ab") as file:
+        file.write(data)
+    Clock(log, log.with_name("stderr.log"), lambda: when).note(at)
+    return at + len(data)
+
+
+def test_each_line_says_when_its_end_came_and_what_stood_on_standard_error_before_it(log, redactor):
+    at = come(log, 0, b"one\ntwo\nthr", 100.0)
+    at = come(log, at, b"ee\n", 101.5, b"warning: a\nb\nc is not en")
+    come(log, at, b"four\nfi", 102.0, b"ded\n")
+    wire = WireLog(log, redactor, protocol=True)
+    [block], begun = wire.tail()
+
+    assert [(0, 100.0), (2, 101.5), (3, 102.0)] == block["came"]
+    assert [(2, "warning: a\nb\n"), (3, "c is not ended\n")] == block["stderr"]
+    assert len("fi") == begun
+    assert "" == wire.stderr(block["end"])
+
+
+def test_what_came_on_standard_error_since_the_last_line_is_shown_by_whole_lines(log, redactor):
+    end = come(log, 0, b"one\n", 100.0)
+    log.with_name("stderr.log").write_bytes(b"last words\nhalf a li")
+
+    assert "last words\n" == WireLog(log, redactor, protocol=True).stderr(end)
+
+
+def test_no_half_of_a_secret_on_standard_error_is_shown_before_or_after_its_middle(log, redactor):
+    first, second = (SECRET[:16], SECRET[16:])
+    at = come(log, 0, b"one\n", 100.0, f"it is {first}".encode())
+    wire = WireLog(log, redactor, protocol=True)
+    early = texts(wire.tail()[0]) + str(wire.tail()[0]) + wire.stderr(at)
+    end = come(log, at, b"two\n", 101.0, f"{second} indeed\n".encode())
+    late = str(wire.tail()[0]) + wire.stderr(end)
+
+    assert "correct" not in early
+    assert "staple" not in late
+    assert "it is {secret:KEY} indeed" in late
+
+
+def test_a_moment_of_the_past_ends_where_the_wire_did(log, redactor):
+    at = come(log, 0, b"one\n", 100.0)
+    at = come(log, at, b"two\n", 101.0)
+    come(log, at, b"three\n", 102.0)
+    wire = WireLog(log, redactor, protocol=True, until=101.5)
+
+    assert "one\ntwo\n" == texts(wire.tail()[0])
+    assert "" == texts(WireLog(log, redactor, protocol=True, until=99.0).tail()[0])
+    assert "one\ntwo\nthree\n" == texts(WireLog(log, redactor, protocol=True, until=102.0).tail()[0])
+
+
+def test_pieces_that_come_together_count_as_one_and_a_torn_line_is_written_over(log):
+    times = log.with_name("wire.times")
+    now = iter((1.0, 1.001, 1.002, 2.0, 3.0))
+    clock = Clock(log, None, lambda: next(now))
+    for at in (0, 10, 20, 30):
+        clock.note(at)
+    assert [(0, 1.0), (30, 2.0)] == [(each.at, each.when) for each in between(log, 0, 1000)]
+
+    with times.open("ab") as file:
+        file.write(b"0000torn")
+    clock.note(40)
+    assert [(30, 2.0), (40, 3.0)] == [(each.at, each.when) for each in between(log, 35, 1000)]

@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import Brief, McpServer, Unreadable
 from .acp_lines import Line
+from .json_lines import Json, line_of, object_of
 
-Json = Mapping[str, Any]
+AUTH_REQUIRED = -32000
 
 READING = ("read", "search")
 """Kinds of tool calls that only read."""
@@ -39,39 +39,24 @@ UNASKED = {
 """Session modes in which an agent acts without asking, in lower case, without the address before a `#`."""
 
 
-OUTPUT_SHOWN = 20_000
-
-
 # how a message looks
 
 
-def line_of(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps({"jsonrpc": "2.0", **message}) + "\n"
+def rpc(**message: object) -> str:
+    return line_of(jsonrpc="2.0", **message)
 
 
 def outcome_of(request: int | str, option: str = "") -> str:
     """The answer to a question; without an option, that nobody will choose any more."""
     chosen = {"outcome": "selected", "optionId": option} if option else {"outcome": "cancelled"}
-    return line_of(id=request, result={"outcome": chosen})
+    return rpc(id=request, result={"outcome": chosen})
 
 
 def message_of(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not {"method", "result", "error"} & message.keys():
+    message = object_of(line)
+    if not {"method", "result", "error"} & message.keys():
         raise Unreadable("neither a request nor an answer")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
     return message
-
-
-def shown(text: str) -> str:
-    left = len(text) - OUTPUT_SHOWN
-    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
 
 
 # what a tool call is
@@ -253,31 +238,17 @@ def option(options: Options, kinds: Iterable[str]) -> str:
     return next((ids[kind] for kind in kinds if kind in ids), "")
 
 
-# what it counts, and how it says what went wrong
+# how it says what went wrong
 
 
-def dollars(cost: Json) -> float | None:
-    return float(cost["amount"]) if cost.get("currency") == "USD" else None
-
-
-def quota(result: Json) -> list[tuple[str | None, dict[str, int]]]:
-    """Gemini's own way to count: per model, input with what was cached."""
-    quota = (result.get("_meta") or {}).get("quota") or {}
-    used = []
-    for each in quota.get("model_usage") or ():
-        count = each.get("token_count") or {}
-        figures = {f"{way}_tokens": int(count.get(f"{way}_tokens") or 0) for way in ("input", "output")}
-        used.append((each.get("model"), {name: n for name, n in figures.items() if n}))
-    return used
-
-
-def in_words(error: Json) -> str:
+def in_words(error: Json, line: Line) -> str:
     """An error in words: some put the vendor's whole answer into the message, or the cause beside it."""
     said, data = str(error.get("message") or f"error {error.get('code')}"), error.get("data")
     with contextlib.suppress(KeyError, RecursionError, TypeError, ValueError):
         said = str(json.loads(said)["error"]["message"])
     cause = data.get("details") if isinstance(data, Mapping) else data
-    return f"{said}: {cause}" if cause and str(cause) not in said else said
+    said = f"{said}: {cause}" if cause and str(cause) not in said else said
+    return f"{said}. It is not logged in: {line.login}" if error.get("code") == AUTH_REQUIRED else said
 
 
 # what an agent offers

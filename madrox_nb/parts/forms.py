@@ -64,7 +64,15 @@ def _models(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     return {"models": list(dict.fromkeys((*used, *known)))[:MODELS]}
 
 
-Forms.asks = {"spawn": _spawn, "limits": _limits, "models": _models}
+def _found(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
+    """Which agents can be had on this machine. Looks at the disk."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for name in moment.harnesses:
+        found[moment.harnesses.installed(name)].append(name)
+    return {"here": found[True], "absent": found[False]}
+
+
+Forms.asks = {"spawn": _spawn, "limits": _limits, "models": _models, "found": _found}
 
 
 def _roles() -> list[Role]:

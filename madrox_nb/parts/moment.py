@@ -43,10 +43,7 @@ class Moment:
     conversations: Conversations
     """What was said to and by each agent, read from the ledger when it is asked for."""
     wires: Callable[[str], WireLog]
-    """What came from each agent's program, read from its log when it is asked for.
-
-    No times stand there, so it is that of the present in the past, too.
-    """
+    """What had come from each agent's program, read from its log when it is asked for."""
     processes: Callable[[str], Sequence[Offspring]]
     """The operating system's processes of one agent, looked for when it is asked: those of the present."""
     spans: Spans
@@ -59,3 +56,5 @@ class Moment:
     """What can be spawned here, and what each CLI can do. Of the present."""
     redacted: Callable[[str], str]
     """A text without the secrets in it: for what comes from a disk, and not from the ledger."""
+    earlier: bool = False
+    """Another run stands beside this one, whose agents may come back."""

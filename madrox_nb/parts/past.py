@@ -197,10 +197,12 @@ class Then:
         self._conversations: OrderedDict[str, Past[Conversation]] = OrderedDict()
 
     def __call__(self, seq: int) -> Moment:
-        place = self._past.at(seq)
+        place, present = self._past.at(seq), self._present()
+        until = place.when.timestamp()
         return replace(
-            self._present(),
+            present,
             now=place.when,
+            wires=lambda name: replace(present.wires(name), until=until),
             conversations=PastConversations(self._paths, self._conversations, seq),
             **dict(zip(Folds.__slots__, _each(place.folds), strict=True)),
         )

@@ -31,10 +31,12 @@ class Terminal(Part):
             "size": list(wire.size) if wire.size else None,
             "blocks": blocks,
             "begun": begun,
+            "stderr": wire.stderr(blocks[-1]["end"] if blocks else 0),
+            "timed": wire.timed,
         }
 
     def sign(self, moment: Moment, subject: str) -> object:
-        return moment.wires(subject).length
+        return moment.wires(subject).sizes
 
     def plain(self, moment: Moment, subject: str) -> str:
         wire = moment.wires(moment.tree[subject].name)

@@ -16,7 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from .. import arrivals
 from ..redact import Redactor
+from .beside import Beside, length_of_stderr
 
 GRID: Final = 8 * 1024
 """Bytes of a block, about."""
@@ -26,7 +28,7 @@ NEAR: Final = 4 * 1024
 """Bytes on either side of a place in which a secret is looked for that would be divided there."""
 
 Block = dict[str, Any]
-"""`at` and `end`, in bytes of the log, and its `text`."""
+"""`at` and `end`, in bytes of the log, its `text`, and what `Beside` tells of the lines of a protocol."""
 
 _LINES: Final = re.compile(rb"(?<=\n)")
 _SCREEN: Final = re.compile(rb"(?<=\n)|(?=\x1b)")
@@ -42,14 +44,28 @@ class WireLog:
     """It is lines; else what a program wrote to its terminal."""
     size: tuple[int, int] | None = None
     """Rows and columns of the terminal, where the program paints it."""
+    until: float | None = None
+    """The moment (seconds since 1970) that is looked at; None for the present."""
 
     @property
     def length(self) -> int:
         """In bytes. 0 while nothing has come."""
         try:
-            return self.log.stat().st_size
+            size = self.log.stat().st_size
         except FileNotFoundError:
             return 0
+        come = None if self.until is None else arrivals.reached(self.log, self.until)
+        return size if come is None else min(size, come)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Of what came, and of what came beside it. They grow when something comes."""
+        return self.length, length_of_stderr(self.log)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is known when its bytes came."""
+        return self.log.with_name(arrivals.TIMES).exists()
 
     def tail(self) -> tuple[list[Block], int]:
         """The last blocks, and how many bytes there are of a line that has not ended yet."""
@@ -59,6 +75,15 @@ class WireLog:
         if self.protocol:
             shown = min(shown, seen.after_last_line())
         return self._blocks(seen, shown), length - shown if self.protocol else 0
+
+    def stderr(self, end: int) -> str:
+        """What has come on standard error since the line that ends at byte `end`; of the past: unknown."""
+        if not self.protocol or self.until is not None:
+            return ""
+        return self._beside(max(0, end - 1), end).rest(end)
+
+    def _beside(self, first: int, end: int) -> Beside:
+        return Beside(arrivals.between(self.log, first, end), self.log, self.redactor)
 
     def before(self, end: int) -> list[Block]:
         """The blocks before byte `end` of the log, which is where one begins."""
@@ -84,11 +109,15 @@ class WireLog:
         borders = [at for at in self._borders(seen) if at < end]
         if not borders and seen.first < end:
             borders = [seen.first]  # one line that is longer than all this: its middle, or its end
-        return [self._block(seen, at, to) for at, to in pairwise([*borders, end])]
+        beside = self._beside(max(0, borders[0] - 1), end) if borders and self.protocol else None
+        return [self._block(seen, at, to, beside) for at, to in pairwise([*borders, end])]
 
-    def _block(self, seen: Window, at: int, to: int) -> Block:
-        text = seen.data[at - seen.origin : to - seen.origin].decode("utf-8", "replace")
-        return {"at": at, "end": to, "text": self.redactor.text(text)}
+    def _block(self, seen: Window, at: int, to: int, beside: Beside | None) -> Block:
+        data = seen.data[at - seen.origin : to - seen.origin]
+        text = self.redactor.text(data.decode("utf-8", "replace"))
+        block = {"at": at, "end": to, "text": text}
+        # a secret that held line ends has fewer lines now, so that nobody knows which is which
+        return {**block, **beside.of(data, at)} if beside and text.count("\n") == data.count(b"\n") else block
 
     def _borders(self, seen: Window) -> Iterator[int]:
         """Where blocks begin. None in the first cell of the log is behind its first byte."""

@@ -77,6 +77,7 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         f"--ServerApp.root_dir={root}",
     ]
     argv += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
+    argv += ["--JupyterNotebookApp.expose_app_in_browser=True"]  # the same server shows both
     argv += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     with subprocess.Popen(
         argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -112,13 +113,16 @@ TEXT = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].outputArea
 
 
 class Notebook:
-    """A notebook open in the browser, driven by JupyterLab's own commands."""
+    """A notebook open in the browser, driven by JupyterLab's own commands.
 
-    def __init__(self, page: Any, lab: Lab) -> None:
-        self.page, self.lab = page, lab
+    `face` is the page that shows it: JupyterLab's `lab/tree`, or Jupyter Notebook's `notebooks`.
+    """
+
+    def __init__(self, page: Any, lab: Lab, face: str = "lab/tree") -> None:
+        self.page, self.lab, self.face = page, lab, face
 
     def open(self, path: Path) -> Notebook:
-        self.page.goto(f"{self.lab.url}/lab/tree/{path.name}?reset&token={self.lab.token}")
+        self.page.goto(f"{self.lab.url}/{self.face}/{path.name}?reset&token={self.lab.token}")
         self.page.wait_for_function(IDLE, timeout=90_000)
         return self
 
@@ -140,7 +144,7 @@ class Notebook:
         )
 
     def text(self, cell: int) -> str:
-        return self.page.evaluate(TEXT, cell)  # type: ignore[no-any-return]
+        return self.page.evaluate(TEXT, cell)
 
     def theme(self, name: str) -> None:
         self.page.evaluate(
@@ -165,3 +169,9 @@ class Notebook:
 @pytest.fixture
 def notebook(lab: Lab, page: Any) -> Notebook:
     return Notebook(page, lab)
+
+
+@pytest.fixture
+def seven(lab: Lab, page: Any) -> Notebook:
+    """The same in Jupyter Notebook 7."""
+    return Notebook(page, lab, "notebooks")

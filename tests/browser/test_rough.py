@@ -1,10 +1,13 @@
-"""What goes wrong around a page: cells run again and again, two tabs, one of which sleeps."""
+"""What goes wrong around a page: it sleeps, the network is gone, the kernel is killed, a form is behind."""
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
+from test_stop import KERNEL
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -14,26 +17,8 @@ from madrox_nb import Madrox
 m = Madrox()
 lead = %madrox spawn lead --harness rehearsal
 m"""
-AGAIN = """import comm, threading
-from IPython.display import display
-def count(): return len(comm.get_comm_manager().comms), threading.active_count()
-display(m); before = count()
-for _ in range(15): display(m)
-print("leaks:", [after - was for after, was in zip(count(), before)])"""
-
-
-def test_a_cell_that_is_run_fifteen_times_leaves_no_comms_and_no_threads(notebook: Any, page: Any) -> None:
-    notebook.open_cells(OPEN, AGAIN, "m.close()", name="again.ipynb")
-    notebook.run(0)
-    page.locator(".madrox").first.wait_for(timeout=MINUTE)
-    notebook.run(1)
-    page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget.content.widgets[1].outputArea.node.innerText.includes('leaks')",
-        timeout=MINUTE,
-    )
-
-    assert "leaks: [0, 0]" in notebook.text(1)
-    notebook.run(2)
+COUNT = f"""() => {{ window.sent = 0; {KERNEL}.anyMessage.connect((_, {{direction, msg}}) => {{
+    window.sent += direction === 'send' && msg.header.msg_type === 'comm_msg' }}) }}"""
 
 
 def test_two_tabs_see_the_same_and_one_that_slept_catches_up(notebook: Any, page: Any) -> None:
@@ -44,6 +29,7 @@ def test_two_tabs_see_the_same_and_one_that_slept_catches_up(notebook: Any, page
     other = page.context.browser.new_context().new_page()
     other.goto(f"{page.url}?token={notebook.lab.token}")
     other.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
+    other.evaluate(COUNT)
     sleep = other.context.new_cdp_session(other)
     sleep.send("Page.setWebLifecycleState", {"state": "frozen"})
 
@@ -52,7 +38,70 @@ def test_two_tabs_see_the_same_and_one_that_slept_catches_up(notebook: Any, page
     sleep.send("Page.setWebLifecycleState", {"state": "active"})
     other.bring_to_front()
     other.locator(".mx-graph [data-agent=later]").first.wait_for(timeout=MINUTE)
+    assert other.evaluate("window.sent") <= 4  # it asks for all of it once
     notebook.run(2)
+
+
+def says(page: Any, words: str) -> None:
+    page.wait_for_function(
+        "words => document.querySelector('.madrox').innerText.includes(words)", arg=words, timeout=MINUTE
+    )
+
+
+def test_a_page_whose_network_is_gone_says_so_and_then_shows_what_it_missed(notebook: Any, page: Any) -> None:
+    later = "%%madrox send lead --no-wait\n/slow 500 0.05\n/spawn later"
+    notebook.open_cells(OPEN, later, "m.close()", name="offline.ipynb")
+    notebook.run(0)
+    page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
+    notebook.run(1)
+    says(page, "busy")
+    page.context.set_offline(True)
+    says(page, "Disconnected.")
+    assert page.get_by_role("button", name="Stop all…").is_disabled()
+
+    page.context.set_offline(False)
+    page.locator(".mx-graph [data-agent=later]").first.wait_for(timeout=MINUTE)
+    page.wait_for_function("!document.querySelector('.madrox').innerText.includes('Disconnected.')")
+    assert page.get_by_role("button", name="Stop all…").is_enabled()
+    notebook.run(2)
+
+
+def test_a_page_whose_kernel_was_killed_and_started_anew_looks_dead(notebook: Any, page: Any) -> None:
+    notebook.open_cells(OPEN, "import os; os.getpid()", name="killed.ipynb")
+    notebook.run(0)
+    page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
+    notebook.run(1)
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget.content.widgets[1].outputArea.node.innerText.trim()",
+        timeout=MINUTE,
+    )
+    os.kill(int(notebook.text(1).split()[-1]), signal.SIGKILL)
+
+    says(page, "Disconnected.")
+    assert page.get_by_role("button", name="Spawn", exact=True).is_disabled()
+    assert page.locator(".madrox.is-cut").count() == 1
+
+
+def test_a_form_that_is_behind_is_refused_in_itself_and_keeps_what_was_typed(
+    notebook: Any, page: Any
+) -> None:
+    notebook.open_cells(OPEN, "m.stop('lead', force=True)", "list(m.tree)", "m.close()", name="behind.ipynb")
+    notebook.run(0)
+    page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
+    page.get_by_role("button", name="Spawn", exact=True).first.click()
+    form = page.get_by_role("dialog", name="Spawn an agent")
+    page.wait_for_function("document.querySelector('.mx-form select').options.length > 2", timeout=MINUTE)
+    form.get_by_label("Name").fill("kid")
+    form.get_by_label("Under").select_option("lead")
+    notebook.run(1)
+    page.locator(".mx-graph [data-agent=lead] .s-stopped").first.wait_for(timeout=MINUTE)
+    form.get_by_role("button", name="Spawn").click()
+
+    form.get_by_role("alert").filter(has_text="Not spawned").wait_for(timeout=MINUTE)
+    assert "lead" in form.get_by_role("alert").inner_text()
+    assert "kid" == form.get_by_label("Name").input_value()
+    assert 0 == page.locator(".mx-graph [data-agent=kid]").count()
+    notebook.run(3)
 
 
 EVIL = r"""import time

@@ -3,7 +3,7 @@
 The first word of what is sent says what it does; anything else is said back after a moment
 of work. `freezes` shows neither work nor prompt for good; `ponders` works for a second without
 moving; `swallows` takes the text up only when Enter is pressed again; `deaf` never does; `dies` in
-the middle of its work.
+the middle of its work; `shows` paints what its words are the escapes of.
 """
 
 import os
@@ -32,6 +32,8 @@ def works(seconds: float) -> bool:
 def take(text: str) -> None:
     said.append(f"you: {text}")
     word, _, rest = text.partition(" ")
+    if word == "shows":
+        said[-1:] = ["you: shows", rest.encode().decode("unicode_escape")]
     if word == "freezes":
         works(0.3)
         os.write(1, b"\x1b[2J\x1b[HSegmentation fault")

@@ -41,9 +41,13 @@ export function arrange(parent: Element, children: Element[]): void {
   });
 }
 
+/** Attributes that a person reads or hears. */
+const SAID = new Set(["title", "aria-label", "aria-valuetext", "placeholder"]);
+
 /** Set an attribute if it is another one; `null`, `undefined` and `false` remove it. */
 export function attribute(element: Element, name: string, value: Attributes[string]): void {
-  const text = value === true ? "" : value === false || value == null ? null : String(value);
+  const given = value === true ? "" : value === false || value == null ? null : String(value);
+  const text = given !== null && SAID.has(name) ? legible(given) : given;
   if (element.getAttribute(name) === text) return;
   if (text === null) element.removeAttribute(name);
   else element.setAttribute(name, text);

@@ -6,6 +6,7 @@ import { attribute, button, h, text } from "./element";
 import { sentence } from "./format";
 import type { Frame } from "./frame";
 import { glyph } from "./glyphs";
+import { scrolls } from "./scrolling";
 
 export interface Filled {
   verb: string;
@@ -36,7 +37,7 @@ export interface Shape {
 /** Open a form at `anchor`; its button closes it again. */
 export class Form {
   readonly element: HTMLElement;
-  private typed = h("pre");
+  private typed = scrolls(h("pre"));
   private error = h("div", { class: "mx-err", role: "alert", hidden: true });
   private send: HTMLButtonElement;
   private under = false;

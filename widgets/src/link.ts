@@ -26,6 +26,8 @@ export class Link {
   heard: Date | null = null;
   /** Seconds that the kernel's clock is ahead of this page's. */
   ahead = 0;
+  /** How many messages of news came. */
+  told = 0;
   /** Two pages may share one model. */
   readonly page = Math.random().toString(36).slice(2, 10);
 
@@ -66,16 +68,25 @@ export class Link {
 
   /** Ask a part for something once. Rejects with what the kernel says. */
   ask<T>(topic: string, what: string, given: Given): Promise<T> {
-    return new Promise((answered, failed) => {
-      const done = (error: string, data: unknown) => (error ? failed(new Error(error)) : answered(data as T));
-      const id = this.wait("", ANSWER, "the kernel has not answered", done);
-      if (!this.send({ op: "ask", id, topic, what, given })) this.finish(id, "the kernel is not connected");
-    });
+    return this.question({ op: "ask", topic, what, given });
+  }
+
+  /** Ask what a notebook shall keep of the view. */
+  keep<T>(): Promise<T> {
+    return this.question({ op: "keep" });
   }
 
   /** Whether a verb for this agent is under way. */
   busy(agent: string): boolean {
     return [...this.waiting.values()].some((each) => each.agent === agent);
+  }
+
+  private question<T>(content: { op: string } & Given): Promise<T> {
+    return new Promise((answered, failed) => {
+      const done = (error: string, data: unknown) => (error ? failed(new Error(error)) : answered(data as T));
+      const id = this.wait("", ANSWER, "the kernel has not answered", done);
+      if (!this.send({ ...content, id })) this.finish(id, "the kernel is not connected");
+    });
   }
 
   private wait(agent: string, most: number, unanswered: string, done: Waiting["done"]): string {
@@ -91,6 +102,7 @@ export class Link {
     this.heard = new Date();
     switch (message.k) {
       case "news":
+        this.told++;
         this.on.news(message.t as News[]);
         break;
       case "hb":

@@ -4,6 +4,7 @@
 import DOMPurify from "dompurify";
 import MarkdownIt from "markdown-it";
 import { legible } from "./element";
+import { scrolls } from "./scrolling";
 
 const markdown = new MarkdownIt({ html: false, linkify: false, typographer: false, breaks: true }).disable("image");
 
@@ -27,7 +28,9 @@ export function marked(text: string): DocumentFragment {
     room.className = "mx-wide";
     table.replaceWith(room);
     room.append(table);
+    scrolls(room);
   }
+  made.querySelectorAll("pre").forEach(scrolls);
   return made;
 }
 

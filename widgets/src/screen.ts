@@ -11,6 +11,8 @@ export interface Library {
   css: string;
 }
 
+/** Where JupyterLab and VS Code say which theme it is. */
+const THEME = ["data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "data-vscode-theme-id"];
 /** Lines that can be scrolled back. */
 export const SCROLLBACK = 10_000;
 
@@ -41,7 +43,9 @@ export class Screen {
     const sizes = new ResizeObserver(() => this.fit());
     const themes = new MutationObserver(() => this.dress());
     sizes.observe(this.element);
-    themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+    themes.observe(document.body, { attributes: true, attributeFilter: THEME });
+    globalThis.matchMedia?.("(forced-colors: active)").addEventListener("change", () => this.dress(), { signal });
+    globalThis.matchMedia?.("(prefers-color-scheme: dark)").addEventListener("change", () => this.dress(), { signal });
     signal.addEventListener("abort", () => {
       sizes.disconnect();
       themes.disconnect();
@@ -107,6 +111,7 @@ export class Screen {
 
   private fit(): void {
     if (!this.term.element || !this.element.clientHeight) return;
+    this.dress(); // what changed while another tab was open
     if (this.size) this.term.resize(this.size[1], this.size[0]);
     else this.fitting.fit();
   }
@@ -137,7 +142,9 @@ export class Screen {
   }
 
   private dress(): void {
-    this.term.options.theme = colours(this.element);
+    if (!this.element.isConnected) return; // out of the page nothing has a colour
+    const theme = colours(this.element);
+    if (JSON.stringify(theme) !== JSON.stringify(this.term.options.theme)) this.term.options.theme = theme;
     this.term.options.fontFamily = getComputedStyle(this.element).fontFamily || "monospace";
   }
 }

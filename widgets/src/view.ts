@@ -1,7 +1,7 @@
 // One view of a run: the dashboard, or one part alone in its cell. It draws at most once a
 // frame, tells the kernel what it wants to be told, and asks before agents are ended.
 
-import { attribute, h } from "./element";
+import { attribute, h, text } from "./element";
 import { Filter } from "./filter";
 import type { Frame, Part } from "./frame";
 import { drawLink, Head, Needs } from "./head";
@@ -40,7 +40,7 @@ export class View implements Frame {
     else this.body = this.dashboard = new Dashboard(this, this.root);
     if (this.alone && this.body.tools) this.head.element.append(this.body.tools);
     this.root.classList.add(`shows-${shows}`);
-    this.root.append(this.head.element, this.strip, this.needs.element, this.nobody, this.body.element);
+    this.root.append(this.head.element, this.strip, this.needs.voice.element, this.needs.element, this.nobody, this.body.element);
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.leave(), { signal });
     el.append(this.root);
     this.live(signal);
@@ -149,7 +149,7 @@ function title(frame: Frame, what: string): { element: HTMLElement; draw(): void
   return {
     element,
     draw() {
-      run.textContent = frame.store.run.title;
+      text(run, frame.store.run.title);
       drawLink(live, frame);
     },
   };

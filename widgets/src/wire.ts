@@ -1,12 +1,17 @@
 // What came from a program, as far as this page holds it, and how a line of it reads.
 
 import { legible } from "./element";
+import { precisely } from "./format";
 
 /** A piece of the wire: its bytes, and what they say. Only the last one grows. */
 export interface Block {
   at: number;
   end: number;
   text: string;
+  /** Of a protocol: from which of its lines on they came when, in seconds since 1970 … */
+  came?: [line: number, when: number][];
+  /** … and what had come on standard error before which line. */
+  stderr?: [line: number, text: string][];
 }
 
 /** Characters held, the oldest go first: they can be fetched again. */
@@ -42,8 +47,8 @@ export class Held {
     let from = Infinity;
     for (const block of blocks) {
       const before = this.known.get(block.at);
-      if (before && before.text === block.text) continue;
-      from = Math.min(from, before && block.text.startsWith(before.text) ? before.end : block.at);
+      if (before && JSON.stringify(before) === JSON.stringify(block)) continue;
+      from = Math.min(from, before && grew(before, block) ? before.end : block.at);
       this.known.set(block.at, block);
     }
     let size = 0;
@@ -56,6 +61,13 @@ export class Held {
   }
 }
 
+/** Whether all that was shown of it is still so. */
+function grew(before: Block, block: Block): boolean {
+  const [was, is] = [before.stderr ?? [], block.stderr ?? []];
+  const more = block.text.length > before.text.length && block.text.startsWith(before.text);
+  return more && JSON.stringify(is.slice(0, was.length)) === JSON.stringify(was);
+}
+
 /** `1.2 MB`. */
 export function bytes(count: number): string {
   for (const [unit, size] of [["MB", 1e6], ["KB", 1e3]] as const) if (count >= size) return `${(count / size).toFixed(1)} ${unit}`;
@@ -65,9 +77,34 @@ export function bytes(count: number): string {
 const [DIM, INK, PLAIN] = ["\x1b[90m", "\x1b[34m", "\x1b[0m"];
 const HEADS = ["type", "method", "subtype", "event", "sessionUpdate"];
 
-/** Lines of a protocol as a terminal shows them: as they came, or laid out with what they are first. */
-export function protocol(text: string, laid: boolean): string {
-  return text.split("\n").map((line) => (laid ? out(line) : legible(line))).join("\r\n");
+const INDENT = 13; // as wide as a time with its space
+
+/**
+ * Lines of a protocol as a terminal shows them: as they came, or laid out with what they are first. Before each
+ * stands when it came. `from` is the first that is not shown yet, `said` what already is of the standard error
+ * before it.
+ */
+export function protocol({ text, came = [], stderr = [] }: Block, laid: boolean, from = 0, said = ""): string {
+  const lines = text.split("\n");
+  const rest = lines.pop()!; // behind the last line's end: nothing, or the middle of a very long line
+  const [times, beside] = [new Map(came), new Map(stderr)];
+  let stamp = "";
+  const shown = lines.map((line, at) => {
+    const when = times.get(at);
+    if (when !== undefined) stamp = `${DIM}${precisely(when)}${PLAIN} `;
+    if (at < from) return "";
+    const told = beside.get(at) ?? "";
+    const fresh = at === from && told.startsWith(said) ? told.slice(said.length) : told;
+    return `${aside(fresh)}${stamp}← ${laid ? out(line) : legible(line)}\r\n`;
+  });
+  return shown.join("") + legible(rest);
+}
+
+/** Lines of standard error, told apart by a rule. When they came nobody has noted. */
+export function aside(said: string): string {
+  if (!said) return "";
+  const lines = said.replace(/\n$/, "").split("\n");
+  return lines.map((line) => `${" ".repeat(INDENT)}${DIM}│${PLAIN} ${legible(line)}\r\n`).join("");
 }
 
 function out(line: string): string {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { line } from "../src/line";
 import type { Request } from "../src/parts/approvals";
-import type { TeamRun } from "../src/parts/team";
+import type { Phase, TeamRun } from "../src/parts/team";
 import { drawn, row, run, shown } from "./model";
 import examples from "./lines.json";
 
@@ -260,6 +260,20 @@ describe("the run of a team", () => {
     say(made.el.querySelector("select")!, "trio.1");
     await settled();
     expect(made.el.querySelector(".hd")!.textContent).toContain("one");
+  });
+
+  test("the lines of phases are filled alike, and no arrow leads into the first of a line", async () => {
+    const phases = (many: number) => Array.from({ length: many }, (_, n) => ({ ...(team().phases[0] as Phase), name: `p${n}` }));
+    const lines = async (many: number) => {
+      const { el } = await show("team", { runs: [team({ phases: phases(many) })], more: 0 });
+      const first = [...el.querySelectorAll(".mx-ph")].flatMap((each, at) => (each.classList.contains("first") ? [at] : []));
+      return [el.querySelector<HTMLElement>(".flow")!.style.getPropertyValue("--in-line"), first];
+    };
+
+    expect(await lines(4)).toEqual(["4", [0]]);
+    expect(await lines(6)).toEqual(["3", [0, 3]]);
+    expect(await lines(7)).toEqual(["4", [0, 4]]);
+    expect(await lines(11)).toEqual(["4", [0, 4, 8]]);
   });
 
   test("without a team it says how one is started", async () => {

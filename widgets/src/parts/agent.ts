@@ -82,7 +82,7 @@ export class Agent implements Part {
     if (this.sign.dataset.look !== seen) this.sign.replaceChildren(glyph(seen, true));
     this.sign.dataset.look = seen;
     text(this.name, row.name);
-    text(this.state, doing({ ...row, now: "", reason: "" }, now(this.frame), link.state === "cut"));
+    text(this.state, doing({ ...row, now: "", short: "" }, now(this.frame), link.state === "cut"));
     attribute(this.state, "class", `mx-sm s-${seen}`);
     const place = row.parent ? `child of ${row.parent}` : "top of the tree";
     text(this.about, `${row.role} · ${row.harness} ${row.model ?? ""}`.trim() + ` · ${place}`);

@@ -1,10 +1,10 @@
 // The foot of an agent: what happens now with the one verb that fits, and the box to send to it.
 
 import { attribute, button, h, text } from "../element";
-import { doing, look, sentence } from "../format";
+import { doing, look, sentence, wish } from "../format";
 import type { Frame } from "../frame";
 import { glyph, icon } from "../glyphs";
-import { asked, ENDED, now } from "../head";
+import { ENDED, now } from "../head";
 import type { Row } from "../store";
 
 export class Box {
@@ -126,8 +126,8 @@ function addressed(said: string, agent: string, rows: Row[]): [to: string, text:
 }
 
 function says(row: Row, frame: Frame): string {
-  if (row.state === "waiting") return row.now ? `Waits for you: ${asked(row.now).replace(/^asks: /, "")}` : "Waits for you";
+  if (row.state === "waiting") return row.now ? `Waits for you: ${wish(row.now)}` : "Waits for you";
   if (row.state === "suspended") return "Suspended. A message wakes it.";
-  const told = doing(row, now(frame));
+  const told = doing({ ...row, short: row.reason }, now(frame)); // here is room for all of it
   return told.charAt(0).toUpperCase() + told.slice(1);
 }

@@ -1,7 +1,7 @@
 // What one agent was asked, said and did, as it streams. It follows the newest line until
 // one scrolls up; what came before is asked for.
 
-import { arrange, attribute, button, h } from "../element";
+import { arrange, attribute, button, h, text } from "../element";
 import { icon } from "../glyphs";
 import type { Frame, Part } from "../frame";
 import { marked } from "../markdown";
@@ -127,7 +127,7 @@ export class Conversation implements Part {
       this.draw();
       this.talk.scrollTop = this.talk.scrollHeight - below;
     } catch (failure) {
-      this.earlier.textContent = (failure as Error).message;
+      text(this.earlier, (failure as Error).message);
     } finally {
       this.earlier.disabled = false;
     }

@@ -9,6 +9,7 @@ import type { Row } from "../store";
 import { Traffic, type Message } from "../traffic";
 import { Card } from "./card";
 import { Marks } from "./marks";
+import { Twice, verbFor } from "./row";
 
 const CALM = 500; // between two changes of places, in ms
 const ZOOMS = [0.4, 2] as const;
@@ -20,7 +21,7 @@ export class Graph {
   readonly element: HTMLElement;
   private edges = document.createElementNS(SVG, "svg");
   private world = h("div", { class: "world" });
-  private room = h("div", { class: "room" }, this.world);
+  private room = h("div", { class: "room", role: "tree", "aria-label": "Agents" }, this.world);
   private cards = new Map<string, Card>();
   private lines = new Map<string, SVGPathElement>();
   private marks: Marks;
@@ -32,8 +33,10 @@ export class Graph {
   private asked = "";
   private moved = 0;
   private factor = 1;
+  private scaled = 1; // as it is drawn
   private active = "";
   private begun = false;
+  private urgent = new Twice();
   private id = `mx-graph-${++graphs}`;
 
   constructor(
@@ -82,19 +85,27 @@ export class Graph {
     this.scale();
   }
 
-  focus(): void {
+  focus(name?: string): void {
+    if (name !== undefined) this.go(name);
     if (this.plan.level === "mark") this.marks.element.focus();
     else this.cards.get(this.active)?.element.focus();
   }
 
-  /** All of it at once, or as it was drawn where that fits. */
+  /** Whether it can be drawn larger and smaller: marks have one size. */
+  get scales(): boolean {
+    return this.plan.level !== "mark";
+  }
+
+  /** All of it at once, and again as it is drawn. */
   fit(): void {
     const { clientWidth: w, clientHeight: h } = this.element;
-    this.zoom(Math.min(1, w / this.plan.width, h / this.plan.height) / this.factor);
+    const all = Math.min(1, w / this.plan.width, h / this.plan.height);
+    this.factor = this.factor === all ? 1 : all;
+    this.frame.redraw();
   }
 
   zoom(by: number): void {
-    this.factor = Math.min(ZOOMS[1], Math.max(ZOOMS[0], this.factor * by));
+    this.factor = Math.min(ZOOMS[1], Math.max(Math.min(ZOOMS[0], this.factor), this.factor * by));
     this.frame.redraw();
   }
 
@@ -156,7 +167,8 @@ export class Graph {
     const { store } = this.frame;
     for (const [name, place] of this.plan.places) {
       const hidden = this.folded.has(name) && !this.frame.filter.on ? store.below(name).length : 0;
-      const at = { active: name === this.active, selected: name === store.current?.name, hidden };
+      const open = store.children.has(name) ? !hidden : null;
+      const at = { active: name === this.active, selected: name === store.current?.name, hidden, open };
       this.cards.get(name)!.draw(this.frame, place, this.plan.level, at);
     }
   }
@@ -180,10 +192,15 @@ export class Graph {
   // size
 
   private scale(): void {
-    const { factor } = this;
+    const { factor, element } = this;
+    const middle = [element.scrollLeft + element.clientWidth / 2, element.scrollTop + element.clientHeight / 2] as const;
+    const grows = factor / this.scaled;
+    this.scaled = factor;
     this.world.style.transform = factor === 1 ? "" : `scale(${factor})`;
     this.room.style.width = `${this.plan.width * factor}px`;
     this.room.style.height = `${this.plan.height * factor}px`;
+    // what is in the middle stays there
+    if (grows !== 1) element.scrollTo?.(middle[0] * grows - element.clientWidth / 2, middle[1] * grows - element.clientHeight / 2);
     if (this.begun) return;
     this.begun = true; // where the tree begins, once: later one is where one scrolled to
     const top = this.plan.places.values().next().value;
@@ -241,6 +258,8 @@ export class Graph {
       case "/":
         this.search();
         return true;
+      case "I":
+        return this.urge(place.row);
       case "0":
         this.fit();
         return true;
@@ -254,6 +273,11 @@ export class Graph {
       default:
         return key.length === 1 && key !== " " && this.find(key.toLowerCase(), names);
     }
+  }
+
+  private urge(row: Row): boolean {
+    if (this.urgent.pressed() && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
+    return true;
   }
 
   private open({ row }: Place): boolean {

@@ -4,6 +4,7 @@ import { arrange, attribute, h, text } from "../element";
 import { clock } from "../format";
 import type { Frame, Part } from "../frame";
 import { icon } from "../glyphs";
+import { scrolls } from "../scrolling";
 
 interface Message {
   id: string;
@@ -67,5 +68,5 @@ function letter({ sender, answers, asks, read, at, text, text_more }: Message): 
   const head = h("span", { class: "mx-cut" }, h("b", { class: read ? "" : "mx-bold" }, sender), what ? ` ${what}` : "");
   const more = text_more ? h("span", { class: "mx-2" }, ` … ${text_more.toLocaleString("en-US")} more characters`) : null;
   const said = h("p", { dir: "auto" }, text, more);
-  return h("div", { role: "listitem", class: read ? "mx-2" : "" }, icon(read ? "check" : "mail"), head, h("span", { class: "mx-2" }, when), said);
+  return h("div", { role: "listitem", class: read ? "mx-2" : "" }, icon(read ? "check" : "mail"), head, h("span", { class: "mx-2" }, when), scrolls(said));
 }

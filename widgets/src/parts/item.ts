@@ -5,6 +5,7 @@ import { clock, span } from "../format";
 import type { Frame } from "../frame";
 import { glyph, icon } from "../glyphs";
 import { marked } from "../markdown";
+import { scrolls } from "../scrolling";
 
 /** As `madrox_nb/conversation.py` has it; which fields there are depends on its kind. */
 export interface Item {
@@ -78,7 +79,7 @@ export class ItemView {
 
   private sent({ to, text, message }: Item): HTMLElement {
     const told = h("span", { class: "mx-grow" }, "to ", h("b", { class: "mx-bold" }, to ?? ""), `: ${text ?? ""}`);
-    return h("div", { class: "mx-msg" }, icon("mail"), told, h("span", { class: "mx-2" }, message ?? ""));
+    return h("div", { class: "mx-msg" }, icon("mail"), scrolls(told), h("span", { class: "mx-2" }, message ?? ""));
   }
 
   // tool calls
@@ -148,7 +149,7 @@ export class ItemView {
         if (page.more) more.textContent = left(page.more);
         else more.remove();
       } catch (failure) {
-        more.textContent = (failure as Error).message;
+        text(more, (failure as Error).message);
       }
       attribute(more, "disabled", null);
     });

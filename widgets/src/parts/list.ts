@@ -3,7 +3,7 @@
 import { attribute, h } from "../element";
 import type { Frame } from "../frame";
 import type { Row } from "../store";
-import { HEAD, RowView, verbFor } from "./row";
+import { HEAD, RowView, Twice, verbFor } from "./row";
 
 const HEIGHT = 26; // of a row, as in tree.css
 const VISIBLE = 16; // rows that fit where the list's height is not known yet
@@ -18,7 +18,7 @@ export class List {
   private order: string[] = []; // what is not folded away
   private active = ""; // where the arrow keys are
   private id = `mx-list-${++lists}`;
-  private urgent = 0; // when Shift+I was pressed last
+  private urgent = new Twice();
 
   /** `folded` are the agents whose children are hidden; `search` takes the focus to the search. */
   constructor(
@@ -57,8 +57,9 @@ export class List {
     if (held && !this.element.contains(document.activeElement)) this.element.focus(); // its button went away
   }
 
-  /** Give the focus to the tree, as after an answered question. */
-  focus(): void {
+  /** Give the focus to the tree, as after an answered question, and there to an agent, as after a search. */
+  focus(name?: string): void {
+    if (name !== undefined) this.go(name);
     this.element.focus();
   }
 
@@ -148,11 +149,8 @@ export class List {
     return true;
   }
 
-  /** Twice within a second interrupts: no single key does. */
   private urge(row: Row): boolean {
-    const again = Date.now() - this.urgent < 1000;
-    this.urgent = again ? 0 : Date.now();
-    if (again && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
+    if (this.urgent.pressed() && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
     return true;
   }
 

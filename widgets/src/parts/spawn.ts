@@ -1,6 +1,7 @@
 // The form that starts an agent.
 
 import { attribute, h, text } from "../element";
+import { dollars } from "../figures";
 import { choose, field, Form, offer, write, type Filled } from "../form";
 import type { Frame } from "../frame";
 import { ENDED } from "../head";
@@ -128,7 +129,7 @@ export class Spawn {
     const usual = { value: "", label: under ? `as ${under}, at most edits` : "by the settings" };
     offer(this.permissions, [usual, ...told.permissions.map((value) => ({ value, label: MAY[value] ?? value }))]);
     this.set = Object.fromEntries(told.harnesses.map(({ name, model }) => [name, model]));
-    text(this.left, told.left === null ? "" : `$${told.left.toFixed(2)} left in ${told.left_in || "the run"}`);
+    text(this.left, told.left === null ? "" : `$${dollars(told.left)} left in ${told.left_in || "the run"}`);
     attribute(this.left, "hidden", told.left === null);
     this.describe();
     this.hint();

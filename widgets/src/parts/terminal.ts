@@ -5,7 +5,7 @@ import { attribute, button, h, text } from "../element";
 import type { Frame, Part } from "../frame";
 import { icon } from "../glyphs";
 import { Screen, type Library } from "../screen";
-import { bytes, HELD, Held, painted, protocol, type Block } from "../wire";
+import { aside, bytes, HELD, Held, painted, protocol, type Block } from "../wire";
 
 export interface Told {
   agent: string;
@@ -16,6 +16,10 @@ export interface Told {
   blocks: Block[];
   /** Bytes of a line that has not ended. */
   begun: number;
+  /** What came on standard error since the last line. */
+  stderr: string;
+  /** Whether it is known when what came. */
+  timed: boolean;
 }
 
 export class Terminal implements Part {
@@ -28,17 +32,19 @@ export class Terminal implements Part {
   private told: Told | undefined; // what was taken in last
   private end = 0; // the byte that was written last …
   private written = new Map<number, number>(); // … and how many characters of each block
+  private beside = ""; // … and of the standard error since the last line
   private laid = true;
   private asking = false;
   private head = h("div", { class: "mx-older", hidden: true });
-  private earlier = button("", "link");
+  private missing = h("span", { class: "mx-sm mx-2" });
+  private earlier = button("Load it", "link");
   private status = h("p", { class: "mx-begun mx-sm mx-2", hidden: true });
   private none = h("p", { class: "mx-soon mx-2" });
   private latest = button("Latest", "line", { class: "mx-btn line mx-latest", hidden: true }, icon("down"));
   private ways: HTMLButtonElement[];
 
   constructor(private frame: Frame) {
-    this.head.append(this.earlier);
+    this.head.append(this.missing, this.earlier);
     this.element = h("div", { class: "mx-term" }, this.head, this.none, this.status, this.latest);
     this.latest.addEventListener("click", () => this.follow(), { signal: frame.signal });
     this.earlier.addEventListener("click", () => void this.older(), { signal: frame.signal });
@@ -58,12 +64,14 @@ export class Terminal implements Part {
     const told = this.frame.store.data<Told>(topic);
     this.say(told);
     if (!told || !this.screen || told === this.told) return;
+    if ((told.blocks.at(-1)?.end ?? 0) < this.end) this.turn(topic); // an earlier moment
     const first = !this.told;
     this.told = told;
     const from = this.held.take(told.blocks);
+    const fresh = this.held.blocks.filter((block) => block.end > this.end);
     if (first) this.begin();
-    else if (from < this.end) this.rewrite();
-    else this.write(this.held.blocks.filter((block) => block.end > this.end));
+    else if (from < this.end || (!fresh.length && !told.stderr.startsWith(this.beside))) this.rewrite();
+    else this.write(fresh);
     this.say(told);
   }
 
@@ -87,7 +95,7 @@ export class Terminal implements Part {
     this.frame.redraw();
   }
 
-  /** Another agent. */
+  /** All anew. */
   private turn(topic: string): void {
     [this.topic, this.told, this.end] = [topic, undefined, 0];
     this.held.clear();
@@ -97,10 +105,11 @@ export class Terminal implements Part {
   private say(told: Told | undefined): void {
     const { store } = this.frame;
     this.offer();
-    attribute(this.none, "hidden", !!told?.blocks.length && !!this.screen);
-    if (this.screen || !told) text(this.none, told ? "Nothing has come from its program yet." : "Reading its wire.");
+    const some = !!told?.blocks.length || !!told?.stderr;
+    attribute(this.none, "hidden", some && !!this.screen);
+    if (this.screen || !told) text(this.none, told ? NOTHING[store.at === null ? "now" : "then"] : "Reading its wire.");
     const line = told?.begun ? `A line has begun: ${bytes(told.begun)} so far.` : "";
-    const past = store.at !== null ? "A wire has no times: this is how it is now." : "";
+    const past = store.at !== null && told && !told.timed ? "Nobody noted when this came: this is how it is now." : "";
     const size = told?.size ? `${told.size[1]} × ${told.size[0]}` : "";
     const said = [past, line, size].filter(Boolean).join(" ");
     text(this.status, said);
@@ -108,7 +117,7 @@ export class Terminal implements Part {
     attribute(this.tools, "hidden", !told?.protocol);
     for (const [at, way] of this.ways.entries()) attribute(way, "aria-pressed", String((at === 0) === this.laid));
     attribute(this.latest, "hidden", this.screen?.follows ?? true);
-    if (this.screen) attribute(this.screen.element, "hidden", !told?.blocks.length);
+    if (this.screen) attribute(this.screen.element, "hidden", !some);
   }
 
   private offer(): void {
@@ -116,43 +125,59 @@ export class Terminal implements Part {
     const full = size >= HELD;
     attribute(this.head, "hidden", !missing);
     if (!missing || this.asking) return;
-    const where = missing.at === this.held.blocks[0]!.at ? "earlier" : "left out";
-    text(this.earlier, `${bytes(missing.count)} ${where}${full ? ": they stand in its wire.log" : ""}`);
-    attribute(this.earlier, "disabled", full);
+    const why = missing.at === this.held.blocks[0]!.at ? "earlier" : "left out, this view was too slow";
+    text(this.missing, `${bytes(missing.count)} ${why}${full ? ": they stand in its wire.log" : ""} `);
+    attribute(this.earlier, "hidden", full);
   }
 
   // what is written
 
   private begin(): void {
-    this.end = 0;
+    this.forget();
     attribute(this.screen!.element, "hidden", false);
     this.screen!.begin(this.told!.size, this.label);
     this.write(this.held.blocks);
   }
 
   private rewrite(): void {
-    this.end = 0;
-    this.screen!.again(this.texts(this.held.blocks), this.told!.size, this.label);
+    this.forget();
+    this.screen!.again([...this.texts(this.held.blocks), this.rest()], this.told!.size, this.label);
   }
 
   private write(blocks: Block[]): void {
-    const texts = this.texts(blocks);
-    if (texts.length) this.screen!.write(texts.join(""));
+    const said = [...this.texts(blocks), this.rest()].join("");
+    if (said) this.screen!.write(said);
+  }
+
+  private forget(): void {
+    [this.end, this.beside] = [0, ""];
+    this.written.clear();
   }
 
   /** These blocks as the terminal shows them, from where it ends; what lies between is named. */
   private texts(blocks: Block[]): string[] {
     return blocks.flatMap((block) => {
       const gap = this.end && block.at > this.end ? [`\r\n\x1b[90m── ${bytes(block.at - this.end)} left out ──\x1b[0m\r\n`] : [];
-      const known = block.at < this.end ? this.written.get(block.at) ?? 0 : 0;
+      const known = this.written.get(block.at) ?? 0;
       this.end = block.end;
       this.written.set(block.at, block.text.length);
-      return [...gap, this.shown(block.text.slice(known))];
+      return [...gap, this.shown(block, known)];
     });
   }
 
-  private shown(said: string): string {
-    return this.told!.protocol ? protocol(said, this.laid) : painted(said);
+  private shown(block: Block, known: number): string {
+    if (!this.told!.protocol) return painted(block.text.slice(known));
+    const [from, said] = [block.text.slice(0, known).split("\n").length - 1, this.beside];
+    this.beside = "";
+    return protocol(block, this.laid, from, said);
+  }
+
+  /** What came on standard error since the last line, as far as it is not shown. */
+  private rest(): string {
+    const { stderr } = this.told!;
+    const said = aside(stderr.slice(this.beside.length));
+    this.beside = stderr;
+    return said;
   }
 
   private get label(): string {
@@ -198,3 +223,5 @@ export class Terminal implements Part {
     }
   }
 }
+
+const NOTHING = { now: "Nothing has come from its program yet.", then: "Nothing had come from its program by then." };

@@ -50,13 +50,13 @@ export class Tree implements Part {
   draw(): void {
     const { filter, store } = this.frame;
     for (const [look, segment] of this.segments) attribute(segment, "aria-pressed", String(look === this.look));
-    attribute(this.fit, "hidden", this.look === "list");
     attribute(this.filter, "class", `mx-btn${filter.on ? " on" : ""}`);
     if (document.activeElement !== this.search) this.search.value = filter.text;
     const nobody = filter.on && !filter.of(store).length;
     const shown = nobody ? this.none : this[this.look].element;
     if (this.body.firstElementChild !== shown) this.body.replaceChildren(shown);
     if (!nobody) this[this.look].draw();
+    attribute(this.fit, "hidden", this.look === "list" || !this.graph.scales);
     for (const each of [this.spawn, this.broadcast]) attribute(each, "disabled", !store.acts);
     for (const form of this.forms) form.draw();
   }
@@ -99,10 +99,16 @@ export class Tree implements Part {
   /** Down, or Enter, goes to what was found; Esc shows all again. */
   private searched(event: KeyboardEvent): void {
     if (event.key === "Escape" && this.search.value) this.find((this.search.value = ""));
-    else if (event.key === "ArrowDown" || event.key === "Enter") this.focus();
+    else if (event.key === "ArrowDown" || event.key === "Enter") this.goToFound();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** Those above what fits are shown too, but are not what was looked for. */
+  private goToFound(): void {
+    const { filter, store } = this.frame;
+    this[this.look].focus(store.rows.find((row) => filter.fits(row))?.name);
   }
 
   private clear(): void {
