@@ -31,7 +31,7 @@ from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.parts.wire import WireLog
-from madrox_nb.pump import PERIOD
+from madrox_nb.pump import PERIOD, REST, Pump
 from madrox_nb.redact import Redactor
 from madrox_nb.spans import Spans
 from madrox_nb.teamwork import TeamRuns
@@ -295,6 +295,37 @@ def test_five_thousand_events_end_in_the_right_picture_and_few_messages(shown, w
     seqs = [each["s"] for each in widget.comm.told("rows")]
     assert list(range(1, len(seqs) + 1)) == seqs
     assert len(widget.comm.messages()) <= took / PERIOD + 4
+
+
+class Slow:
+    """A sender that waits for others longer than it works."""
+
+    def __init__(self):
+        self.dirty, self.began = True, []
+        self.waits, self.done = threading.Event(), threading.Event()
+
+    def glance(self):
+        return False
+
+    def beat(self):
+        pass
+
+    def flush(self):
+        self.began.append(time.monotonic())
+        self.waits.wait(0.5)  # never set: it is in somebody's queue
+        if len(self.began) == 2:
+            self.dirty = False
+            self.done.set()
+        return True
+
+
+def test_the_pump_rests_from_its_own_work_and_not_from_waiting_for_others():
+    pump, slow = Pump(), Slow()
+    pump.add(slow)
+    assert slow.done.wait(20)
+    pump.discard(slow)
+
+    assert slow.began[1] - slow.began[0] < 0.5 * (1 + REST)
 
 
 # what a page wants
