@@ -72,8 +72,9 @@ class Pump:
     def _run(self) -> None:
         while senders := self._wait():
             began = time.thread_time()
-            sent = sum([sender.flush() for sender in senders]) + self._beat()
-            time.sleep(max(PERIOD, sent / CEILING, (time.thread_time() - began) * REST))
+            told, beats = sum([sender.flush() for sender in senders]), self._beat()
+            period = PERIOD * 2 if beats else PERIOD  # a heartbeat is a message too
+            time.sleep(max(period, (told + beats) / CEILING, (time.thread_time() - began) * REST))
 
     def _wait(self) -> list[Sender]:
         """Until somebody has something to tell or a heartbeat is due. Empty when nobody is left."""

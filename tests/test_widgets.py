@@ -298,9 +298,10 @@ def test_five_thousand_events_end_in_the_right_picture_and_few_messages(shown, w
 
 
 class Slow:
-    """A sender that waits for others longer than it works."""
+    """A sender that waits for others so many seconds, and works no longer than that."""
 
-    def __init__(self):
+    def __init__(self, seconds):
+        self.seconds = seconds
         self.dirty, self.began = True, []
         self.waits, self.done = threading.Event(), threading.Event()
 
@@ -312,20 +313,28 @@ class Slow:
 
     def flush(self):
         self.began.append(time.monotonic())
-        self.waits.wait(0.5)  # never set: it is in somebody's queue
+        self.waits.wait(self.seconds)  # never set: it is in somebody's queue
         if len(self.began) == 2:
             self.dirty = False
             self.done.set()
         return True
 
 
-def test_the_pump_rests_from_its_own_work_and_not_from_waiting_for_others():
-    pump, slow = Pump(), Slow()
+def between_two_messages(slow):
+    """Seconds; with the first one comes the first heartbeat."""
+    pump = Pump()
     pump.add(slow)
     assert slow.done.wait(20)
     pump.discard(slow)
+    return slow.began[1] - slow.began[0]
 
-    assert slow.began[1] - slow.began[0] < 0.5 * (1 + REST)
+
+def test_the_pump_rests_from_its_own_work_and_not_from_waiting_for_others():
+    assert between_two_messages(Slow(0.5)) < 0.5 * (1 + REST)
+
+
+def test_a_message_that_came_with_a_heartbeat_is_followed_by_a_longer_rest():
+    assert between_two_messages(Slow(0)) >= 2 * PERIOD
 
 
 # what a page wants
