@@ -295,7 +295,7 @@ def tables(rows: list[Row]) -> str:
     [empty] = of["empty"]
     heads = "| agents | frames a second, of an empty page's | main thread | messages a second, each "
     told = [
-        f"An empty page: {empty['fps']:.0f} frames a second, main thread {empty['page']:.0%}.",
+        f"An empty page: {empty['fps']:.0f} frames a second, main thread {_share(empty['page'])}.",
         "",
         heads + "| updates a second | kernel, of it the views | |",
         "|---|---|---|---|---|---|---|",
@@ -305,7 +305,7 @@ def tables(rows: list[Row]) -> str:
         "| click on *Interrupt*, until it is in the ledger | kernel idle | while a cell blocks |",
         "|---|---|---|",
         *(
-            f"| {row['agents']:,} agents at work | {row['idle']:.0f} ms | {row['blocked']:.0f} ms |"
+            f"| {row['agents']:,} agents at work | {row['idle']:,.0f} ms | {row['blocked']:,.0f} ms |"
             for row in of["click"]
         ),
         *(f"| by {row['way']} | | {row['ms']:.0f} ms |" for row in of["way"]),
@@ -331,11 +331,15 @@ def _crowd(row: Row, empty: Row) -> str:
 def _page(row: Row, empty: Row) -> str:
     ratio = row["fps"] / empty["fps"]
     each = f"{row['messages']:.1f} of {row['bytes'] / 1000:,.0f} KB"
-    return f"| {row['fps']:.0f} ({ratio:.2f} ×) | {row['page']:.0%} | {each}"
+    return f"| {row['fps']:.0f} ({ratio:.2f} ×) | {_share(row['page'])} | {each}"
 
 
 def _kernel(row: Row) -> str:
-    return f"{row['kernel']:.0%}, {row['views']:.0%}"
+    return f"{_share(row['kernel'])}, {_share(row['views'])}"
+
+
+def _share(part: float) -> str:
+    return f"{part * 100:.0f} %"
 
 
 def _saved(row: Row) -> str:
