@@ -32,7 +32,7 @@ from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.parts.wire import WireLog
-from madrox_nb.pump import PERIOD
+from madrox_nb.pump import PERIOD, REST, Pump
 from madrox_nb.redact import Redactor
 from madrox_nb.spans import Spans
 from madrox_nb.teamwork import TeamRuns
@@ -297,6 +297,46 @@ def test_five_thousand_events_end_in_the_right_picture_and_few_messages(shown, w
     seqs = [each["s"] for each in widget.comm.told("rows")]
     assert list(range(1, len(seqs) + 1)) == seqs
     assert len(widget.comm.messages()) <= took / PERIOD + 4
+
+
+class Slow:
+    """A sender that waits for others so many seconds, and works no longer than that."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.dirty, self.began = True, []
+        self.waits, self.done = threading.Event(), threading.Event()
+
+    def glance(self):
+        return False
+
+    def beat(self):
+        pass
+
+    def flush(self):
+        self.began.append(time.monotonic())
+        self.waits.wait(self.seconds)  # never set: it is in somebody's queue
+        if len(self.began) == 2:
+            self.dirty = False
+            self.done.set()
+        return True
+
+
+def between_two_messages(slow):
+    """Seconds; with the first one comes the first heartbeat."""
+    pump = Pump()
+    pump.add(slow)
+    assert slow.done.wait(20)
+    pump.discard(slow)
+    return slow.began[1] - slow.began[0]
+
+
+def test_the_pump_rests_from_its_own_work_and_not_from_waiting_for_others():
+    assert between_two_messages(Slow(0.5)) < 0.5 * (1 + REST)
+
+
+def test_a_message_that_came_with_a_heartbeat_is_followed_by_a_longer_rest():
+    assert between_two_messages(Slow(0)) >= 2 * PERIOD
 
 
 # what a page wants
