@@ -12,14 +12,17 @@ import argparse
 import concurrent.futures as cf
 import os
 import statistics
+import sys
 import tempfile
 import time
-from itertools import count
 from pathlib import Path
 
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
+
 from calls import called, p99, row
-from scrub import told  # which knows where the long run is made
 from long_run import entries, written
+from scrub import told
 
 from madrox_nb.parts import past
 from madrox_nb.parts.past import Folds, Past
@@ -67,9 +70,7 @@ def main() -> None:
             with cf.ThreadPoolExecutor() as thread:
                 began = time.monotonic()
                 looked = thread.submit(read.at, chosen.events - 1)
-                for _ in count():
-                    if looked.done():
-                        break
+                while not looked.done():
                     meanwhile += called(served, "get_children", AT_ONCE, 1)
                 seconds = time.monotonic() - began
             row(f"the first look into {chosen.events:,} events", f"{seconds:.1f} s")

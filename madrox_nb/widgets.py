@@ -146,6 +146,7 @@ class LiveView(anywidget.AnyWidget):
 
     def freeze(self) -> None:
         """The run is over: where the view is shown, its text and HTML take its place."""
+        self._asked.clear()  # a kernel that ends waits for no reading
         self._saved.freeze()
 
     def _static(self) -> dict[str, str]:
