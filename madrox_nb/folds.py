@@ -164,6 +164,11 @@ class Approvals(Fold):
                 return known
         return None
 
+    def lasting(self, tree: Tree, agent: str) -> list[Approval]:
+        """All answers that hold for this agent, one a tool."""
+        tools = dict.fromkeys(self.asked[each].tool for each in self._standing)
+        return [known for tool in tools if (known := self.standing(tree, agent, tool)) is not None]
+
     def take(self, entry: Entry) -> None:
         match event := entry.event:
             case ApprovalAsked():

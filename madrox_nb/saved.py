@@ -51,4 +51,4 @@ class Saved:
 
 
 def _publish(bundle: Bundle, display_id: str, *, update: bool = False) -> None:
-    display(dict(bundle), raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]
+    display(dict(bundle), raw=True, display_id=display_id, update=update)

@@ -13,8 +13,7 @@ from validated import validated
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A notebook with its outputs, and the directory it ran in; a cell that fails raises."""
-    # it looks for fonts once on a machine, and would say so in a cell
-    import matplotlib.font_manager  # noqa: F401
+    import matplotlib.font_manager  # noqa: F401 - it looks for fonts once on a machine, and would say so in a cell
 
     directory = tmp_path_factory.mktemp("notebook")
     notebook = validated(request.param, directory)

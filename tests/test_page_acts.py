@@ -2,18 +2,21 @@
 
 import json
 import shlex
+import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import comm
 import pytest
 from crew import until
+from repositories import committed, repository_at
 from test_teams import TRIO
 from test_widgets import Wire
 
-from madrox_nb import library
+from madrox_nb import config, library
 from madrox_nb.errors import BadInput
-from madrox_nb.events import ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
+from madrox_nb.events import AgentStopped, ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
 from madrox_nb.magics.table import COMMANDS
 from madrox_nb.parts import parts
 from madrox_nb.run import Run
@@ -156,6 +159,20 @@ def test_the_effect_of_an_edit_is_read_from_the_agents_own_file(page):
     assert [[" ", 1, 1, "one"], ["-", 2, None, "two"], ["+", None, 2, "three"]] == changed["lines"]
 
 
+def test_a_request_is_written_as_rules_of_a_policy_that_would_answer_it(page):
+    spawned(page, "lead")
+    file = Path(page.run.manager.tree["lead"].workspace, "src", "a.txt")
+    page.asks("lead", f"Write {json.dumps({'file_path': str(file), 'content': 'x'})}")
+    rules = page.ask("policy", id="lead.a1")["rules"]
+
+    assert ["Write(src/a.txt)", "Write(src/*)", "Write"] == [each["rule"] for each in rules]
+    for each in rules:
+        Path("madrox.toml").write_text(each["line"])
+        assert {each["rule"]: "allow"} == config.load(environ={}).settings.policy
+    with pytest.raises(BadInput, match="no request 'lead"):
+        page.ask("policy", id="lead.a7")
+
+
 def test_once_it_is_answered_its_file_is_not_read_again(page):
     spawned(page, "lead")
     given = {"file_path": "a.txt", "content": "mine\n"}
@@ -246,11 +263,34 @@ def test_the_form_is_told_what_there_is_to_choose_from(page):
     page.act("spawn", name="lead", usd="2")
     told = page.ask("spawn", topic="forms", parent="lead")
 
-    assert ("lead.1", 2.0) == (told["name"], told["left"])
+    assert ("lead.1", 2.0, "lead") == (told["name"], told["left"], told["left_in"])
     assert ["deny", "ask", "edits", "all"] == told["permissions"]
-    assert {"name": "rehearsal", "here": True} in told["harnesses"]
+    assert {"name": "rehearsal", "here": True, "model": ""} in told["harnesses"]
     assert "debugger" in [each["name"] for each in told["roles"]]
     assert isinstance(page.ask("models", topic="forms", harness="claude")["models"][0], str)
+
+
+def test_the_form_knows_the_users_own_clis_and_the_models_that_are_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
+    Path("madrox.toml").write_text(SETTINGS.format(python=sys.executable))
+    with closing(Run(home=tmp_path / "home", port=0)) as run:
+        told = parts()["forms"].asks["spawn"](run.moment(), "", {"parent": ""})
+
+    known = {each["name"]: (each["here"], each["model"]) for each in told["harnesses"]}
+    assert {"mine": (True, ""), "lost": (False, ""), "rehearsal": (True, "fast")} == {
+        name: known[name] for name in ("mine", "lost", "rehearsal")
+    }
+
+
+SETTINGS = """
+[harness.rehearsal]
+model = "fast"
+[acp.mine]
+command = ["{python}", "--acp"]
+[acp.lost]
+command = "no-such-program-anywhere"
+"""
 
 
 def test_a_broadcast_asks_all_that_were_ticked(page):
@@ -300,3 +340,144 @@ def test_a_team_is_seen_phase_by_phase_and_what_failed_is_tried_again_from_the_p
 def test_a_team_that_there_is_not_is_neither_stopped_nor_tried_again(page):
     assert "no team 'trio.9'" in page.act("team_stop", team="trio.9")
     assert "no team 'trio.9'" in page.act("team_retry", team="trio.9")
+
+
+# sleep, return, forks and limits
+
+
+def can(page, name):
+    [row] = [each for each in page.look("rows")["rows"] if each["name"] == name]
+    return set(row["can"])
+
+
+def test_an_agent_is_suspended_and_resumed_from_the_page_and_remembers(page):
+    spawned(page, "lead")
+    page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "remember me")))
+    assert {"stop", "suspend", "fork"} == can(page, "lead")
+    assert page.act("suspend", "lead") is None
+    assert {"stop", "resume", "fork"} == can(page, "lead")
+
+    assert page.act("resume", "lead") is None
+    assert "idle" == page.run.manager.tree["lead"].state
+    assert "lead is idle: there is nothing to resume" == page.act("resume", "lead")
+    assert '["remember me"]' == page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "/recall")))
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_who_has_ended_goes_on_with_its_conversation_and_with_what_is_left_of_its_limits(page, end):
+    page.act("spawn", name="lead", tokens="100000")
+    manager = page.run.manager
+    page.answer(page.until(TurnStarted, manager.ask("lead", "/usage 4000 1000")))
+    if end == "stop":
+        assert page.act("stop", "lead") is None
+    else:
+        page.until(AgentStopped, manager.ask("lead", "/crash 1"))
+    assert {"resume", "fork"} == can(page, "lead")
+    used = manager.budget.spent("lead", "tokens", page.run.moment().now)
+
+    assert page.act("resume", "lead") is None
+    assert ("idle", "resumed") == (manager.tree["lead"].state, manager.tree["lead"].origin)
+    assert used >= 5000
+    assert used == manager.budget.spent("lead", "tokens", page.run.moment().now)
+    assert "/usage 4000 1000" in page.answer(page.until(TurnStarted, manager.ask("lead", "/recall")))
+
+
+def test_nothing_is_offered_that_the_cli_or_the_tree_would_refuse(page):
+    manager = page.run.manager
+    spawned(page, "lead")
+    page.run.start(manager.spawn, "plain", harness="forgetful").result(60)
+    page.run.start(manager.spawn, "below", parent="lead").result(60)
+    page.answer(page.until(TurnStarted, manager.ask("plain", "/say tea")))
+    assert {"stop"} == can(page, "plain")
+    assert page.act("stop", "plain") is None
+    assert page.act("stop", "lead") is None
+
+    assert set() == can(page, "plain")
+    assert "plain can't go on: forgetful can't go on with a conversation" in page.act("resume", "plain")
+    assert set() == can(page, "below")  # until its parent is here again
+    assert "Spawn it again: %madrox spawn below" in page.act("resume", "below")
+    assert {"resume"} == can(page, "lead")
+
+
+def test_a_turn_is_interrupted_only_where_the_cli_can_do_that(page):
+    for name, harness in (("a", "rehearsal"), ("b", "headstrong")):
+        page.run.start(page.run.manager.spawn, name, harness=harness).result(60)
+        page.until(TurnStarted, page.run.manager.ask(name, "/slow 200 0.1"))
+
+    assert "interrupt" in can(page, "a")
+    assert "interrupt" not in can(page, "b")
+
+
+def test_a_fork_is_made_in_the_page(page):
+    spawned(page, "lead")
+    page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "/say tea")))
+
+    assert page.act("fork", "lead", as_="other", permissions="deny") is None
+    other = page.run.manager.tree["other"]
+    assert ("forked from lead", "deny") == (other.origin, other.permissions)
+    assert "suspend" not in can(page, "other")  # it has no turn of its own yet
+    assert "as_" not in str(page.act("fork", "lead"))
+
+
+def test_a_limit_is_raised_from_the_page_and_what_waited_goes_on(page):
+    page.act("spawn", name="lead", turns="1")
+    manager = page.run.manager
+    page.answer(page.until(TurnStarted, manager.ask("lead", "/say one")))
+    assert "1 of 1 turn" in page.act("send", "lead", text="/say two")
+
+    assert page.act("limit", holder="lead", turns="3", usd="") is None
+    assert page.act("send", "lead", text="/say two") is None
+    assert page.act("limit", holder="", usd="10") is None
+    assert {"usd": 10.0} == {
+        each.name: each.limit.amount for each in manager.budget.standings("", page.run.moment().now)
+    }
+    assert "no limit was said" in page.act("limit", holder="lead")
+    assert "no agent named 'laed'" in page.act("limit", holder="laed", usd="1")
+
+
+# details
+
+
+def test_details_show_what_an_agent_changed_in_its_worktree_and_what_runs_for_it(page):
+    repository = repository_at(page.run.manager.settings.home.parent / "repository")
+    page.run.start(page.run.manager.spawn, "lead", use_worktree=True, git_repo=repository).result(60)
+    workspace = Path(page.run.manager.tree["lead"].workspace)
+    (workspace / "a.txt").write_text("a\nb\n")
+    (workspace / "gone").write_text("x\n")
+    committed(workspace, "more")
+    (workspace / "gone").unlink()
+    (workspace / "new file").write_text("secret\n")
+    details, moment = parts()["details"], page.run.moment()
+    files = {each["path"]: each for each in details.asks["diff"](moment, "lead", {})["files"]}
+
+    assert {"a.txt", "new file"} == files.keys()
+    assert ["+", None, None, "b"] in files["a.txt"]["lines"]
+    assert ("a new file, not committed", 1) == (files["new file"]["said"], files["new file"]["added"])
+    assert str(page.run.manager.processes["lead"].pid) in details.asks["process"](moment, "lead", {})["text"]
+
+
+def test_without_a_worktree_there_is_no_difference_and_without_a_process_none(page):
+    spawned(page, "lead")
+    page.act("suspend", "lead")
+    details, moment = parts()["details"], page.run.moment()
+
+    assert "none" == details.asks["process"](moment, "lead", {})["text"]
+    assert "" == details.look(moment, "lead")["branch"]
+    with pytest.raises(BadInput, match="works in no git worktree"):
+        details.asks["diff"](moment, "lead", {})
+
+
+def test_details_tell_what_is_always_allowed_and_whose_limits_hold(page):
+    page.act("limit", holder="", usd="5")
+    spawned(page, "lead")
+    page.asks("lead", 'Bash {"command": "make"}')
+    page.act("approve", approval="lead.a1", always="agent")
+    told = parts()["details"].look(page.run.moment(), "lead")
+    facts = dict(told["facts"])
+
+    assert facts["Permissions"].endswith("always allowed: Bash")
+    assert "none of its own; $0.00 of $5.00 (the run)" == facts["Limits"]
+    assert [("lead", {}), ("", {"usd": "$0.00 of $5.00"})] == [
+        (each["holder"], each["limits"])
+        for each in page.ask("limits", topic="forms", agent="lead")["holders"]
+    ]

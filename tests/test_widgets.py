@@ -27,6 +27,7 @@ from madrox_nb.events import (
     UsageReported,
 )
 from madrox_nb.folds import Approvals, Costs, Inboxes
+from madrox_nb.library import Harnesses
 from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
@@ -116,6 +117,7 @@ class World:
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
         read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
+        read |= {"harnesses": Harnesses(), "processes": lambda name: ()}
         return Moment(title="run", now=now, redacted=str, **read, **self.folds)
 
     def tell(self, *events):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +12,8 @@ from ..budget import Budget
 from ..cost_history import CostHistory
 from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
+from ..library import Harnesses
+from ..offspring import Offspring
 from ..spans import Spans
 from ..teamwork import TeamRuns
 from ..tree import Tree
@@ -56,11 +58,17 @@ class Moment:
 
     No times stand there, so it is that of the present in the past, too.
     """
+    processes: Callable[[str], Sequence[Offspring]]
+    """The operating system's processes of one agent, looked for when it is asked: those of the present."""
     spans: Spans
     """Of the whole run, at any moment: a timeline shows what came later too."""
     density: Density
     """Of the whole run."""
     past: LookBack
     """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""
+    harnesses: Harnesses
+    """What can be spawned here, and what each CLI can do. Of the present."""
     redacted: Callable[[str], str]
     """A text without the secrets in it: for what comes from a disk, and not from the ledger."""
+    earlier: bool = False
+    """Another run stands beside this one, whose agents may come back."""

@@ -7,13 +7,15 @@ from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from .. import views
-from ..budget import RUN, remark
+from ..budget import RUN, WARN_AT, Standing, reached, spoken
+from ..figures import percent
 from ..folds import Usage
 from ..spans import SILENT
 from ..tree import WORKING, Agent, spawn_line
-from ..views import FIRST_LINES, Picture, Row
+from ..views import EARLIER, FIRST_LINES, Picture, Row, in_short
 from . import Data, Part
 from .moment import Moment
+from .offered import offered
 
 
 class Rows(Part):
@@ -27,7 +29,7 @@ class Rows(Part):
         return {
             "title": shown.title,
             "rows": [wire(row) for row in shown.rows],
-            "lines": [] if shown.rows else FIRST_LINES,
+            "lines": [] if shown.rows else shown.lines,
             "limit_usd": usd.limit.amount if usd else None,
             "opened": _opened(moment),
             "closed": moment.tree.closed,
@@ -58,14 +60,15 @@ def picture(moment: Moment) -> Picture:
     """One look at a run."""
     sums = moment.costs.subtrees(moment.tree)
     rows = (row(moment, agent, depth, sums.get(agent.name, Usage())) for depth, agent in moment.tree.walk())
-    return Picture(moment.title, tuple(rows))
+    return Picture(moment.title, tuple(rows), (*FIRST_LINES, EARLIER) if moment.earlier else FIRST_LINES)
 
 
 def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
     """One agent as it is shown; `below` is what it and its subtree used."""
     own = moment.costs.of(agent.name)
-    usd = next((s for s in moment.budget.standings(agent.name, moment.now) if s.name == "usd"), None)
-    held = moment.budget.holding(agent.name, moment.now) is not None
+    limits = list(moment.budget.standings(agent.name, moment.now))
+    usd = next((s for s in limits if s.name == "usd"), None)
+    holding = moment.budget.holding(agent.name, moment.now) if agent.alive else None
     silent = _silent(moment, agent)
     return Row(
         name=agent.name,
@@ -77,7 +80,7 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         harness=agent.harness,
         model=agent.model,
         permissions=agent.permissions,
-        now=moment.doing.now(agent) or (remark(moment.budget, agent.name, moment.now) if agent.alive else ""),
+        now=moment.doing.now(agent) or (reached(holding, agent.name) if holding else ""),
         queued=moment.inboxes.queued(agent.name),
         unread=len(moment.inboxes.unread(agent.name)),
         own_usd=own.known_usd,
@@ -85,12 +88,23 @@ def row(moment: Moment, agent: Agent, depth: int, below: Usage) -> Row:
         subtree_exact=below.exact,
         tokens=own.tokens,
         reason=agent.reason,
-        held=agent.alive and agent.state not in WORKING and held,
+        held=agent.state not in WORKING and holding is not None,
         since=(silent or agent.since).timestamp(),
         limit_usd=usd.limit.amount if usd else None,
         limit_used=usd.used if usd else 0.0,
         again=spawn_line(agent) if agent.state == "failed" else "",
+        short=in_short(agent.reason),
+        nearly=_nearly(limits),
+        can=offered(moment.tree, agent, moment.harnesses),
     )
+
+
+def _nearly(limits: list[Standing]) -> str:
+    """How much of its tightest limit is used, once that is worth telling."""
+    tightest = max(limits, key=lambda each: each.share, default=None)
+    if tightest is None or tightest.share < WARN_AT:
+        return ""
+    return f"{percent(tightest.share)} of {spoken(tightest.name, tightest.limit.amount)}"
 
 
 def _silent(moment: Moment, agent: Agent) -> datetime | None:

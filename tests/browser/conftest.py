@@ -140,7 +140,7 @@ class Notebook:
         )
 
     def text(self, cell: int) -> str:
-        return self.page.evaluate(TEXT, cell)  # type: ignore[no-any-return]
+        return self.page.evaluate(TEXT, cell)
 
     def theme(self, name: str) -> None:
         self.page.evaluate(

@@ -42,7 +42,7 @@ def blocked(notebook: Any, page: Any, name: str, ways: list[str], **more: Any) -
     for way in ways:
         page.evaluate(way)
     notebook.run(0)
-    page.wait_for_function("document.querySelector('.mx-row')?.innerText.includes('busy')", timeout=MINUTE)
+    page.wait_for_selector(".mx-row .s-busy", timeout=MINUTE)
     notebook.run(1)
     page.wait_for_function(f"{KERNEL}.status === 'busy'", timeout=MINUTE)
     page.locator(".mx-row").first.get_by_role("button", name="Interrupt").click()

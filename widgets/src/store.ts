@@ -28,6 +28,12 @@ export interface Row {
   since: number | null;
   limit_usd: number | null;
   limit_used: number;
+  /** `reason` in a few words. */
+  short: string;
+  /** `96 % of $2.00`, once most of a limit that stands on it is used. */
+  nearly: string;
+  /** The verbs that its state and its CLI allow now. */
+  can: string[];
 }
 
 /** The topic `rows`. */
@@ -219,7 +225,12 @@ export class Store {
   }
 
   dismiss(): void {
-    this.refused = "";
+    this.refuse("");
+  }
+
+  /** Say in the strip what did not happen. */
+  refuse(said: string): void {
+    this.refused = said;
     this.changed();
   }
 

@@ -8,10 +8,10 @@ import { drawn, FakeModel, row, run, shown } from "./model";
 const FAMILY = [
   row("lead", null, 0, { state: "busy", now: "reads 2 replies", limit_usd: 10, limit_used: 6.34, subtree_usd: 6.34 }),
   row("backend", "lead", 1, { role: "backend_developer", harness: "codex" }),
-  row("api", "backend", 2, { state: "waiting", now: "asks: Edit service.py (api.a1)", harness: "codex" }),
+  row("api", "backend", 2, { state: "waiting", now: "asks: Edit src/refunds/service.py (api.a1)", harness: "codex" }),
   row("ui", "lead", 1, { state: "busy", now: "Bash npm test", unread: 2 }),
-  row("old", "lead", 1, { state: "failed", reason: "API overloaded" }),
-  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72 }),
+  row("old", "lead", 1, { state: "failed", reason: "API overloaded after 5 retries", short: "API overloaded" }),
+  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72, nearly: "86 % of $2.00" }),
 ];
 
 let ends: (() => void)[] = [];
@@ -87,6 +87,35 @@ describe("the frame", () => {
     await drawn();
     expect(who(el)).toBe("api");
     expect(el.querySelector<HTMLElement>(".mx-dock [aria-selected=true]")!.dataset.tab).toBe("approvals");
+  });
+
+  test("what is told in a few words has the whole as its name", async () => {
+    const { el } = await show();
+    const [asks, failed] = [...el.querySelectorAll(".mx-needs .item")] as [Element, Element];
+
+    expect(asks.getAttribute("aria-label")).toBe("api asks: Edit src/refunds/service.py");
+    expect(failed.getAttribute("aria-label")).toBe("old failed: API overloaded after 5 retries");
+    expect(failed.getAttribute("title")).toBe("old failed: API overloaded after 5 retries");
+  });
+
+  test("of twelve things four are told, and the others in a menu that leads there", async () => {
+    const many = Array.from({ length: 12 }, (_, n) => row(`a${n}`, null, 0, { state: "failed", short: "overloaded" }));
+    const { el, model } = await show(run(...many));
+    const needs = el.querySelector<HTMLElement>(".mx-needs")!;
+    expect(needs.querySelectorAll(".item")).toHaveLength(4);
+
+    named(el, "and 8 more").click();
+    const more = [...needs.querySelectorAll<HTMLElement>("[role=menuitem]")];
+    expect(more.map((each) => each.textContent)).toEqual(many.slice(4).map(({ name }) => `${name} failed: overloaded`));
+    expect(needs.querySelectorAll(".item")).toHaveLength(4);
+
+    model.rows(1, [row("a0", null, 0, { state: "failed", short: "exit code 1" })]);
+    await drawn();
+    expect(needs.querySelectorAll("[role=menuitem]")).toHaveLength(8); // what changes meanwhile does not shut it
+    more[7]!.click();
+    await drawn();
+    expect(who(el)).toBe("a11");
+    expect(needs.querySelector("[role=menu]")).toBeNull();
   });
 
   test("when nothing needs the person there is no such line", async () => {
@@ -350,6 +379,44 @@ describe("the graph", () => {
   });
 });
 
+describe("a card", () => {
+  test("says what its agent does and who runs it, or that it may take no turns", async () => {
+    const held = row("held", "lead", 1, { held: true, now: "limit reached: $2.01 of $2.00 (lead)" });
+    const { el } = await show(run(...FAMILY, held));
+    const second = (name: string) => card(el, name).querySelector(".r2")!.textContent;
+
+    expect(second("ui")).toBe("claude · Bash npm test");
+    expect(second("api")).toBe("codex · waits for you");
+    expect(second("old")).toBe("claude · failed: API overloaded");
+    expect(second("held")).toBe("claude · limit reached");
+    expect(card(el, "ui").querySelector(".mx-q")!.textContent).toBe("2");
+  });
+});
+
+describe("the size of the graph", () => {
+  test("0 shows all of it at once, and again as it is drawn; marks have one size", async () => {
+    const { el, model } = await show();
+    const graph = el.querySelector<HTMLElement>(".mx-graph")!;
+    for (const side of ["clientWidth", "clientHeight"]) Object.defineProperty(graph, side, { value: 100, configurable: true });
+    const scale = () => el.querySelector<HTMLElement>(".world")!.style.transform;
+    card(el, "lead").focus();
+    press("0");
+    await drawn();
+    expect(Number(/scale\((.*)\)/.exec(scale())![1])).toBeLessThan(0.4);
+
+    press("0");
+    await drawn();
+    expect(scale()).toBe("");
+    expect(named(el, "Fit").hidden).toBe(false);
+
+    const many = Array.from({ length: 401 }, (_, n) => row(`a${n}`));
+    vi.advanceTimersByTime(501);
+    model.rows(1, many, many.map(({ name }) => name));
+    await drawn();
+    expect(named(el, "Fit").hidden).toBe(true);
+  });
+});
+
 describe("search and filter", () => {
   test("what fits is shown with all above it, in the graph and in the list", async () => {
     const { el } = await show();
@@ -358,9 +425,11 @@ describe("search and filter", () => {
     search.dispatchEvent(new Event("input"));
     await drawn();
     expect([...el.querySelectorAll<HTMLElement>(".mx-card")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
+    expect([...el.querySelectorAll<HTMLElement>(".mx-card.way")].map((each) => each.dataset.agent)).toEqual(["lead", "backend"]);
 
     named(el, "List").click();
     await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row.way")].map((each) => each.dataset.agent)).toEqual(["lead", "backend"]);
     expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
   });
 

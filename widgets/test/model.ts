@@ -64,9 +64,17 @@ export function row(name: string, parent: string | null = null, depth = 0, more:
     ...{ name, parent, depth, state: "idle", stalled: false, role: "general", harness: "claude", model: "sonnet" },
     ...{ permissions: "edits", now: "", queued: 0, unread: 0, own_usd: 1, subtree_usd: 1, subtree_exact: true },
     ...{ tokens: 10, reason: "", held: false, since: null, limit_usd: null, limit_used: 0 },
+    ...{ short: "", nearly: "" },
+    ...{ can: MAY[more.state ?? "idle"] ?? ["stop"] },
     ...more,
   };
 }
+
+/** What a CLI that can do all is offered. */
+const MAY: Record<string, string[]> = {
+  ...{ busy: ["stop", "interrupt"], waiting: ["stop", "interrupt"], idle: ["stop", "suspend"] },
+  ...{ suspended: ["stop", "resume"], stopped: [], failed: [] },
+};
 
 export function run(...rows: Row[]): Rows {
   const lines: Rows["lines"] = [

@@ -59,10 +59,19 @@ describe("which entry was when", () => {
   });
 
   test("the profile counts all entries, and ends before now when nothing happened since", () => {
-    const heights = density(moments(), BEGAN + 200, 20);
+    const heights = density(moments(), BEGAN, BEGAN + 200, 20);
 
     expect(heights.slice(0, 10)).toEqual([1, 1, 1, 0, 1, 1, 1, 1, 1, 1]);
     expect(heights.slice(10)).toEqual(new Array(10).fill(0));
+  });
+
+  test("bins that are wider or narrower than what is drawn leave no holes, and what was before the beginning is left out", () => {
+    const many = { ...moments(), bins: moments().bins.map((bin) => ({ ...bin, n: 10 })) };
+    for (const pieces of [7, 11, 13, 60]) {
+      const heights = density(many, BEGAN, BEGAN + 100, pieces);
+      expect(heights.map((height) => height.toFixed(6))).toEqual(new Array(pieces).fill("1.000000"));
+    }
+    expect(density(moments(), BEGAN + 30, BEGAN + 100, 7)).toEqual([0, 1, 1, 1, 1, 1, 1]);
   });
 });
 
@@ -80,7 +89,7 @@ describe("the slider", () => {
   const answer = async (model: Model) => {
     const last = model.ops("ask").filter((each) => each.topic === "slider").at(-1)!;
     const { at } = last.given as { at: number };
-    const rows = { ...RUN, rows: [row("lead", null, 0, { now: `as of ${at}` })] };
+    const rows = { ...RUN, rows: [row("lead", null, 0, { state: "busy", now: `as of ${at}` })] };
     model.tell({ k: "answer", id: last.id, data: { at, now: BEGAN + at, topics: { rows } } });
     await drawn();
     await drawn();

@@ -101,7 +101,7 @@ export class List {
     if (!row) return;
     this.active = row.name;
     if (target.closest(".tw")) this.fold(row.name, !this.folded.has(row.name));
-    const verb = target.closest("button") && verbFor(row.state);
+    const verb = target.closest("button") && verbFor(row);
     if (verb) this.frame.act(verb, row.name);
     else this.element.focus({ preventScroll: true });
     if (!verb) this.store.select(row.name);
@@ -152,7 +152,7 @@ export class List {
   private urge(row: Row): boolean {
     const again = Date.now() - this.urgent < 1000;
     this.urgent = again ? 0 : Date.now();
-    if (again && verbFor(row.state) === "interrupt") this.frame.act("interrupt", row.name);
+    if (again && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
     return true;
   }
 

@@ -100,7 +100,7 @@ export class Slider implements Part {
   }
 
   private profile(told: Moments): void {
-    const heights = density(told, this.end(told), BARS).map((height) => Math.round(height * 12));
+    const heights = density(told, this.begin(told), this.end(told), BARS).map((height) => Math.ceil(height * 12 - 0.01));
     const key = heights.join();
     if (key === this.drawn) return;
     this.drawn = key;
