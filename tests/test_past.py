@@ -53,6 +53,7 @@ def test_the_run_after_any_entry_is_a_replay_of_the_entries_up_to_it(file):
 def test_every_fold_of_a_moment_has_its_past():
     of_the_present = {
         *("title", "now", "conversations", "wires", "spans", "density", "past", "redacted"),
+        *("processes", "harnesses", "earlier"),
     }
 
     assert {each.name for each in fields(Moment)} - of_the_present == {each.name for each in fields(Folds)}
