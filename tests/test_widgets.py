@@ -436,6 +436,55 @@ def test_a_question_is_answered_once_and_a_wrong_one_with_why(shown, world):
 # libraries
 
 
+class Endless:
+    """A ledger without an end: only who watches can end the reading."""
+
+    def __init__(self):
+        self.ended = threading.Semaphore(0)
+
+    def __call__(self, seq, watch):
+        try:
+            while True:
+                watch(7, 1_000_000)
+        finally:
+            self.ended.release()
+
+
+def look_back(widget, request):
+    press(widget, op="ask", id=request, topic="slider", what="at", given={"at": 2, "topics": ["rows"]})
+
+
+def test_a_page_hears_how_far_a_long_ledger_is_read_until_it_gives_up(monkeypatch, shown, world):
+    monkeypatch.setattr("madrox_nb.widgets.LOADING", 0.01)
+    widget, world.past = shown(), Endless()
+    look_back(widget, "1")
+    assert {"k": "reading", "id": "1", "read": 7, "of": 1_000_000} == widget.comm.wait("reading")
+
+    press(widget, op="drop", id="1")
+    assert "nobody waits" in widget.comm.wait("answer", lambda m: m["id"] == "1")["error"]
+
+
+def test_what_is_read_quickly_is_answered_without_a_word_of_it(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget = shown()
+    look_back(widget, "1")
+
+    assert 2 == widget.comm.wait("answer")["data"]["at"]
+    assert [] == widget.comm.messages("reading")
+
+
+def test_pages_that_wait_for_the_past_leave_others_their_answers_and_end_with_the_widget(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget, world.past = shown(), Endless()
+    for request in "12345":
+        look_back(widget, request)
+    press(widget, op="ask", id="6", topic="conversation:lead", what="older", given={"before": "e9"})
+    assert "6" == widget.comm.wait("answer")["id"]
+
+    widget.close()
+    assert all(world.past.ended.acquire(timeout=60) for _ in "12345")
+
+
 def test_the_code_that_draws_is_sent_once_and_any_library_that_is_asked_for(shown):
     widget = shown()
     press(widget, op="library", id="1", name="uplot")
@@ -461,8 +510,8 @@ def test_a_page_that_saves_is_told_what_to_keep_unless_that_is_much(shown, world
     assert widget.model_id == kept["model"]
     assert widget._static() == kept["data"]
     assert "lead" in kept["data"]["text/html"]
-    for at in range(600):
-        world.tell(*born(f"agent-{at}"))
+    for at in range(250):
+        world.tell(*born(f"agent-{at:0900}"))
     press(widget, op="keep", id="2")
     assert "are too many to be told" in widget.comm.wait("answer", lambda told: told["id"] == "2")["error"]
 
