@@ -387,6 +387,17 @@ def test_who_has_ended_goes_on_with_its_conversation_and_with_what_is_left_of_it
     assert "/usage 4000 1000" in page.answer(page.until(TurnStarted, manager.ask("lead", "/recall")))
 
 
+def test_a_return_that_its_cli_refuses_is_told_beside_the_button(page):
+    spawned(page, "lead")
+    page.answer(page.until(TurnStarted, page.run.manager.ask("lead", "remember me")))
+    page.act("stop", "lead")
+    kept = list(page.run.manager.settings.home.rglob(f"{page.run.manager.tree['lead'].session}.json"))
+    kept[0].unlink()
+
+    assert "it did not start: " in page.act("resume", "lead")
+    assert "failed" == page.run.manager.tree["lead"].state
+
+
 def test_nothing_is_offered_that_the_cli_or_the_tree_would_refuse(page):
     manager = page.run.manager
     spawned(page, "lead")
@@ -486,3 +497,19 @@ def test_details_tell_what_is_always_allowed_and_whose_limits_hold(page):
         (each["holder"], each["limits"])
         for each in page.ask("limits", topic="forms", agent="lead")["holders"]
     ]
+
+
+def test_who_lived_in_the_second_directory_of_its_name_comes_back_there(page):
+    home = page.run.manager.settings.home
+    repository = repository_at(home.parent / "repository")
+    (home / "work/lead").mkdir(parents=True)
+    (home / "work/lead/theirs").write_text("x")
+    page.run.start(page.run.manager.spawn, "lead", use_worktree=True, git_repo=repository).result(60)
+    workspace = Path(page.run.manager.tree["lead"].workspace)
+    (workspace / "mine").write_text("y")
+    assert "lead~2" == workspace.name
+
+    page.act("stop", "lead")
+    assert page.act("resume", "lead") is None
+    assert str(workspace) == page.run.manager.tree["lead"].workspace
+    assert "y" == (workspace / "mine").read_text()

@@ -318,6 +318,17 @@ def test_details_tell_what_stands_behind_an_agent(world):
     assert "Bash 1" == facts["Tools"]
 
 
+def test_details_are_looked_at_again_when_a_limit_of_somebody_above_changes(world):
+    details = parts()["details"]
+    world.tell(BudgetSet(agent="lead", limit="turns", amount=2.0))
+    before = details.sign(world.moment(), "api")
+    world.seq += 50  # time alone is nothing new
+
+    assert before == details.sign(world.moment(), "api")
+    world.tell(BudgetSet(agent="lead", limit="turns", amount=9.0))
+    assert before != details.sign(world.moment(), "api")
+
+
 def test_traffic_is_the_last_messages_and_who_sent_them(world):
     for n in range(50):
         world.tell(MessagePosted(agent="lead", message=f"api.m{n}", sender="api", text="hi"))

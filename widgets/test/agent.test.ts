@@ -7,7 +7,7 @@ let ends: (() => void)[] = [];
 const FACTS = [["Session", "9f2c"], ["Workspace", "/w/api"], ["Limits", "$1.72 of $2.00 (lead)"]];
 const show = async (more: Partial<Row> = {}, shows = "details", branch = "") => {
   const topics = { "details:api": { agent: "api", facts: FACTS, branch }, "conversation:api": { agent: "api", items: [], above: 0, speaking: "" } };
-  const made = shown(run(row("lead"), row("api", "lead", 1, more)), { shows, agent: "api", topics: topics as never });
+  const made = shown(run(row("lead"), row("api", "lead", 1, more), row("two words")), { shows, agent: "api", topics: topics as never });
   ends.push(made.end);
   await drawn();
   return made;
@@ -209,6 +209,7 @@ describe("@name in the box", () => {
 
   test.each([
     ["@lead use half-even rounding", "lead", "use half-even rounding"],
+    ["@two words go on", "two words", "go on"],
     ["@fronted use it", "fronted", "use it"],
     [" @lead as it is", "api", " @lead as it is"],
     ["@app.route('/') is wrong", "api", "@app.route('/') is wrong"],
