@@ -21,7 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 LARGEST: Final = 300_000
-"""Characters that a page may be told again and again; the tree of some 300 agents."""
+"""Characters that a page may be told again and again."""
 SHOWN: Final = 8
 """Displays that are frozen, the newest: a cell that runs again leaves its old one behind."""
 

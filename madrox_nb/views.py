@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
 from typing import Final
 
 from wcwidth import wcswidth
@@ -61,6 +62,8 @@ NOTHING: Final = "–"
 UNPRICED: Final = "unpriced"
 LONGEST: Final = 160
 """Characters of a reason or of what an agent does now; the rest is in the ledger."""
+MOST: Final = 250
+"""Agents in a table, and lines of what asks for a person: thousands would make every notebook heavy."""
 FEW: Final = 40
 """Characters of a reason in a few words."""
 _EXIT: Final = re.compile(r"exited on its own with code (\d+)")
@@ -134,7 +137,7 @@ def plain(picture: Picture) -> str:
         return "\n".join([title, NOBODY, *(code for _, code in picture.lines)])
     head = [title, _counts(rows), *_costs(rows)]
     needs = [f"{sign} {name} {what}   {code}" for sign, name, what, code in _needs(rows)]
-    return "\n".join([*head, "", *_table(rows), *(["", *needs] if needs else [])])
+    return "\n".join([*head, "", *_table(rows), *_rest(rows), *(["", *needs] if needs else [])])
 
 
 def html(picture: Picture) -> str:
@@ -146,7 +149,8 @@ def html(picture: Picture) -> str:
         return f'<p style="margin:0 0 8px">{"<br>".join([title, NOBODY, *lines])}</p>'
     told = ". ".join([_counts(rows), *(line.capitalize() for line in _costs(rows))])
     top = f'<p style="margin:0 0 8px">{title}<br>{safe(told)}.</p>'
-    return top + _html_table(rows) + _html_needs(rows)
+    rest = "".join(f'<p style="margin:8px 0 0">{safe(line)}</p>' for line in _rest(rows))
+    return top + _html_table(rows) + rest + _html_needs(rows)
 
 
 def card_plain(row: Row) -> str:
@@ -236,8 +240,18 @@ def _spent(row: Row) -> str:
     return "nothing spent yet" if spent == NOTHING else f"{spent} · {row.tokens:,} tokens"
 
 
+def _rest(rows: tuple[Row, ...]) -> Iterator[str]:
+    """How many are left out."""
+    if len(rows) > MOST:
+        yield f"… and {len(rows) - MOST:,} more: m.agents() lists them all"
+
+
 def _needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
-    """Sign, name, what it is about, and the line that answers it."""
+    """Sign, name, what it is about, and the line that answers it; of many the first, for all are counted."""
+    return islice(_all_needs(rows), MOST)
+
+
+def _all_needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
     for need in NEEDS:
         for row in rows:
             if _is(row, need):
@@ -298,14 +312,16 @@ MONEY: Final = (4, 5)
 
 def _cells(rows: tuple[Row, ...]) -> Iterator[tuple[str, ...]]:
     parents = {row.parent for row in rows}
-    for row in rows:
+    for row in rows[:MOST]:
         state = f"{glyph(row.state)} {_state(row)}"
         subtree = money(row.subtree_usd, row.subtree_exact) if row.name in parents else NOTHING
         yield _named(row), state, one_line(row.role), _engine(row), own(row), subtree
 
 
 def _table(rows: tuple[Row, ...]) -> list[str]:
-    body = [(stem + cells[0], *cells[1:]) for stem, cells in zip(stems(rows), _cells(rows), strict=True)]
+    body = [
+        (stem + cells[0], *cells[1:]) for stem, cells in zip(stems(rows[:MOST]), _cells(rows), strict=True)
+    ]
     lines = [HEADS, *body]
     widths = [max(columns(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [_padded(line, widths) for line in lines]
@@ -345,7 +361,7 @@ def _html_table(rows: tuple[Row, ...]) -> str:
     head = "".join(_cell("th", at, safe(text.capitalize())) for at, text in enumerate(HEADS))
     body = "".join(
         f"<tr>{''.join(_html_cells(stem, row, cells))}</tr>"
-        for stem, row, cells in zip(stems(rows), rows, _cells(rows), strict=True)
+        for stem, row, cells in zip(stems(rows[:MOST]), rows[:MOST], _cells(rows), strict=True)
     )
     return (
         f'<table style="border-collapse:collapse;font-size:13px"><thead><tr>{head}</tr></thead>'

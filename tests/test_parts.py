@@ -388,12 +388,14 @@ def again(world, before, *events):
         (busy("api"), TurnEnded(agent="api", turn="api.t1", outcome="ok")),
         (MessagePosted(agent="api", message="lead.m1", sender="lead", text="hi"),),
         (busy("api"), UsageReported(agent="api", turn="api.t1", output_tokens=5, cost_usd=1.5)),
+        (UsageReported(agent="api", turn="api.t1", cost_usd=1.5),),
+        (UsageReported(agent="api", turn="api.t1", output_tokens=5),),
         (BudgetSet(agent="lead", limit="usd", amount=2.0),),
         born("new", "api"),
         (AgentStopped(agent="api", reason="done"), *born("api")),
         (AgentStopped(agent="lead", reason="x"), AgentStopped(agent="api", reason="y")),
     ],
-    ids=["busy", "ended", "message", "usage", "limit", "born", "moved", "stopped"],
+    ids=["busy", "ended", "message", "usage", "money alone", "unpriced", "limit", "born", "moved", "stopped"],
 )
 def test_looking_again_at_those_who_changed_gives_what_looking_at_all_does(world, events):
     seen = again(world, look(world, "rows"), *events)
@@ -406,3 +408,12 @@ def test_looking_again_leaves_the_others_the_very_same(world):
     after = again(world, before, busy("api"))
 
     assert [True, False] == [one is other for one, other in zip(before["rows"], after["rows"], strict=True)]
+
+
+def test_what_an_agent_spends_shows_above_it_and_leaves_the_others_the_very_same(world):
+    world.tell(*born("ui", "lead"), *born("checks", "api"))
+    before = look(world, "rows")
+    after = again(world, before, UsageReported(agent="checks", turn="checks.t1", cost_usd=1.5))
+
+    same = {one["name"]: one is other for one, other in zip(before["rows"], after["rows"], strict=True)}
+    assert {"lead": False, "api": False, "checks": False, "ui": True} == same

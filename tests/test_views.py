@@ -245,6 +245,18 @@ def test_a_card_says_what_the_agent_does_and_spent():
     assert "● <b>ui</b>  busy: Bash npm test<br>" in card_html(ui)
 
 
+def test_of_thousands_the_first_stand_in_the_saved_forms_with_the_number_of_the_rest():
+    many = tuple(row(f"a{n}", "a0" if n else None, min(n, 1), state="failed") for n in range(5000))
+    said = bundle(Picture("t", many))
+
+    for form in said.values():
+        assert "5000 agents: 5000 failed" in form
+        assert "… and 4,750 more: m.agents() lists them all" in form
+        assert "a249" in form
+        assert "a250" not in form
+        assert len(form) < 250_000
+
+
 @pytest.mark.parametrize(
     ("short", "reason"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..activity import Activity
 from ..budget import Budget
@@ -22,6 +22,17 @@ from .wire import WireLog
 
 if TYPE_CHECKING:
     from ..doing import Doing
+
+Watch = Callable[[int, int], None]
+"""Hears how many of how many entries are read by now, again and again. What it raises ends the reading."""
+
+
+def unwatched(read: int, of: int) -> None:
+    """Nobody wants to know."""
+
+
+class LookBack(Protocol):
+    def __call__(self, seq: int, watch: Watch = unwatched) -> Moment: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ class Moment:
     """Of the whole run, at any moment: a timeline shows what came later too."""
     density: Density
     """Of the whole run."""
-    past: Callable[[int], Moment]
+    past: LookBack
     """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""
     harnesses: Harnesses
     """What can be spawned here, and what each CLI can do. Of the present."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Final
@@ -36,17 +37,23 @@ class Rows(Part):
         }
 
     def again(self, moment: Moment, subject: str, before: Data, names: frozenset[str]) -> Data:
-        """What happens to an agent shows in its own row, unless it was born, spends or is limited."""
+        """What happens to an agent shows in its own row, and what it spends in those above it.
+
+        Births and limits can show anywhere.
+        """
         known = {row["name"]: row for row in before["rows"]}
         if len(known) != len(moment.tree) or moment.budget.limits or moment.tree.closed:
             return self.look(moment, subject)
+        changed = {name: moment.tree[name] for name in names & known.keys()}
+        if any(agent.parent != known[name]["parent"] for name, agent in changed.items()):
+            return self.look(moment, subject)
+        sums = _sums(moment, known, changed)
+        above = {name for name, old in known.items() if name in sums and _differ(sums[name], old)}
         fresh = {}
-        for name in names & known.keys():
-            agent, old = moment.tree[name], known[name]
-            if agent.parent != old["parent"] or moment.costs.of(name).tokens != old["tokens"]:
-                return self.look(moment, subject)
-            below = Usage(cost_usd=old["subtree_usd"], exact=old["subtree_exact"])
-            fresh[name] = wire(row(moment, agent, old["depth"], below))
+        for name in changed.keys() | above:
+            old = known[name]
+            below = sums.get(name) or Usage(cost_usd=old["subtree_usd"], exact=old["subtree_exact"])
+            fresh[name] = wire(row(moment, moment.tree[name], old["depth"], below))
         return {**before, "rows": [fresh.get(name, old) for name, old in known.items()]}
 
     def plain(self, moment: Moment, subject: str) -> str:
@@ -54,6 +61,20 @@ class Rows(Part):
 
     def html(self, moment: Moment, subject: str) -> str:
         return views.html(picture(moment))
+
+
+def _sums(moment: Moment, known: Mapping[str, Data], changed: Iterable[str]) -> dict[str, Usage]:
+    """What everybody's subtree used, if one of these has used something; else nothing."""
+    spent = any(_spent(moment.costs.of(name), known[name]) for name in changed)
+    return moment.costs.subtrees(moment.tree) if spent else {}
+
+
+def _spent(used: Usage, row: Data) -> bool:
+    return used.tokens != row["tokens"] or (used.exact and used.cost_usd != row["own_usd"])
+
+
+def _differ(below: Usage, row: Data) -> bool:
+    return (below.cost_usd, below.exact) != (row["subtree_usd"], row["subtree_exact"])
 
 
 def picture(moment: Moment) -> Picture:

@@ -54,7 +54,7 @@ export function stateWord(state: string): string {
 }
 
 export function some(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
+  return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** 12:18:40, in the reader's own time. */

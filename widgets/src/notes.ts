@@ -64,6 +64,15 @@ export function past(store: Store): HTMLElement {
   return strip;
 }
 
+/** The moment that is wanted lies far back in a long run. */
+export function reading(store: Store): HTMLElement {
+  const { read, of } = store.reading!;
+  const far = `${read.toLocaleString("en")} of ${some(of, "event")}.`;
+  const strip = note("past", icon("clock"), "Reading the ledger:", `${far} Until then everything below stays as it is.`);
+  strip.setAttribute("role", "note"); // it counts on, and nobody wants each number read out
+  return strip;
+}
+
 export function broken(store: Store, why: string): HTMLElement {
   const again = button("Draw again", "line");
   again.addEventListener("click", () => store.resync());

@@ -14,7 +14,7 @@ const FAMILY = [
   row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72, nearly: "86 % of $2.00" }),
 ];
 
-let ends: (() => void)[] = [];
+let ends: (() => unknown)[] = [];
 const show = async (rows = run(...FAMILY), more: Parameters<typeof shown>[1] = {}) => {
   const made = shown(rows, { shows: "dashboard", ...more });
   ends.push(made.end);

@@ -119,6 +119,28 @@ describe("the graph", () => {
     expect(marks.el.querySelector(".mx-marks")!.getAttribute("aria-label")).toContain("401 agents as marks");
   });
 
+  test("of hundreds of marks only those are painted anew that look different", async () => {
+    const cleared: string[] = [];
+    const paper = new Proxy({}, { get: () => () => ({ width: 0 }), set: () => true });
+    const marked = new Proxy(paper, { get: (_, what) => (...at: unknown[]) => void (what === "clearRect" && cleared.push(at.join())) });
+    const { getContext } = HTMLCanvasElement.prototype;
+    HTMLCanvasElement.prototype.getContext = function () {
+      return (this.closest(".mx-marks") ? marked : paper) as never;
+    };
+    ends.push(() => (HTMLCanvasElement.prototype.getContext = getContext));
+    const { el, model } = await show(run(row("top"), ...Array.from({ length: 400 }, (_, n) => row(`a${n}`, "top", 1))));
+    expect(cleared).toHaveLength(401);
+
+    cleared.length = 0;
+    model.rows(1, [row("a5", "top", 1, { state: "busy" }), row("a6", "top", 1, { tokens: 9 })]);
+    await drawn();
+    expect(cleared).toHaveLength(1);
+
+    el.querySelector(".mx-marks")!.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true })); // a0 gets a frame, top keeps that of the chosen one
+    await drawn();
+    expect(cleared).toHaveLength(2);
+  });
+
   test("places change at most twice a second, states at once", async () => {
     const { el, model } = await show();
     const order = [...FAMILY.map((each) => each.name), "db"];

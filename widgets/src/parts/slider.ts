@@ -61,8 +61,9 @@ export class Slider implements Part {
     attribute(this.track, "aria-valuenow", store.at ?? told.last);
     attribute(this.track, "aria-valuetext", past ? `${at} of ${whole}` : "now");
     attribute(this.track, "aria-disabled", this.off || null);
+    attribute(this.track, "aria-busy", store.reading ? "true" : null);
     attribute(this.play, "disabled", this.off);
-    text(this.number, some(told.last + 1, "event").replace(/\d+/, (all) => Number(all).toLocaleString("en")));
+    text(this.number, some(told.last + 1, "event"));
     attribute(this.back, "hidden", !past);
     this.sign();
     this.profile(told);
