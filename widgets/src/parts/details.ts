@@ -128,7 +128,8 @@ export class Details implements Part {
       if (agent !== this.agent) return;
       const made = told.files?.length ? [h("p", { class: "mx-sm" }, ...sums(told)), drawEffect(told, true)] : [h("p", { class: "mx-2" }, "Nothing has changed since its branch began.")];
       this.changes.replaceChildren(...made);
-      this.diff.scrollIntoView?.({ block: "start" });
+      // by hand: to scroll it into view would move the page around us too
+      this.element.scrollTop += this.changes.getBoundingClientRect().top - this.element.getBoundingClientRect().top;
     } catch (failure) {
       if (agent === this.agent) this.changes.replaceChildren(h("p", { class: "mx-2" }, (failure as Error).message));
     }
