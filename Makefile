@@ -34,6 +34,7 @@ check: $(READY)  ## format, lint and types
 
 bench: $(READY)  ## the measurements, as ratios taken in one run
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/widgets.py
 
 clis: $(CLIS)/.ready  ## install the pinned real CLIs and MCP clients that the tests drive
 

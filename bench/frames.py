@@ -128,7 +128,7 @@ def read_once(name: str, path: Path) -> None:
     wall, used = time.perf_counter(), time.process_time()
     found = read()
     seconds = time.perf_counter() - wall, time.process_time() - used
-    assert len(found)  # type: ignore[arg-type]
+    assert len(found)
     print(json.dumps([*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 

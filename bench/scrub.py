@@ -14,18 +14,18 @@ import argparse
 import base64
 import json
 import random
-import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
+from lab import busy_time, chromium, found_chromium
 from long_run import long_run
 from run import ROWS, report
 from test_time_parts import Run
@@ -106,26 +106,12 @@ def folding(entries: list[Any]) -> None:
         report(f"{type(fold).__name__}, an event", each, 5.0, "µs")
 
 
-def busy_time(page: Any) -> Callable[[], float]:
-    """Milliseconds of processor time that the page's main thread has worked."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return next(float(each["value"]) for each in metrics if each["name"] == "TaskDuration") * 1000
-
-    return busy
-
-
 def browser(moment: Any) -> None:
     """The same in Chromium, where there is one."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
+    found = found_chromium()
     if found is None:
         print("no Chromium: the page's part is not measured (apt install chromium)")
         return
-    from playwright.sync_api import sync_playwright
-
     window = {"since": 0, "until": 4e9, "step": 0.01}
     timeline = {
         **parts()["timeline"].look(moment, ""),
@@ -141,8 +127,7 @@ def browser(moment: Any) -> None:
         "answers": {seq: json.loads(answer(moment, seq)) for seq in steps},
         "code": base64.b64encode(static("widget.js").read_bytes()).decode(),
     }
-    with sync_playwright() as playwright:
-        chrome = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    with chromium(found) as chrome:
         page = chrome.new_page(viewport={"width": 1140, "height": 1000})
         page.set_content(PAGE.replace("DATA", json.dumps(given).replace("</", "<\\/")))
         page.wait_for_function("window.ready")
@@ -154,7 +139,6 @@ def browser(moment: Any) -> None:
             before = busy()
             page.evaluate("([element, keys]) => window.press(element, keys)", [element, keys])
             report(name, (busy() - before) / len(keys), goal, "ms", steps=len(keys))
-        chrome.close()
 
 
 def main() -> None:

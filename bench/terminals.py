@@ -118,7 +118,7 @@ async def deaths() -> None:
 
         def ended(entry: object) -> None:
             nonlocal left
-            left -= isinstance(entry.event, AgentStopped)  # type: ignore[attr-defined]
+            left -= isinstance(entry.event, AgentStopped)
             if not left:
                 stopped.set()
 
@@ -126,7 +126,7 @@ async def deaths() -> None:
         with Stall() as stall:
             await asyncio.sleep(0.01)
             for n in range(20):
-                os.kill(m.processes[f"a{n}"].pid, 9)  # type: ignore[arg-type]
+                os.kill(m.processes[f"a{n}"].pid, 9)
             await asyncio.wait_for(stopped.wait(), 30)
         worst = 1000 * stall.longest
         row("20 deaths at once: longest stall", f"{worst:.1f} ms", "≤ 20 ms", worst <= 20)

@@ -126,8 +126,6 @@ class Activity(Fold):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Activity) and self.work == other.work
 
-    __hash__ = None
-
     def __getitem__(self, name: str) -> Work:
         return self.work[name]
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, get_args
 
 from .config import Settings
 from .errors import BadInput, UnknownApproval
@@ -113,6 +113,8 @@ class Requests:
 
     def answer(self, approval: str, decision: Verdict, *, why: str = "", always: Always = "") -> Approval:
         """The person's answer. Raises `UnknownApproval`, or `BadInput` for one that is answered already."""
+        if always not in get_args(Always):
+            raise BadInput(f"always={always!r} is none of agent, subtree, tool")
         waiting = self._open.get(approval)
         if waiting is None:
             raise self._not_open(approval)

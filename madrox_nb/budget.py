@@ -30,6 +30,7 @@ from .events import (
     TurnStarted,
     UsageReported,
 )
+from .figures import hundredths
 from .fold import Fold
 from .folds import usage_of
 
@@ -175,7 +176,11 @@ class Standing:
 def spoken(name: str, amount: float) -> str:
     """`$5.00`, `1,000 tokens`, `30 min`, `12 s`, `1 turn`."""
     if name == "usd":
-        return f"${amount:,.2f}" if amount >= 0.01 or not amount else f"${amount:.6f}".rstrip("0")
+        return (
+            f"${hundredths(amount) / 100:,.2f}"
+            if amount >= 0.01 or not amount
+            else f"${amount:.6f}".rstrip("0")
+        )
     if name == "minutes" and amount < 1:
         return f"{amount * 60:.3g} s"
     units = {"minutes": "min", "max_depth": "levels below it", "max_children": "children", "turns": "turns"}
@@ -323,7 +328,15 @@ def remark(budget: Budget, name: str, now: datetime) -> str:
     standing = budget.holding(name, now) or budget.tightest(name, now)
     if standing is None or (standing.share < WARN_AT and not standing.limit.reached):
         return ""
-    whose = "" if standing.holder == name else f" ({standing.holder or 'the run'})"
     if standing.limit.reached or standing.out:
-        return f"limit reached: {standing}{whose}"
-    return f"{standing.share:.0%} of a limit: {standing}{whose}"
+        return reached(standing, name)
+    return f"{hundredths(standing.share)}% of a limit: {standing}{_whose(standing, name)}"
+
+
+def reached(standing: Standing, name: str) -> str:
+    """`limit reached: $2.01 of $2.00 (lead)`, as it is told of `name`."""
+    return f"limit reached: {standing}{_whose(standing, name)}"
+
+
+def _whose(standing: Standing, name: str) -> str:
+    return "" if standing.holder == name else f" ({standing.holder or 'the run'})"

@@ -26,10 +26,25 @@ LOST = "did not outlive its kernel"
 log = logging.getLogger(__name__)
 
 
+def go_on(manager: Manager, kept: Sequence[Kept], entries: Sequence[Entry]) -> None:
+    """Be what the dead kernel was. Called when the ledger is folded and open."""
+    manager.tokens.restore()
+    for name, approvals in come_back(manager, kept, entries).items():
+        for approval, ask in approvals.items():
+            manager.requests.take_up(manager.processes[name], approval, ask)
+    follow(manager, kept)
+    manager.foreman.go_on()
+    for agent in manager.tree.alive():
+        if agent.aside:  # nobody waits for its answer any more
+            manager.soon(manager.terminate(agent.name, force=True))
+        elif agent.state == "idle":
+            manager.idleness.begin(agent.name)
+
+
 def come_back(manager: Manager, kept: Sequence[Kept], entries: Sequence[Entry]) -> dict[str, dict[str, Ask]]:
     """Go on with every agent that can be gone on with; returns the approvals that are still open, by agent.
 
-    Called when the ledger is folded and open. Whoever lived and is lost is recorded as
+    Whoever lived and is lost is recorded as
     stopped. Nothing is read from the agents until `follow`.
     """
     newest = {each.handle.id: each for each in kept}  # in the order of their starts

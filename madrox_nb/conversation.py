@@ -65,8 +65,6 @@ class Conversation:
             other.items,
         )
 
-    __hash__ = None  # type: ignore[assignment]
-
     def apply(self, entry: Entry) -> None:
         event = entry.event
         if type(event) is MessagePosted and event.sender == self.agent:

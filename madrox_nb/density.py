@@ -79,8 +79,6 @@ class Count:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Count) and (self.number, self.last) == (other.number, other.last)
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 def _both(a: Count, b: Count) -> Count:
     return Count(a.number + b.number, max(a.last, b.last))

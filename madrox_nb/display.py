@@ -26,6 +26,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from .portal import BEAT, patiently
+from .views import legible
 
 T = TypeVar("T")
 
@@ -71,10 +72,11 @@ def notice(text: str) -> None:
 def _show(bundle: dict[str, str], **kwargs: Any) -> Any:
     from IPython.display import display
 
-    return display(bundle, raw=True, **kwargs)  # type: ignore[no-untyped-call]
+    return display(bundle, raw=True, **kwargs)
 
 
 def _bundle(text: str, line: str) -> dict[str, str]:
+    text = legible(text)
     page = f'<pre style="{MONOSPACE}">{escape(text)}</pre>' if text else ""
     under = f'<pre style="{MONOSPACE};opacity:.75">{escape(line)}</pre>' if line else ""
     return {"text/plain": "\n".join(part for part in (text, line) if part), "text/html": page + under}
@@ -96,7 +98,7 @@ class Live:
         if kernel() is not None:
             from IPython.display import DisplayHandle
 
-            self._shown, self._handle = _bundle(*self._look()), DisplayHandle()  # type: ignore[no-untyped-call]
+            self._shown, self._handle = _bundle(*self._look()), DisplayHandle()
             self._handle.display(self._shown, raw=True)  # an interrupt now finds a display to close
 
     def tick(self) -> None:
@@ -184,7 +186,7 @@ class Waiting:
                 return self._end(await patiently(future), line)
             except asyncio.CancelledError as exc:  # how an interrupt reaches a cell that awaits
                 self._leave(future)
-                exc._render_traceback_ = self._interrupted()._render_traceback_  # type: ignore[attr-defined]
+                exc._render_traceback_ = self._interrupted()._render_traceback_  # type: ignore[attr-defined]  # what IPython asks an error for
                 raise
             finally:
                 ticking.cancel()

@@ -144,12 +144,14 @@ class Dwellings:
 
     def claim(self, spawned: AgentSpawned, dwelling: Dwelling) -> Path:
         """The workspace of an agent that is born; the very one that it had, when it comes back."""
-        name, empty = spawned.agent, dwelling.worktree_of is not None
-        workspace = self._manager.processes.claim(name, dwelling.directory, empty=empty)
-        if dwelling.again and spawned.workspace not in ("", str(workspace)):
-            self._manager.processes.forget(name)
-            raise BadInput(f"its workspace {spawned.workspace} is in use, or this home has another one")
-        return workspace
+        name, processes = spawned.agent, self._manager.processes
+        if not dwelling.again or not spawned.workspace:
+            return processes.claim(name, dwelling.directory, empty=dwelling.worktree_of is not None)
+        try:
+            return processes.claim(name, Path(spawned.workspace), very=True)
+        except BadInput as exc:
+            processes.forget(name)
+            raise BadInput(f"its workspace {spawned.workspace} is in use: {exc}") from exc
 
     @asynccontextmanager
     async def moving_in(

@@ -78,7 +78,7 @@ class Outfitter:
             "mcp_servers": mcp_servers.kept(given.servers),
             "environment": json.dumps(shown) if shown else "",
         }
-        return {name: self._manager.redacted(text) for name, text in fields.items()}
+        return {name: self._manager.redactor.text(text) for name, text in fields.items()}
 
     def _hide(self, given: Given) -> None:
         environ = {**self._manager.environ, **given.variables}

@@ -32,8 +32,6 @@ class Fold:
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and vars(self) == vars(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def apply(self, entry: Entry) -> None:
         """Fold the next entry in."""
         if type(entry.event) in self.HEARS:

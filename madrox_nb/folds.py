@@ -164,6 +164,11 @@ class Approvals(Fold):
                 return known
         return None
 
+    def lasting(self, tree: Tree, agent: str) -> list[Approval]:
+        """All answers that hold for this agent, one a tool."""
+        tools = dict.fromkeys(self.asked[each].tool for each in self._standing)
+        return [known for tool in tools if (known := self.standing(tree, agent, tool)) is not None]
+
     def take(self, entry: Entry) -> None:
         match event := entry.event:
             case ApprovalAsked():
@@ -272,9 +277,11 @@ class Costs(Fold):
         """What each agent and everyone below it used, in one walk."""
         sums: dict[str, Usage] = {}
         for _, agent in reversed(list(tree.walk())):
-            sums[agent.name] = sums.get(agent.name, Usage()) + self.of(agent.name)
+            below, own = sums.get(agent.name), self.of(agent.name)
+            used = sums[agent.name] = own if below is None else below + own  # most have nobody below them
             if agent.parent is not None:
-                sums[agent.parent] = sums.get(agent.parent, Usage()) + sums[agent.name]
+                others = sums.get(agent.parent)
+                sums[agent.parent] = used if others is None else others + used
         return sums
 
     def total(self) -> Usage:

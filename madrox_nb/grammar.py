@@ -35,7 +35,7 @@ class Argument:
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         action = parser.add_argument(*self.names, **self.options)
-        action.completes = self.completes  # type: ignore[attr-defined]
+        action.completes = self.completes  # type: ignore[attr-defined]  # the completion reads it
 
 
 def pair(such_as: str) -> Any:

@@ -84,7 +84,7 @@ def prctl(option: int, value: int | bytes) -> None:
 class Agent:
     """A process that was started here: `pid` is also its session and its group."""
 
-    def __init__(self, id: str, pid: int, tag: str, told: int) -> None:  # noqa: A002 - the frame's own word
+    def __init__(self, id: str, pid: int, tag: str, told: int) -> None:
         self.id, self.pid, self.tag = id, pid, tag.encode()
         self.told = told
         """Where it tells that it can't be started; ends when it is. Then -1."""
@@ -242,7 +242,7 @@ class Guard:
         else:
             self.send("spawned", id=agent.id, pid=agent.pid)
 
-    def refused(self, id: str, number: int | None, why: str) -> None:  # noqa: A002 - the frame's own word
+    def refused(self, id: str, number: int | None, why: str) -> None:
         self.send("refused", id=id, errno=number, why=why)
 
     def become(self, frame: Frame, fds: list[int], tell: int) -> NoReturn:
@@ -273,7 +273,7 @@ class Guard:
 
     # ending
 
-    def kill(self, id: str, sig: int, tree: bool) -> None:  # noqa: A002 - the frame's own word
+    def kill(self, id: str, sig: int, tree: bool) -> None:
         for agent in self.agents.values():
             if agent.id == id:
                 attempt(os.killpg if tree else os.kill, agent.pid, sig)
@@ -394,7 +394,7 @@ def children() -> list[int]:
     try:
         return [int(pid) for pid in read(f"/proc/self/task/{me}/children").split()]
     except FileNotFoundError:  # a system built without CONFIG_PROC_CHILDREN
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - as in `read`
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         return [pid for pid in pids if parent_of(pid) == me]
 
 
@@ -424,7 +424,7 @@ def tag_of(pid: int) -> bytes:
 
 
 def read(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs a third of the start
+    with open(path, "rb") as file:
         return file.read()
 
 

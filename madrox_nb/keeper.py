@@ -162,7 +162,7 @@ class Keeper(Guard):
         for agent in [agent for agent in self.agents.values() if agent.id not in self.kept]:
             self.kill(agent.id, signal.SIGKILL, tree=True)
         pids = {agent.id: agent.pid for agent in (*self.agents.values(), *self.ending) if agent.told < 0}
-        for id, kept in self.kept.items():  # noqa: A001 - the frame's own word
+        for id, kept in self.kept.items():
             if kept.code is not None or id in pids:
                 fields = {**kept.fields, "shut": kept.shut, "code": kept.code, "pid": pids.get(id, 0)}
                 self.send("kept", tuple(kept.fds), fds=len(kept.fds), **fields)
@@ -182,7 +182,7 @@ class Keeper(Guard):
         else:
             super().take(frame)
 
-    def forget(self, id: str) -> None:  # noqa: A002 - the frame's own word
+    def forget(self, id: str) -> None:
         if kept := self.kept.pop(id, None):
             kept.close()
 
@@ -192,7 +192,7 @@ class Keeper(Guard):
         self.fds = fds + self.fds
         super().spawn(frame)
 
-    def refused(self, id: str, number: int | None, why: str) -> None:  # noqa: A002 - the frame's own word
+    def refused(self, id: str, number: int | None, why: str) -> None:
         self.forget(id)
         super().refused(id, number, why)
 
@@ -218,8 +218,8 @@ def hung_up(sock: socket.socket) -> bool:
 def remove(path: str) -> None:
     """Take the door's file away, and its directory when nothing else is there."""
     with contextlib.suppress(OSError):
-        os.unlink(path)  # noqa: PTH108 - as in `read`
-        os.rmdir(os.path.dirname(path))  # noqa: PTH106, PTH120 - as in `read`
+        os.unlink(path)
+        os.rmdir(os.path.dirname(path))
 
 
 def main(fd: str, nofile: str, door: str, seconds: str) -> None:

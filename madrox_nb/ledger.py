@@ -14,6 +14,7 @@ import errno
 import fcntl
 import glob
 import logging
+import mmap
 import os
 import shutil
 import threading
@@ -23,7 +24,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from .errors import LedgerError, LedgerFull, LedgerInUse
-from .events import AgentStopped, Entry, Event, RunClosed
+from .events import AgentSpawned, AgentStopped, Entry, Event, RunClosed
 from .keeping import is_kept
 from .tree import Tree
 
@@ -65,7 +66,7 @@ class Ledger:
         self._listeners: tuple[Listener, ...] = ()
         self._open_day(clock())
         _cut_torn_tail(self._fd)
-        self.seq = max((entry.seq for entry in self), default=-1) + 1
+        self.seq = _newest(self.paths) + 1
         self._syncer = _Syncer(self)
         _ledgers.add(self)
 
@@ -324,12 +325,36 @@ def _close_run(paths: list[Path], clock: Clock) -> bool:
 
 
 def _write_end(fd: int, paths: list[Path], clock: Clock) -> None:
-    entries = list(read(paths))
-    tree, seq = Tree.replay(entries), max((e.seq for e in entries), default=-1) + 1
+    tree, seq = Tree.replay(read(paths, _begins_or_ends)), _newest(paths) + 1
     gone = [AgentStopped(agent=a.name, reason="kernel went away") for a in reversed(tree.alive())]
     for number, event in enumerate([*gone, RunClosed(reason="kernel went away")]):
         os.write(fd, Entry(seq + number, clock(), event).to_line())
     _datasync(fd)
+
+
+def _begins_or_ends(line: bytes) -> bool:
+    """Whether it may tell of a birth or an end: of a long run no more is read to know who is alive."""
+    return AgentSpawned.kind.encode() in line or AgentStopped.kind.encode() in line
+
+
+def _newest(paths: Iterable[Path]) -> int:
+    """The number of the newest entry, -1 when there is none. A clock may have been set back by a day."""
+    return max((entry.seq for path in paths if (entry := _last(path))), default=-1)
+
+
+def _last(path: Path) -> Entry | None:
+    """The last line of a file that is an entry. What comes before it is not read."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        if not end:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            while end:
+                begin = text.rfind(b"\n", 0, end - 1) + 1
+                with contextlib.suppress(ValueError):
+                    return Entry.from_line(text[begin:end])
+                end = begin
+    return None
 
 
 def _cut_torn_tail(fd: int) -> None:

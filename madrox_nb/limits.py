@@ -34,6 +34,7 @@ from .events import (
     TurnStarted,
     UsageReported,
 )
+from .figures import hundredths
 from .harness import Features
 from .mail import Mail
 from .tree import WORKING, Agent, Tree
@@ -337,7 +338,7 @@ class Spending:
 
     def _warn(self, standing: Standing) -> None:
         if standing.share >= WARN_AT:
-            self._tell(standing, f"{standing.share:.0%} of a limit is used: {standing}", "nearly")
+            self._tell(standing, f"{hundredths(standing.share)}% of a limit is used: {standing}", "nearly")
 
     def _say_blind(self, event: UsageReported, standing: Standing) -> None:
         """A limit can't see what it limits: nobody may learn that from the bill."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
-from itertools import count
 from typing import Any, Final, Protocol
 
 from .errors import AgentGone, LedgerFull, MadroxError, NotRunning, UnknownMessage
@@ -23,11 +22,11 @@ from .events import (
     MessageRead,
     TurnEnded,
     TurnStarted,
-    TurnSteered,
     UsageReported,
 )
 from .folds import Inboxes, Message, usage_of
 from .harness import Steered
+from .joining import Joining
 from .queueing import check_prompt, next_batch, who_asked
 from .tickets import Answer, Ticket, ending
 from .tree import Tree
@@ -92,9 +91,7 @@ class Mail:
         self._desk = desk
         self._queued: dict[str, Ticket] = {}
         self._running: dict[str, Ticket] = {}
-        self._steering: dict[str, Ticket] = {}
-        """Tickets that are to join a turn, or have."""
-        self._steers = count(1)
+        self._joining = Joining(desk, self._requeue)
         self._watches: list[asyncio.Future[None]] = []
 
     # verbs
@@ -112,7 +109,7 @@ class Mail:
         check_prompt(text)
         ticket = Ticket(agent, sender)
         if steer and desk.steers(agent):
-            return self._steer(ticket, text)
+            return self._joining.steer(ticket, text)
         if sender == PERSON and not job and desk.takes_turns(agent) and not desk.inboxes.unread(agent):
             await self._begin(ticket, text)  # nobody will look for it in the inbox: it starts now
             return ticket
@@ -132,32 +129,12 @@ class Mail:
             self._queued.pop(ticket.message, None)
             raise
 
-    def _steer(self, ticket: Ticket, text: str) -> Ticket:
-        """Write it to the CLI, which says later whether it joined."""
-        steer = f"{ticket.agent}.s{next(self._steers)}"
-        ticket.how, ticket.text, ticket.turn = "steering", text, self._desk.tree[ticket.agent].turn
-        self._steering[steer] = ticket
-        try:
-            self._desk.steer(ticket.agent, steer, text)
-        except BaseException:  # a codec that can't: it was never taken
-            del self._steering[steer]
-            raise
-        return ticket
-
     def steered(self, agent: str, steered: Steered) -> None:
-        """The CLI says what came of it. One that did not join is queued: nothing is lost."""
-        ticket = self._steering.get(steered.steer)
-        if ticket is None or ticket.agent != agent or ticket.how != "steering":
-            return
-        if not steered.joined:
-            del self._steering[steered.steer]
-            self._requeue(ticket)
-            return
-        ticket.how = "steered"
-        joined = TurnSteered(agent=agent, turn=ticket.turn, sender=ticket.sender, text=ticket.text)
-        ticket.began = self._desk.record(joined).ts
+        """See `Joining.steered`."""
+        self._joining.steered(agent, steered)
 
     def _requeue(self, ticket: Ticket) -> None:
+        """It did not join: it gets a turn of its own."""
         missed, ticket.turn, text, ticket.text = ticket.turn, "", ticket.text, ""
         self._desk.soon(self._queue_or_tell(ticket, text, missed))
 
@@ -364,25 +341,15 @@ class Mail:
     def _in_turn(self, turn: str) -> list[Ticket]:
         """The ticket that became this turn, and those that have joined it."""
         began = [self._running[turn]] if turn in self._running else []
-        if not self._steering:
-            return began
-        return began + [t for t in self._steering.values() if t.how == "steered" and t.turn == turn]
+        return began + self._joining.joined(turn)
 
     def _ended(self, entry: Entry, event: TurnEnded) -> None:
         for ticket in self._in_turn(event.turn):
             if not ticket.close(entry):
                 self._leave(ticket)
         self._running.pop(event.turn, None)
-        if self._steering:
-            self._end_steering(event)
+        self._joining.ended(event.turn)
         self.feed(event.agent)
-
-    def _end_steering(self, event: TurnEnded) -> None:
-        for steer, ticket in tuple(self._steering.items()):
-            if ticket.turn == event.turn:
-                del self._steering[steer]
-                if ticket.how == "steering":  # the turn ended without a word about it
-                    self._requeue(ticket)
 
     def _stopped(self, event: AgentStopped) -> None:
         for ticket in self.open_tickets():
@@ -390,7 +357,7 @@ class Mail:
         for ticket in [t for t in self.open_tickets() if t.agent == event.agent]:
             self._queued.pop(ticket.message, None)
             self._running.pop(ticket.turn, None)  # its end could not be recorded
-            self._steering = {steer: t for steer, t in self._steering.items() if t is not ticket}
+            self._joining.forget(ticket)
             state = "failed" if event.failed else "stopped"
             never = TurnStarted(agent=ticket.agent, turn="", sender=ticket.sender, text="")
             if not ticket.close(AgentGone(never, state, event.reason)):
@@ -463,7 +430,7 @@ class Mail:
 
     def open_tickets(self) -> Iterable[Ticket]:
         """Questions that have no answer yet."""
-        return (*self._queued.values(), *self._running.values(), *self._steering.values())
+        return (*self._queued.values(), *self._running.values(), *self._joining.tickets)
 
     def close(self) -> None:
         """Nobody will be answered any more: tell those who wait."""
@@ -471,5 +438,5 @@ class Mail:
             ticket.close(NotRunning(f"madrox was closed before {ticket.agent} answered"))
         self._queued.clear()
         self._running.clear()
-        self._steering.clear()
+        self._joining.clear()
         self.stir()

@@ -6,6 +6,7 @@ systems without a subreaper this is also what ends those that left their session
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
+
+log = logging.getLogger(__name__)
 
 _RUN = re.compile(r"(\d{8}T\d{6}\.\d{3})-(\d+)")
 """The name of a run: when it was opened (UTC), and by which process."""
@@ -44,6 +47,8 @@ def end_orphans(runs: Collection[str]) -> list[int]:
                 ended.append(process.pid)
         except psutil.Error:  # gone meanwhile
             continue
+    if ended:
+        log.warning("ended %d processes that an earlier kernel left behind: %s", len(ended), ended)
     return ended
 
 

@@ -54,7 +54,7 @@ def _counted(usage: UsageReported) -> bool:
 
 def preload() -> None:
     """Import the price list, 0.3 s: in a thread, before a price is asked for on the manager's loop."""
-    import genai_prices  # noqa: F401
+    import genai_prices  # noqa: F401 - to have it loaded is all
 
 
 VENDORS: Mapping[str, str] = {"claude": "anthropic", "codex": "openai", "gemini": "google"}

@@ -66,7 +66,7 @@ def answers(csi: str, args: str) -> str:
     return ""
 
 
-class Stream(_SpawnBase):  # type: ignore[misc]
+class Stream(_SpawnBase):  # type: ignore[misc]  # pexpect has no types for it
     """Output as one long text, in which pexpect finds patterns.
 
     Lines that a program writes anew (spinners, bars) stay in it with their carriage
@@ -173,7 +173,7 @@ class Stream(_SpawnBase):  # type: ignore[misc]
             self.found = Found(names[index], self.before[-KEPT:], self.after, missing)
 
 
-class Searcher(_searcher_re):  # type: ignore[misc]
+class Searcher(_searcher_re):  # type: ignore[misc]  # pexpect has no types for it
     """pexpect's, but `^` is the beginning of a line, never that of a window that is cut."""
 
     def search(self, buffer: str, freshlen: int, searchwindowsize: int | None = None) -> int:

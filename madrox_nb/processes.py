@@ -93,12 +93,16 @@ class Processes:
     def __len__(self) -> int:
         return len(self._runners)
 
-    def claim(self, name: str, directory: Path | None = None, *, empty: bool = False) -> Path:
+    def claim(
+        self, name: str, directory: Path | None = None, *, empty: bool = False, very: bool = False
+    ) -> Path:
         """The workspace that an agent of that name gets, or `directory`, if it may have that one.
+
+        Below our own place that is the next free one of its name, unless it is to be the `very` one.
 
         Raises `BadInput`.
         """
-        if directory is None or directory.parent == self._settings.work:
+        if directory is None or (directory.parent == self._settings.work and not very):
             path = self._workspaces.claim(name, empty=empty)
         else:
             path = self._workspaces.claim_directory(name, directory)

@@ -17,8 +17,10 @@ PERIOD: Final = 0.1
 CEILING: Final = 50
 """Messages a second of all widgets together, at most."""
 REST: Final = 4
-"""Rests so many times as long as it looked: where there is much to look at, the agents' thread goes first."""
+"""Rests so many times as long as it worked: where there is much to look at, the agents' thread goes first.
 
+Only its own processor time counts: waiting for others is rest enough.
+"""
 
 GLANCE: Final = 0.2
 """Seconds between two looks for what no event tells of."""
@@ -69,9 +71,10 @@ class Pump:
 
     def _run(self) -> None:
         while senders := self._wait():
-            began = time.monotonic()
-            sent = sum([sender.flush() for sender in senders]) + self._beat()
-            time.sleep(max(PERIOD, sent / CEILING, (time.monotonic() - began) * REST))
+            began = time.thread_time()
+            told, beats = sum([sender.flush() for sender in senders]), self._beat()
+            period = PERIOD * 2 if beats else PERIOD  # a heartbeat is a message too
+            time.sleep(max(period, (told + beats) / CEILING, (time.thread_time() - began) * REST))
 
     def _wait(self) -> list[Sender]:
         """Until somebody has something to tell or a heartbeat is due. Empty when nobody is left."""

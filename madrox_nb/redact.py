@@ -31,7 +31,7 @@ SHORTEST = 8
 _TOKEN = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{32,}")
 _TOKEN_BEGUN = re.compile(r"(?:mdx_[A-Za-z0-9_-]*|mdx|md|m)\Z")
 _TOKEN_MARK = TOKEN_PREFIX.encode()
-_TOKEN_SHOWN = "{secret:token}"  # noqa: S105
+_TOKEN_SHOWN = "{secret:token}"  # noqa: S105 — what stands in its place
 
 _LEFT_IN_URLS = ("", "/", "!*'()", "!*'();,/?:@&=+$#")
 """What is not percent-encoded: strictly nothing, by Python's `quote`, by JavaScript's

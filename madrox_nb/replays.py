@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from .events import AgentReady, TextDelta, ToolCalled, TurnEnded, TurnSaid
+from .events import AgentReady, TextDelta, ToolCalled, TurnEnded, TurnSaid, Verdict
 from .harness import Ask, Brief, Harness, Item, Unreadable, Write
 
 Move = Literal["interrupt", "steer"]
@@ -179,8 +179,8 @@ class Player:
         elif isinstance(item, TextDelta | TurnSaid | ToolCalled | Ask):
             moved = self._move(line)
             if isinstance(item, Ask) and not moved:
-                verdict = "allow" if self.codec.turn else "deny"
-                self.watch.wrote(list(self.codec.answer(item.request, verdict)), line)  # type: ignore[arg-type]
+                verdict: Verdict = "allow" if self.codec.turn else "deny"
+                self.watch.wrote(list(self.codec.answer(item.request, verdict)), line)
 
     def begin(self, by_ready: bool, line: int) -> None:
         """Give the next prompt, when it is time for one."""

@@ -20,7 +20,7 @@ from .events import PERSON, AgentSpawned, AgentStopped, Entry, Event, MessagePos
 from .folds import Inboxes, Message
 from .ledger import read, run_files, runs
 from .rules import INHERITED_AT_MOST, covers
-from .tree import WORKING, Agent, Tree
+from .tree import WORKING, Agent, Tree, spawn_line
 
 if TYPE_CHECKING:
     from .manager import Manager
@@ -260,6 +260,22 @@ def _as_before(agent: Agent) -> AgentSpawned:
         branch=agent.branch,
         base=agent.base,
     )
+
+
+async def revive(manager: Manager, name: str) -> Return:
+    """Let an agent of this run that has ended go on with its session, or afresh where it had said nothing.
+
+    What it has used of its limits stays used; its inbox is empty. Raises `BadInput` when it can't.
+    """
+    agent = manager.tree[name]
+    try:
+        _check(manager, agent)
+    except MadroxError as exc:
+        raise BadInput(f"{name} can't go on: {exc}. Spawn it again: {spawn_line(agent)}") from exc
+    limits = tuple(_limits(manager.budget, name, manager.spending.now()))
+    birth = await manager.births.reborn(_as_before(agent), suspended=False)
+    manager.spending.bring_back(name, limits)
+    return await _outcome(manager, Past(agent, (), ()), birth)
 
 
 async def _hand_over(manager: Manager, each: Past) -> None:

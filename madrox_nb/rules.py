@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, cast
 
 from .errors import BadInput
 from .events import PERSON
@@ -96,8 +96,30 @@ def ruled(
     subject = acted_on(given)
     for rule, answer in policy.items():
         if _fits(rule, tool, subject, () if "command" in given else places, strict=answer == "allow"):
-            return rule, answer  # type: ignore[return-value]
+            return rule, cast(Rule, answer)  # the settings were checked when they were read
     return None
+
+
+def suggested(tool: str, given: Mapping[str, Any], places: Sequence[Place] = ()) -> list[str]:
+    """Rules that would allow this, from the narrowest to that of the whole tool."""
+    wider = dict.fromkeys([*_narrower(tool, given, places), tool])
+    return [rule for rule in wider if ruled({rule: "allow"}, tool, given, places)]
+
+
+def _narrower(tool: str, given: Mapping[str, Any], places: Sequence[Place]) -> Iterator[str]:
+    subject = acted_on(given)
+    if subject and "*" not in subject and not places:
+        yield f"{tool}({subject})"
+    if "command" in given:
+        yield f"{tool}({subject.partition(' ')[0]} *)"
+    elif address := re.match(r"https?://[^/?#*]+/", subject):
+        yield f"{tool}({address[0]}*)"
+    names = [place[-1] for place in places if place and "*" not in place[-1]]
+    if len(names) == len(places) == 1:
+        yield f"{tool}({names[0]})"
+    folders = {name.rpartition("/")[0] for name in names}
+    if names and len(folders) == 1 and (folder := folders.pop()):
+        yield f"{tool}({folder}/*)"
 
 
 def acted_on(given: Mapping[str, Any]) -> str:

@@ -27,14 +27,10 @@ from .density import Density
 from .display import Live, Waiting, attended, how_to_answer
 from .doing import Doing, LastReplies
 from .errands import Errands
-from .errors import BadInput, LedgerInUse, MadroxError, NotRunning
-from .events import (
-    PERSON,
-    AgentReady,
-    Entry,
-    Signal,
-)
+from .errors import LedgerInUse, MadroxError, NotRunning
+from .events import PERSON, Entry, Signal
 from .keeping import kept_runs, place
+from .ledger import runs as runs_of
 from .ledger import utc_now
 from .logfile import LogFile
 from .logs import WIRE
@@ -46,7 +42,7 @@ from .parts.past import Then
 from .parts.reading import Conversations
 from .parts.wire import WireLog
 from .portal import Portal
-from .revival import Return, bring_back
+from .revival import Return, bring_back, revive
 from .server import Server, preload
 from .spans import Spans
 from .tickets import Ticket
@@ -200,26 +196,22 @@ class Run:
         return Replies({name: replies[name] for name in asked if name in replies})
 
     async def resume(self, names: tuple[str, ...], run: str) -> list[Return]:
-        """Wake suspended agents; bring those back that an earlier kernel had."""
+        """Wake suspended agents; bring those back that have ended, or that an earlier kernel had."""
         tree = self.manager.tree
-        here = [name for name in names if name in tree and tree[name].alive and not run]
+        ours = [name for name in names if name in tree and not run]
+        here = [name for name in ours if tree[name].alive]
         asleep = [name for name in here if tree[name].state == "suspended"]
         await asyncio.gather(*(self.manager.resume(name) for name in here))
         told = [
             Return(name, "woken" if name in asleep else "", "" if name in asleep else "it was not suspended")
             for name in here
         ]
-        missing = tuple(name for name in names if name not in here)
+        told += [await revive(self.manager, name) for name in ours if name not in here]
+        missing = tuple(name for name in names if name not in ours)
         if self.went_on and not names and not run:
             return [Return(name, "process") for name in self.went_on if tree[name].alive]
         if missing or not names:
-            try:
-                told += await bring_back(self.manager, missing, run)
-            except BadInput:
-                for name in missing:
-                    if name in tree and not run:
-                        raise tree.refusal(AgentReady(agent=name)) from None
-                raise
+            told += await bring_back(self.manager, missing, run)
         return told
 
     async def serve(self) -> Serving:
@@ -260,9 +252,12 @@ class Run:
             doing=self.doing,
             conversations=self._conversations,
             wires=self._wire,
+            processes=self.offspring,
             spans=self._spans,
             density=self._density,
             past=self._then,
+            earlier=self._earlier,
+            harnesses=manager.harnesses,
             redacted=manager.redactor.text,
         )
 
@@ -284,6 +279,10 @@ class Run:
 
             known = self._views.setdefault((shows, agent), LiveView(self, shows, agent))
         return known
+
+    @cached_property
+    def _earlier(self) -> bool:
+        return any(run != self.manager.run for run in runs_of(self.manager.settings.logs))
 
     @cached_property
     def _conversations(self) -> Conversations:

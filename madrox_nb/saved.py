@@ -1,11 +1,12 @@
-"""What a notebook keeps of a live view: what there was when it was shown, and what there is at the end.
+"""What a notebook keeps of a live view: what there is when it is saved, and at the end what there was.
 
 A front end saves the text and HTML that came with a display, not what the live view shows
 now. So at the end of the run the display is updated under its id, and the live view gives way
 to them: then the notebook reads the same on GitHub, after a restart, and for who does not
 trust it. Not before: a front end draws an updated display anew, and what a person has opened,
-scrolled to or typed there would be lost. A page that was reloaded knows no ids; there the
-live view stays, and says that the run is over.
+scrolled to or typed there would be lost. What is saved before, and a page that was reloaded
+and knows no ids any more, is the page's own matter: it asks (`keep`), and writes it there
+(`widgets/src/saved.ts`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, Final
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
+LARGEST: Final = 300_000
+"""Characters that a page may be told again and again."""
 SHOWN: Final = 8
 """Displays that are frozen, the newest: a cell that runs again leaves its old one behind."""
 
@@ -51,4 +54,4 @@ class Saved:
 
 
 def _publish(bundle: Bundle, display_id: str, *, update: bool = False) -> None:
-    display(dict(bundle), raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]
+    display(dict(bundle), raw=True, display_id=display_id, update=update)

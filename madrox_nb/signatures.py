@@ -23,7 +23,7 @@ def takes_what(
     def signed(method: Callable[Concatenate[S, ...], R]) -> Callable[Concatenate[S, P], R]:
         own, theirs = inspect.signature(method), inspect.signature(other)
         returns = own.return_annotation
-        method.__signature__ = theirs.replace(return_annotation=returns)  # type: ignore[attr-defined]
+        method.__signature__ = theirs.replace(return_annotation=returns)  # type: ignore[attr-defined]  # what `inspect` looks for
         return method
 
     return signed
@@ -45,7 +45,7 @@ def extends(
         signature = inspect.signature(function).replace(
             parameters=sorted([*own, *more], key=lambda each: each.kind)
         )
-        function.__signature__ = signature  # type: ignore[attr-defined]
+        function.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect` looks for
         function.__annotations__ |= {parameter.name: parameter.annotation for parameter in more}
         return function
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from .errors import UnknownJob
 from .events import (
@@ -208,9 +208,9 @@ class Jobs(Fold):
         self._change(question, state=state, error=error, last=last)
         del self._asked[question]
 
-    def _change(self, question: str, /, **changed: object) -> None:
+    def _change(self, question: str, /, **changed: Any) -> None:
         job, number = self._asked[question]
-        self._put(job, number, replace(self._jobs[job].parts[number], **changed))  # type: ignore[arg-type]
+        self._put(job, number, replace(self._jobs[job].parts[number], **changed))
 
     def _put(self, job: str, number: int, part: Part) -> None:
         known = self._jobs[job]

@@ -5,7 +5,7 @@
 From then on, in this process, whoever is spawned as `claude` or `codex` is a real process
 that makes real MCP calls, and in which no model thinks; it says so in its answers. A
 prompt that holds the words of a cue does what the cue says, in the directives of
-`rehearse/turn.py`: what a model would have decided by itself is written down beforehand.
+`rehearse/directives.py`: what a model would have decided by itself is written down beforehand.
 """
 
 from __future__ import annotations

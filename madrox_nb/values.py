@@ -75,7 +75,7 @@ class Reply(Answer):
             return as_markdown(shortened(said))
         interrupted = self.outcome == "interrupted"  # somebody's wish, nothing that went wrong
         what = f"{'■' if interrupted else '✕'} {self.turn} {self.outcome}"
-        what += f": {self.error}" if self.error else ""
+        what += f": {views.legible(self.error)}" if self.error else ""
         page = f'<p style="{"" if interrupted else RED}">{escape(what)}</p>'
         rest = f'<pre style="white-space:pre-wrap">{escape(shortened(said))}</pre>' if said else ""
         return {"text/plain": "\n".join((what, shortened(said))).strip(), "text/html": page + rest}
@@ -95,10 +95,12 @@ def as_markdown(text: str) -> dict[str, str]:
 
 
 def shortened(text: str) -> str:
-    """`text`, cut where a cell would grow too long, saying so."""
+    """`text` as a cell shows it: legible, and cut where the cell would grow too long, saying so."""
     if len(text) <= LONGEST_SHOWN:
-        return text
-    return f"{text[:LONGEST_SHOWN]}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+        return views.legible(text)
+    return (
+        f"{views.legible(text[:LONGEST_SHOWN])}\n\n… {len(text) - LONGEST_SHOWN:,} more characters in .text"
+    )
 
 
 class Replies(Mapping[str, Reply]):
@@ -186,8 +188,6 @@ class Snapshot:
     def __eq__(self, other: object) -> bool:
         """Equal to a snapshot, or a tree, in which the same has happened to everyone."""
         return self._tree == (other._tree if isinstance(other, Snapshot) else other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def children(self, name: str | None = None) -> list[Agent]:
         """The direct children of `name`; the roots without one."""

@@ -9,13 +9,17 @@ is stripped. The live widget draws the same pictures (`widgets.py`).
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
 from typing import Final
 
 from wcwidth import wcswidth
+
+from .figures import dollars
 
 GLYPHS: Final = {
     "starting": "○",
@@ -43,8 +47,14 @@ NEEDS: Final = {
 FIRST_LINES: Final = (
     ("One agent", "%madrox spawn lead --role architect"),
     ("Try it without a key: real processes, no model", "%madrox spawn lead --harness rehearsal"),
+    (
+        "A whole team, rehearsed the same way",
+        '%madrox team bug_investigation --harness rehearsal --task "the sums are off"',
+    ),
 )
 """What to run when there is no agent yet."""
+EARLIER: Final = ("The agents that an earlier kernel had", "%madrox resume")
+"""The same where there was one."""
 NOBODY: Final = "No agents yet. Run one of these in a cell:"
 
 ALL_PERMISSIONS: Final = "all permissions"
@@ -52,6 +62,13 @@ NOTHING: Final = "–"
 UNPRICED: Final = "unpriced"
 LONGEST: Final = 160
 """Characters of a reason or of what an agent does now; the rest is in the ledger."""
+MOST: Final = 250
+"""Agents in a table, and lines of what asks for a person: thousands would make every notebook heavy."""
+FEW: Final = 40
+"""Characters of a reason in a few words."""
+_EXIT: Final = re.compile(r"exited on its own with code (\d+)")
+_KILLED: Final = re.compile(r"killed by signal \d+")
+_CLAUSE: Final = re.compile(r"[.;](?=\s)|\s\(|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,12 @@ class Row:
     """What counts towards that."""
     again: str = ""
     """The line that spawns such an agent again, where it has failed."""
+    short: str = ""
+    """`reason` in a few words, for where there is little room."""
+    nearly: str = ""
+    """`96 % of $2.00`, once most of a limit that stands on it is used."""
+    can: tuple[str, ...] = ()
+    """The verbs that its state and its CLI allow now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,8 @@ class Picture:
 
     title: str
     rows: tuple[Row, ...]
+    lines: tuple[tuple[str, str], ...] = FIRST_LINES
+    """What to run while there are no rows: what for, and the line."""
 
 
 def bundle(picture: Picture) -> dict[str, str]:
@@ -109,10 +134,10 @@ def plain(picture: Picture) -> str:
     rows = picture.rows
     title = one_line(picture.title)
     if not rows:
-        return "\n".join([title, NOBODY, *(code for _, code in FIRST_LINES)])
+        return "\n".join([title, NOBODY, *(code for _, code in picture.lines)])
     head = [title, _counts(rows), *_costs(rows)]
     needs = [f"{sign} {name} {what}   {code}" for sign, name, what, code in _needs(rows)]
-    return "\n".join([*head, "", *_table(rows), *(["", *needs] if needs else [])])
+    return "\n".join([*head, "", *_table(rows), *_rest(rows), *(["", *needs] if needs else [])])
 
 
 def html(picture: Picture) -> str:
@@ -120,11 +145,12 @@ def html(picture: Picture) -> str:
     rows = picture.rows
     title = f"<b>{safe(one_line(picture.title))}</b>"
     if not rows:
-        lines = (f"<code>{safe(code)}</code>" for _, code in FIRST_LINES)
+        lines = (f"<code>{safe(code)}</code>" for _, code in picture.lines)
         return f'<p style="margin:0 0 8px">{"<br>".join([title, NOBODY, *lines])}</p>'
     told = ". ".join([_counts(rows), *(line.capitalize() for line in _costs(rows))])
     top = f'<p style="margin:0 0 8px">{title}<br>{safe(told)}.</p>'
-    return top + _html_table(rows) + _html_needs(rows)
+    rest = "".join(f'<p style="margin:8px 0 0">{safe(line)}</p>' for line in _rest(rows))
+    return top + _html_table(rows) + rest + _html_needs(rows)
 
 
 def card_plain(row: Row) -> str:
@@ -152,7 +178,7 @@ def money(usd: float, exact: bool = True, sign: str = "") -> str:
     """US dollars with two decimals; `≥` when part is unknown, a word when all of it is."""
     if math.isnan(usd) or (not exact and usd == 0):
         return UNPRICED
-    return f"{'' if exact else '≥ '}{sign}{usd:.2f}"
+    return f"{'' if exact else '≥ '}{sign}{dollars(usd)}"
 
 
 def own(row: Row, sign: str = "") -> str:
@@ -214,8 +240,18 @@ def _spent(row: Row) -> str:
     return "nothing spent yet" if spent == NOTHING else f"{spent} · {row.tokens:,} tokens"
 
 
+def _rest(rows: tuple[Row, ...]) -> Iterator[str]:
+    """How many are left out."""
+    if len(rows) > MOST:
+        yield f"… and {len(rows) - MOST:,} more: m.agents() lists them all"
+
+
 def _needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
-    """Sign, name, what it is about, and the line that answers it."""
+    """Sign, name, what it is about, and the line that answers it; of many the first, for all are counted."""
+    return islice(_all_needs(rows), MOST)
+
+
+def _all_needs(rows: tuple[Row, ...]) -> Iterator[tuple[str, str, str, str]]:
     for need in NEEDS:
         for row in rows:
             if _is(row, need):
@@ -230,6 +266,35 @@ def _is(row: Row, need: str) -> bool:
     if need == "held":
         return row.held
     return (row.stalled and row.state == "busy") if need == "stalled" else row.state == need
+
+
+def in_short(reason: str) -> str:
+    """A reason in a few words: `exit code 1`, else how it begins."""
+    if ended := _EXIT.search(reason):
+        return f"exit code {ended[1]}"
+    if ended := _KILLED.search(reason):
+        return ended[0]
+    first = one_line(_CLAUSE.split(reason, maxsplit=1)[0])
+    if len(first) <= FEW:
+        return first
+    head = first.partition(": ")[0]
+    return head if " " in head and len(head) <= FEW else first[: FEW - 1].rstrip() + "…"
+
+
+_CONTROL: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+"""Terminal sequences, and signs that have no look of their own but change that of others."""
+_TURNS: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def legible(text: str) -> str:
+    """`text` without terminal sequences; what turns the direction of writing is told as its number.
+
+    The page has the same (widgets/src/element.ts).
+    """
+    return _CONTROL.sub(lambda found: f"‹U+{ord(found[0]):04X}›" if _TURNS.fullmatch(found[0]) else "", text)
 
 
 def one_line(text: str) -> str:
@@ -247,14 +312,16 @@ MONEY: Final = (4, 5)
 
 def _cells(rows: tuple[Row, ...]) -> Iterator[tuple[str, ...]]:
     parents = {row.parent for row in rows}
-    for row in rows:
+    for row in rows[:MOST]:
         state = f"{glyph(row.state)} {_state(row)}"
         subtree = money(row.subtree_usd, row.subtree_exact) if row.name in parents else NOTHING
         yield _named(row), state, one_line(row.role), _engine(row), own(row), subtree
 
 
 def _table(rows: tuple[Row, ...]) -> list[str]:
-    body = [(stem + cells[0], *cells[1:]) for stem, cells in zip(stems(rows), _cells(rows), strict=True)]
+    body = [
+        (stem + cells[0], *cells[1:]) for stem, cells in zip(stems(rows[:MOST]), _cells(rows), strict=True)
+    ]
     lines = [HEADS, *body]
     widths = [max(columns(cell) for cell in column) for column in zip(*lines, strict=True)]
     return [_padded(line, widths) for line in lines]
@@ -294,7 +361,7 @@ def _html_table(rows: tuple[Row, ...]) -> str:
     head = "".join(_cell("th", at, safe(text.capitalize())) for at, text in enumerate(HEADS))
     body = "".join(
         f"<tr>{''.join(_html_cells(stem, row, cells))}</tr>"
-        for stem, row, cells in zip(stems(rows), rows, _cells(rows), strict=True)
+        for stem, row, cells in zip(stems(rows[:MOST]), rows[:MOST], _cells(rows), strict=True)
     )
     return (
         f'<table style="border-collapse:collapse;font-size:13px"><thead><tr>{head}</tr></thead>'

@@ -15,7 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -26,10 +27,10 @@ from .display import kernel
 from .errors import BadInput, MadroxError
 from .library import static
 from .parts import SHOWS, Data, Part, found, parts, topics
-from .parts.moment import Moment
+from .parts.moment import Moment, Watch
 from .parts.verbs import check
 from .pump import PUMP
-from .saved import Saved
+from .saved import LARGEST, Saved
 from .subscriptions import Subscription, Subscriptions
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ MAIN: Final = "widget"
 LATELY: Final = 100
 """Requests remembered, so that none is carried out twice."""
 LIBRARIES: Final = (MAIN, "uplot", "xterm")
+LOADING: Final = 0.3
+"""Seconds after which a page is told how far the ledger is read, and between two such messages."""
+
+
+class Dropped(MadroxError):
+    """Whoever asked has gone on to something else."""
 
 
 class LiveView(anywidget.AnyWidget):
@@ -71,6 +78,8 @@ class LiveView(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._wanted = Subscriptions(always)
         self._carried: deque[str] = deque(maxlen=LATELY)
+        self._awaited: set[str] = set()
+        """Questions that somebody waits for."""
         self._text_of = (parts()[SHOWS[shows][-1]], agent if ":" in always[-1] else "")
         self._saved = Saved(lambda: self._repr_mimebundle_()[0], self._static)
         super().__init__(_shows=shows, _agent=agent, _build=build(), _key=secrets.token_hex(8))
@@ -111,6 +120,7 @@ class LiveView(anywidget.AnyWidget):
     def close(self) -> None:
         """Take the widget off the page, and its layout with it."""
         PUMP.discard(self)
+        self._awaited.clear()
         with self._lock:
             super().close()
         self.layout.close()
@@ -128,6 +138,10 @@ class LiveView(anywidget.AnyWidget):
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, **self._static()}, metadata
 
+    def __repr__(self) -> str:
+        """What it shows, for a terminal."""
+        return self._static()["text/plain"]
+
     def _ipython_display_(self) -> None:
         """Shown under an id, so that it can be frozen at the end of the run; at a terminal, as text."""
         if kernel() is None:
@@ -136,6 +150,7 @@ class LiveView(anywidget.AnyWidget):
 
     def freeze(self) -> None:
         """The run is over: where the view is shown, its text and HTML take its place."""
+        self._awaited.clear()  # a kernel that ends waits for no reading
         self._saved.freeze()
 
     def _static(self) -> dict[str, str]:
@@ -200,7 +215,14 @@ class LiveView(anywidget.AnyWidget):
             case {"op": "act", "id": str(request), "verb": verb, "agent": agent, **rest}:
                 self._carry_out(request, verb, agent, rest.get("given") or {})
             case {"op": "ask", "id": str(request), "topic": topic, "what": what, **rest}:
-                _answering().submit(self._answer, request, topic, what, rest.get("given") or {})
+                self._awaited.add(request)
+                _answering().submit(
+                    self._answer, request, lambda: self._asked(request, topic, what, rest.get("given") or {})
+                )
+            case {"op": "drop", "id": str(request)}:
+                self._awaited.discard(request)
+            case {"op": "keep", "id": str(request)}:
+                _answering().submit(self._answer, request, self._kept)
             case {"op": "library", "id": str(request), "name": str(name)}:
                 self._send_library(name, request)
 
@@ -238,18 +260,43 @@ class LiveView(anywidget.AnyWidget):
     def _done(self, request: str, failure: BaseException | None) -> None:
         self.send({"k": "done", "id": request, "error": str(failure) if failure else None})
 
-    def _answer(self, request: str, topic: object, what: object, given: Mapping[str, Any]) -> None:
+    def _answer(self, request: str, question: Callable[[], Any]) -> None:
         try:
-            part, subject = found(str(topic))
-            if what not in part.asks:
-                raise BadInput(
-                    f"{part.name} has no answer to {what!r}; it has: {', '.join(part.asks) or 'none'}"
-                )
-            data = part.asks[str(what)](self._run.moment(), subject, given)
+            data = question()
         except Exception as exc:  # noqa: BLE001  the page that asked shows it
             self.send({"k": "answer", "id": request, "error": str(exc)})
         else:
             self.send({"k": "answer", "id": request, "data": data})
+        finally:
+            self._awaited.discard(request)
+
+    def _watch(self, request: str) -> Watch:
+        """Tells how far the ledger is read, once that takes long, and ends it when nobody waits any more."""
+        due = time.monotonic() + LOADING
+
+        def watch(read: int, of: int) -> None:
+            nonlocal due
+            if request not in self._awaited:
+                raise Dropped("nobody waits for this moment any more; what was read is kept")
+            if time.monotonic() >= due:
+                due = time.monotonic() + LOADING
+                self.send({"k": "reading", "id": request, "read": read, "of": of})
+
+        return watch
+
+    def _asked(self, request: str, topic: object, what: object, given: Mapping[str, Any]) -> Any:
+        part, subject = found(str(topic))
+        if what not in part.asks:
+            raise BadInput(f"{part.name} has no answer to {what!r}; it has: {', '.join(part.asks) or 'none'}")
+        moment = self._run.moment()
+        watched = replace(moment, past=partial(moment.past, watch=self._watch(request)))
+        return part.asks[str(what)](watched, subject, given)
+
+    def _kept(self) -> dict[str, Any]:
+        data = self._static()
+        if (size := sum(map(len, data.values()))) > LARGEST:
+            raise BadInput(f"{size:,} characters are too many to be told; the limit is {LARGEST:,}")
+        return {"model": self.model_id, "data": data}
 
     def _send_library(self, name: str, request: str) -> None:
         """Send a library's code. One that the page does not know of is not sent."""
@@ -288,5 +335,5 @@ def build() -> str:
 
 @cache
 def _answering() -> ThreadPoolExecutor:
-    """Answers read files: not on the thread that hears all widgets."""
-    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="madrox-answers")
+    """Answers read files: not on the thread that hears all widgets, nor behind one that reads a long run."""
+    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="madrox-answers")

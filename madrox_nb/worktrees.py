@@ -97,6 +97,17 @@ def tidy(worktree: Worktree, *, ignored_too: bool = False) -> str:
     return ""
 
 
+def changes(worktree: Worktree) -> tuple[str, list[str]]:
+    """What its files are now against where the branch began: a patch, and the files git does not know.
+
+    Raises `BadInput` when git can't tell.
+    """
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-prefix")
+    patch = _git(worktree.path, "-c", "core.quotePath=off", "diff", *plain, worktree.base, "--")
+    new = _git(worktree.path, "ls-files", "--others", "--exclude-standard", "-z")
+    return patch, [name for name in new.split("\0") if name]
+
+
 def _would_be_lost(worktree: Worktree, ignored_too: bool) -> str:
     more = ("--ignored",) if ignored_too else ()
     if changed := _git(worktree.path, "status", "--porcelain", *more).splitlines():

@@ -43,7 +43,7 @@ class Absent(Rehearsal):
     name = "absent"
     commands = ("no-such-cli-anywhere",)
     provides = "pip install no-such-cli"
-    command = None  # type: ignore[assignment]
+    command = None
 
 
 @library.lend
@@ -63,6 +63,11 @@ class Headstrong(Rehearsal):
 
     def interrupt(self) -> Iterable[str]:
         return ()
+
+
+def events(manager: Manager, kind: type) -> list[Any]:
+    """What of that kind the ledger holds."""
+    return [entry.event for entry in manager.ledger if isinstance(entry.event, kind)]
 
 
 @asynccontextmanager

@@ -33,11 +33,18 @@ STEP = timedelta(seconds=0.4)
 
 def long_run(count: int) -> list[Entry]:
     """`count` entries, all of them legal, 0.4 s apart."""
-    return [Entry(seq, BEGAN + seq * STEP, event) for seq, event in enumerate(islice(_events(), count))]
+    return list(entries(count))
+
+
+def entries(count: int) -> Iterator[Entry]:
+    """The same one by one: a million would not fit into memory well."""
+    for seq, event in enumerate(islice(_events(), count)):
+        yield Entry(seq, BEGAN + seq * STEP, event)
 
 
 def written(path: Path, entries: Iterable[Entry]) -> Path:
-    path.write_bytes(b"".join(entry.to_line() for entry in entries))
+    with path.open("wb") as file:
+        file.writelines(entry.to_line() for entry in entries)
     return path
 
 

@@ -35,7 +35,7 @@ def code(notebook: Any) -> Iterator[Any]:
 def read(path: Path) -> Any:
     import nbformat  # it costs a second, which the tests that need none don't pay
 
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)
 
 
 def tidy(notebook: Any, directory: Path, metadata: Any) -> None:
@@ -95,7 +95,7 @@ def main() -> None:
             metadata = notebook.metadata.copy()
             carry_out(notebook, Path(directory))
             tidy(notebook, Path(directory), metadata)
-        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        nbformat.write(notebook, path)
         print(path.name)
 
 

@@ -92,7 +92,7 @@ def test_an_answer_to_nothing_is_answered_with_what_waits(tmp_path: Path) -> Non
         with pytest.raises(UnknownApproval, match=r"'lead.a2'. Did you mean 'lead.a1'\? Known: lead.a1"):
             await m.deny("lead.a2")
         with pytest.raises(BadInput, match="always='forever' is none of agent, subtree, tool"):
-            await m.approve("lead.a1", always="forever")  # type: ignore[arg-type]
+            await m.approve("lead.a1", always="forever")
         await m.approve("lead.a1")
         await text(m, ticket)
         with pytest.raises(BadInput, match=r"lead.a1 needs no answer any more: allowed by you"):

@@ -175,8 +175,8 @@ def test_b1_all_tools_are_there_over_http_and_stdio_with_equal_results(
         headers = {"Authorization": f"Bearer {served.token}"}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=30) as http,
-            Client(streamable_http_client(served.url, http_client=http), mode=era) as over_http,  # type: ignore[arg-type]
-            Client(stdio_client(started), mode=era) as over_stdio,  # type: ignore[arg-type]
+            Client(streamable_http_client(served.url, http_client=http), mode=era) as over_http,
+            Client(stdio_client(started), mode=era) as over_stdio,
         ):
             there = [(await each.list_tools()).tools for each in (over_http, over_stdio)]
             assert there[0] == there[1]

@@ -126,6 +126,21 @@ def test_model_session_and_extra_arguments_are_passed_through():
     assert ("--effort", "low") == argv[-2:]
 
 
+@pytest.mark.parametrize(
+    ("environ", "home"), [({"HOME": "/h"}, "/h/.claude"), ({"HOME": "/h", "CLAUDE_CONFIG_DIR": "/c"}, "/c")]
+)
+def test_a_fork_in_another_directory_is_given_a_copy_of_the_session(environ, home):
+    forked = codec(resume="s-0", fork=True, fork_of="/w_1/a", environ=environ).launch()
+
+    assert {f"{home}/projects/-w/s-0.jsonl": f"{home}/projects/-w-1-a/s-0.jsonl"} == forked.copies
+    assert "--fork-session" in forked.argv
+
+    same = codec(resume="s-0", environ=environ).launch()
+
+    assert {} == same.copies
+    assert "--fork-session" not in same.argv
+
+
 def test_settings_of_the_person_and_the_project_do_not_reach_an_agent():
     argv = codec().launch().argv
 

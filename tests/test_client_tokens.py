@@ -151,7 +151,7 @@ class Set:
 
 
 def by(scope: Any, **settings: Any) -> Call:
-    return Call(Set(Settings(**settings)), PERSON, _nobody, scope, "ci")  # type: ignore[arg-type]
+    return Call(Set(Settings(**settings)), PERSON, _nobody, scope, "ci")
 
 
 async def _nobody(seconds: float, text: str) -> None: ...

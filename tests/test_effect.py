@@ -1,12 +1,28 @@
 """What a tool would do, as the person sees it before saying yes."""
 
+import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from madrox_nb.parts.effect import COMPARED, LINES, WIDTH, Reader, difference, effect, path_of
+from madrox_nb.harness import Ask
+from madrox_nb.library import Harnesses
+from madrox_nb.parts.effect import (
+    COMPARED,
+    LINES,
+    WIDTH,
+    Reader,
+    difference,
+    differences,
+    effect,
+    patched,
+    path_of,
+)
+from madrox_nb.testing import replay
+
+TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
 
 @pytest.fixture
@@ -90,6 +106,90 @@ def test_codex_changes_are_its_own_patch_a_new_file_and_one_that_goes(workspace)
         (each["added"], each["removed"], each["said"]) for each in files
     ]
     assert ["@", None, None, "def f():"] == files[0]["lines"][0]
+
+
+def asked_in(folder):
+    """What a real CLI asked about a file, as its transcript has it."""
+    story = TRANSCRIPTS / folder / "asked.jsonl"
+    items = replay(Harnesses({}, {})[folder.rpartition("-")[0]], story)
+    return next(item.input for item in items if isinstance(item, Ask) and path_of(item.input))
+
+
+@pytest.mark.parametrize("folder", ["opencode-1.18.33", "gemini-0.61.0"])
+def test_an_edit_that_a_cli_of_the_agent_client_protocol_asks_about_is_shown_as_a_difference(folder):
+    given = asked_in(folder)
+    told = effect(given, Reader(None))
+    [file] = told["files"]
+
+    assert "/lead/workspace/written" == path_of(given)
+    assert [("+", "written")] == [(line[0], line[3]) for line in file["lines"] if line[0] != "@"]
+    assert "newText" not in told["rest"]
+
+
+def changes(workspace, old, new, **more):
+    return {"changes": [{"path": str(workspace / "a.py"), "oldText": old, "newText": new}], **more}
+
+
+def test_a_difference_told_by_the_cli_is_of_the_whole_file_or_of_a_piece_of_it(workspace):
+    text = (workspace / "a.py").read_text()
+    whole = only(changes(workspace, text, text.replace("line 10\n", "line ten\n")), workspace)
+    piece = only(changes(workspace, "line 10\n", "line ten\n"), workspace)
+    new = only({"changes": [{"path": "b.py", "oldText": None, "newText": "one\n"}]}, workspace)
+    stale = only(changes(workspace, "nothing of the kind\n", "line ten\n"), workspace)
+
+    assert whole == piece
+    assert ["-", 10, None, "line 10"] in piece["lines"]
+    assert ([["+", None, 1, "one"]], "a new file") == (new["lines"], new["said"])
+    assert "something else" in stale["said"]
+    assert ["-", None, None, "nothing of the kind"] in stale["lines"]
+
+
+def test_what_such_a_difference_does_not_show_stands_below_it(workspace):
+    path = str(workspace / "a.py")
+    told = effect(
+        changes(workspace, "line 1\n", "", title="Fix it", paths=[path], mode="0777"), Reader(workspace)
+    )
+
+    assert {"title": "Fix it", "mode": "0777"} == json.loads(told["rest"])
+
+
+def test_a_patch_hides_no_line_that_looks_like_its_head():
+    patch = "--- a.sql\n+++ a.sql\n@@ -1 +1 @@\n--- drop nothing\n+++ drop all\n\\ No newline at end\n"
+    [file] = effect({"filepath": "a.sql", "diff": patch}, Reader(None))["files"]
+
+    assert [["-", None, None, "-- drop nothing"], ["+", None, None, "++ drop all"]] == file["lines"][1:]
+
+
+def test_the_patch_of_several_files_is_told_file_by_file():
+    patch = """diff --git a b.py a b.py
+index 1..2 100644
+--- a b.py\t
++++ a b.py\t
+@@ -1 +1 @@
+-diff --git is fine
++two
+diff --git new new
+new file mode 100644
+--- /dev/null
++++ new
+@@ -0,0 +1 @@
++one
+diff --git pic pic
+Binary files pic and pic differ
+diff --git empty empty
+deleted file mode 100644
+"""
+    told = [
+        (each["path"], each["said"], each["added"], each["removed"])
+        for each in differences(list(patched(patch)))["files"]
+    ]
+
+    assert [
+        ("a b.py", "", 1, 1),
+        ("new", "a new file", 1, 0),
+        ("pic", "what is there is no text", 0, 0),
+        ("empty", "the file is deleted", 0, 0),
+    ] == told
 
 
 def test_a_command_is_told_in_full_with_what_else_it_is_given():

@@ -23,7 +23,7 @@ FAR = McpServer(transport="http", url="http://127.0.0.1:9/mcp", headers={"Author
 
 def brief(**more: object) -> Brief:
     given = {"agent": "lead", "command": ("cli",), "workspace": "/w", "files": "/f", "mcp_servers": {}}
-    return Brief(**{**given, **more})  # type: ignore[arg-type]
+    return Brief(**{**given, **more})
 
 
 @pytest.mark.parametrize("cls", [Claude, Codex, Rehearsal, Acp.of(KNOWN["opencode"])])
@@ -91,7 +91,7 @@ def test_an_acp_agent_that_takes_no_such_server_is_not_started_without_it(
     assert said in getattr(item, "reason", "")
     assert bool(said) is hasattr(item, "reason")
     if not said:
-        [told] = json.loads(item.line)["params"]["mcpServers"]  # type: ignore[union-attr]
+        [told] = json.loads(item.line)["params"]["mcpServers"]
         assert "x" == told["name"]
         assert [SECRET in value["value"] for value in told.get("env") or told["headers"]] == [True]
 

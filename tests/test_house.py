@@ -20,18 +20,20 @@ HOUSE = Path(madrox_nb.__file__).parent
 
 FLOORS = {
     0: "errors events",
-    1: "activity briefs budget conditions conversation cost_history density environment fences fold "
-    "folds grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles "
+    1: "activity briefs budget conditions conversation cost_history density environment fences figures "
+    "fold folds grammar greeting harness headed logbook mcp_servers plans prices queueing redact roles "
     "rules signatures spans steps teamwork tree turns views wording",
-    2: "arrivals clients config dashboard evidence exchange files guard hand inventory keeper keeping ledger "
-    "library listening local logfile logs nodes offspring orphans painted pane parcels past portal "
-    "preferences presets printed profiles runtime screen tokens transport wires workspace worktrees",
-    3: "adoption approvals births comeback dwellings equipment idleness jobs limits mail manager "
-    "processes reunion revival runner shares signals summaries teams tickets",
-    4: "asking bridge caller calls cli demo display doctor doing ending errands following frames gate "
-    "handles in_person instance_manager magics notebook orchestrator_config parts protocol pump "
-    "ready_prompts rehearse replays resources rest run saved server stdio subscriptions testing tools "
-    "understudy values widgets",
+    2: "arrivals clients config dashboard evidence exchange files guard guarding hand inventory keeper "
+    "keeping ledger library listening local logfile logs nodes offspring orphans painted pane parcels "
+    "past portal preferences presets printed profiles runtime screen tokens transport wires workspace "
+    "worktrees",
+    3: "adoption approvals background births comeback dwellings equipment full_disk hearing idleness jobs "
+    "joining limits lives mail manager processes reunion revival runner shares signals summaries teams "
+    "tickets unfinished",
+    4: "asking bridge caller calls cli demo display disturbances doctor doing ending errands following "
+    "frames gate handles in_person instance_manager magics notebook orchestrator_config parts protocol "
+    "pump ready_prompts rehearse replays resources rest run saved server stdio subscriptions testing "
+    "tools understudy values widgets",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 FLOOR[""] = 4  # the package itself: a face that finds the others when they are asked for

@@ -157,7 +157,7 @@ def test_a_stop_that_finds_no_room_on_the_disk_waits_for_it(
             disk = crew.Disk(on.manager, monkeypatch)
             disk.full = True
             stopping = asyncio.create_task(on.call(PERSON, STOP, job_id=job))
-            while not on.manager._waits_for_room:
+            while not on.manager.disk.waits:
                 await asyncio.sleep(0)
             disk.full = False
             done = await stopping

@@ -583,6 +583,28 @@ def test_a_file_without_a_single_whole_line_is_closed_too(tmp_path, clock):
     assert [0, 0] == [e.seq for run in ("empty", "torn") for e in read(run_files(tmp_path, run))]
 
 
+@pytest.mark.parametrize("closing", [True, False], ids=["closed", "gone on with"])
+def test_of_a_long_run_that_is_closed_or_gone_on_with_only_births_and_ends_are_read(
+    tmp_path, clock, monkeypatch, closing
+):
+    work = [said(str(n)) for n in range(500)]
+    dead = AgentStopped(agent="old", reason="done")
+    path = leave(tmp_path, "r1", born("lead"), born("old"), dead, born("kid", "lead"), *work, torn=b"[]\n")
+    real, lines = Entry.from_line, []
+    monkeypatch.setattr(Entry, "from_line", lambda line: lines.append(line) or real(line))
+    if closing:
+        assert ["r1"] == recover(tmp_path, clock=clock)
+    else:
+        with contextlib.closing(Ledger(tmp_path, "r1", clock=clock)) as ledger:
+            assert 504 == ledger.seq
+    assert len(lines) < 10
+    monkeypatch.undo()
+
+    written = [(e.seq, e.event.agent, type(e.event)) for e in list(read([path]))[504:]]
+    ends = [(504, "kid", AgentStopped), (505, "lead", AgentStopped), (506, "", RunClosed)]
+    assert (ends if closing else []) == written
+
+
 def test_a_run_that_was_closed_stays_as_it_is(tmp_path, clock):
     text = 'it says "kind":"run.closed"'
     closed = leave(tmp_path, "closed", RunOpened(run="r", madrox="0.1", pid=1), RunClosed(reason="done"))

@@ -24,9 +24,9 @@ from madrox_nb.values import Letters, Reply, Serving, Snapshot
 @pytest.fixture(scope="module")
 def ip() -> Iterator[InteractiveShell]:
     shell = InteractiveShell.instance()
-    shell.history_manager.enabled = False  # type: ignore[union-attr]
+    shell.history_manager.enabled = False
     yield shell
-    shell.history_manager.end_session()  # type: ignore[union-attr]
+    shell.history_manager.end_session()
     InteractiveShell.clear_instance()
 
 
@@ -267,10 +267,11 @@ def test_an_error_of_ours_is_shown_by_its_words_alone(
         line(crew, "send lead hello")
 
 
-def test_an_ended_agent_is_not_resumed_and_told_how_it_is_spawned_again(crew: InteractiveShell) -> None:
+def test_an_ended_agent_is_resumed_by_its_name_and_one_that_nobody_knows_is_not(
+    crew: InteractiveShell,
+) -> None:
     line(crew, "stop lead")
-    with pytest.raises(AgentGone, match=r"lead has stopped and can't go on\. Spawn it again: %madrox"):
-        line(crew, "resume lead")
+    assert ["fresh"] == list(line(crew, "resume lead")["how"])
     with pytest.raises(BadInput, match="there is no earlier run"):
         line(crew, "resume nobody")
 
@@ -330,6 +331,25 @@ def test_the_words_after_the_agent_are_the_text(written: str, agent: str, sent: 
     call = read(written, None, NAMES)
 
     assert (agent, sent) == (call.agent, call.text)
+
+
+@pytest.mark.parametrize(
+    ("written", "task", "harness", "inputs"),
+    [
+        ("team audit look at it --harness rehearsal", "look at it", "rehearsal", []),
+        ("team audit look at it --harness=rehearsal --no-wait", "look at it", "rehearsal", []),
+        ('team audit look at it --input "a=b c" --harness claude', "look at it", "claude", [("a", "b c")]),
+        ("team audit say what --harness does there", "say what --harness does there", None, []),
+        ("team audit -- look at --harness rehearsal", "look at --harness rehearsal", None, []),
+        ("team audit look at --harness", "look at --harness", None, []),
+    ],
+)
+def test_an_option_at_the_end_of_a_text_keeps_its_value(
+    written: str, task: str, harness: str | None, inputs: list[tuple[str, str]]
+) -> None:
+    call = read(written, None, {})
+
+    assert (task, harness, inputs) == (call.text, call.harness, call.input)
 
 
 def test_a_comment_ends_a_line_that_sends_nothing_and_is_text_in_one_that_does() -> None:
@@ -494,7 +514,7 @@ def test_the_matcher_completes_the_word_at_the_cursor(written: str, offered: lis
 
 
 def matchers(shell: InteractiveShell) -> list[Any]:
-    return [m for m in shell.Completer.custom_matchers if m is complete]  # type: ignore[union-attr]
+    return [m for m in shell.Completer.custom_matchers if m is complete]
 
 
 def test_loading_twice_and_unloading_leave_no_trace(ip: InteractiveShell) -> None:

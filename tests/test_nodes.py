@@ -15,7 +15,7 @@ import psutil
 import pytest
 from rogues import Ear, family, little_room, local_node, marker, on_loop, rogue, spec, survivors
 
-from madrox_nb import local, wires
+from madrox_nb import guarding, wires
 from madrox_nb.errors import HarnessError, HarnessNotFound, NotRunning
 from madrox_nb.local import LocalLauncher, LocalNode
 from madrox_nb.nodes import FewestAgents, NodeState, Wait
@@ -301,7 +301,7 @@ async def test_the_guard_s_death_is_told_to_every_agent_s_watcher(tmp_path: Path
         agents = [psutil.Process(handle.pid) for handle in handles]
         os.kill(node.pids[0], signal.SIGKILL)
 
-        assert [local.GONE] * 2 == [await ear.end() for ear in ears]
+        assert [guarding.GONE] * 2 == [await ear.end() for ear in ears]
         assert [] == survivors(agents)
         with pytest.raises(NotRunning, match="close this manager"):
             await node.spawn(spec(tmp_path, "cat"), Ear())

@@ -48,7 +48,7 @@ from madrox_nb.manager import Manager
 from madrox_nb.notebook import AgentHandle, AsyncAgentHandle, AsyncMadrox, Madrox, Pending, current
 from madrox_nb.parts.verbs import VERBS
 from madrox_nb.tree import Agent, Tree
-from madrox_nb.values import LONGEST_SHOWN, Letters, Replies, Reply
+from madrox_nb.values import LONGEST_SHOWN, Letters, Replies, Reply, Told
 
 REHEARSE: dict[str, Any] = {"port": 0, "harnesses": ("rehearsal",), "stop_grace": 1.0}
 
@@ -478,6 +478,14 @@ def test_a_reply_is_markdown_and_a_long_one_is_cut_with_a_note() -> None:
     assert "hi" == str(reply("hi"))
 
 
+def test_a_cell_shows_an_answer_without_terminal_sequences_and_tells_what_turns_the_writing() -> None:
+    said = "\x1b[31mred\x1b[0m \u202eadmin"
+    for each in (reply(said), reply("", outcome="failed", error=said), Told(said, {})):
+        shown = each._repr_mimebundle_()
+        assert all("red ‹U+202E›admin" in text for text in shown.values())
+    assert said == str(reply(said))
+
+
 def test_a_failed_reply_is_red_and_escaped() -> None:
     shown = reply("so <far>", outcome="failed", error="no <b>")._repr_mimebundle_()
 
@@ -503,6 +511,17 @@ def test_one_reply_is_shown_whole_and_several_by_their_first_line() -> None:
     assert "lead.t1 ok: a b" == lines[0]
     assert 160 == len(lines[1])
     assert "No replies." == repr(Replies({}))
+
+
+def test_an_empty_run_tells_of_an_earlier_ones_agents_where_there_was_one(tmp_path: Path) -> None:
+    with Madrox(home=tmp_path / "home", **REHEARSE) as first:
+        alone = first._repr_mimebundle_()["text/plain"]
+        first.spawn("lead")
+    with Madrox(home=tmp_path / "home", **REHEARSE) as second:
+        beside = second._repr_mimebundle_()["text/plain"]
+
+    assert "No agents yet" in alone
+    assert f"{alone}\n%madrox resume" == beside
 
 
 def test_an_empty_inbox_says_so() -> None:

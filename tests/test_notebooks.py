@@ -1,4 +1,4 @@
-"""The examples in notebooks/ run, and show what they promise."""
+"""The examples in notebooks/ run under nbval, and show what they promise."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import carry_out
 from outputs import LIVE, NOTEBOOKS, code, lasting, read, tidy
+from validated import validated
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A notebook with its outputs, and the directory it ran in; a cell that fails raises."""
-    # it looks for fonts once on a machine, and would say so in a cell
-    import matplotlib.font_manager  # noqa: F401
+    import matplotlib.font_manager  # noqa: F401 - it looks for fonts once on a machine, and would say so in a cell
 
     directory = tmp_path_factory.mktemp("notebook")
-    notebook = read(request.param)
-    carry_out(notebook, directory)
+    notebook = validated(request.param, directory)
     notebook.ran = request.param, directory
     return notebook
 

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from crew import until
 from test_teams import TRIO
 from test_widgets import Wire
 
-from madrox_nb import library
+from madrox_nb import config, library
 from madrox_nb.errors import BadInput
 from madrox_nb.events import ApprovalAsked, MessagePosted, TeamEnded, TurnStarted
 from madrox_nb.magics.table import COMMANDS
@@ -59,17 +61,22 @@ class Page:
         return self.run.start(self.run.manager.answer, ticket).result(60).text
 
 
-@pytest.fixture
-def page(tmp_path, monkeypatch):
+def opened(tmp_path, monkeypatch):
+    """A page of a run of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
     monkeypatch.setattr(comm, "create_comm", lambda **kwargs: Wire(**kwargs))
-    opened = Run(home=tmp_path / "home", port=0, harnesses=("rehearsal",), stop_grace=1.0, attended="yes")
-    made = Page(opened)
+    run = Run(home=tmp_path / "home", port=0, harnesses=("rehearsal",), stop_grace=1.0, attended="yes")
+    made = Page(run)
     yield made
     made.widget.close()
-    opened.close()
+    run.close()
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    yield from opened(tmp_path, monkeypatch)
 
 
 def spawned(page, *names):
@@ -154,6 +161,20 @@ def test_the_effect_of_an_edit_is_read_from_the_agents_own_file(page):
 
     assert ("edit", "a.txt") == (request["kind"], request["what"])
     assert [[" ", 1, 1, "one"], ["-", 2, None, "two"], ["+", None, 2, "three"]] == changed["lines"]
+
+
+def test_a_request_is_written_as_rules_of_a_policy_that_would_answer_it(page):
+    spawned(page, "lead")
+    file = Path(page.run.manager.tree["lead"].workspace, "src", "a.txt")
+    page.asks("lead", f"Write {json.dumps({'file_path': str(file), 'content': 'x'})}")
+    rules = page.ask("policy", id="lead.a1")["rules"]
+
+    assert ["Write(src/a.txt)", "Write(src/*)", "Write"] == [each["rule"] for each in rules]
+    for each in rules:
+        Path("madrox.toml").write_text(each["line"])
+        assert {each["rule"]: "allow"} == config.load(environ={}).settings.policy
+    with pytest.raises(BadInput, match="no request 'lead"):
+        page.ask("policy", id="lead.a7")
 
 
 def test_once_it_is_answered_its_file_is_not_read_again(page):
@@ -246,11 +267,34 @@ def test_the_form_is_told_what_there_is_to_choose_from(page):
     page.act("spawn", name="lead", usd="2")
     told = page.ask("spawn", topic="forms", parent="lead")
 
-    assert ("lead.1", 2.0) == (told["name"], told["left"])
+    assert ("lead.1", 2.0, "lead") == (told["name"], told["left"], told["left_in"])
     assert ["deny", "ask", "edits", "all"] == told["permissions"]
-    assert {"name": "rehearsal", "here": True} in told["harnesses"]
+    assert {"name": "rehearsal", "here": True, "model": ""} in told["harnesses"]
     assert "debugger" in [each["name"] for each in told["roles"]]
     assert isinstance(page.ask("models", topic="forms", harness="claude")["models"][0], str)
+
+
+def test_the_form_knows_the_users_own_clis_and_the_models_that_are_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(library, "user_dir", lambda: tmp_path / "config")
+    Path("madrox.toml").write_text(SETTINGS.format(python=sys.executable))
+    with closing(Run(home=tmp_path / "home", port=0)) as run:
+        told = parts()["forms"].asks["spawn"](run.moment(), "", {"parent": ""})
+
+    known = {each["name"]: (each["here"], each["model"]) for each in told["harnesses"]}
+    assert {"mine": (True, ""), "lost": (False, ""), "rehearsal": (True, "fast")} == {
+        name: known[name] for name in ("mine", "lost", "rehearsal")
+    }
+
+
+SETTINGS = """
+[harness.rehearsal]
+model = "fast"
+[acp.mine]
+command = ["{python}", "--acp"]
+[acp.lost]
+command = "no-such-program-anywhere"
+"""
 
 
 def test_a_broadcast_asks_all_that_were_ticked(page):

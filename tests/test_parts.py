@@ -130,6 +130,34 @@ def test_a_limit_stands_with_what_is_used_of_it_and_the_runs_stands_apart(world)
     assert [(2.0, 1.5), (None, 0.0)] == [(r["limit_usd"], r["limit_used"]) for r in data["rows"]]
 
 
+def test_a_limit_that_is_nearly_used_is_told_of_whom_it_stands_on_and_not_as_what_those_below_do(world):
+    world.tell(BudgetSet(agent="lead", limit="tokens", amount=100.0))
+    world.tell(
+        busy("api"), UsageReported(agent="api", turn="api.t1", output_tokens=84, cost_usd=0.0), idle("api")
+    )
+    told = [(row["nearly"], row["now"], row["held"]) for row in look(world, "rows")["rows"]]
+    assert [("84 % of 100 tokens", "", False), ("", "", False)] == told
+
+    world.tell(
+        busy("api"), UsageReported(agent="api", turn="api.t1", output_tokens=16, cost_usd=0.0), idle("api")
+    )
+    lead, api = look(world, "rows")["rows"]
+    assert ("100 % of 100 tokens", "limit reached: 100 of 100 tokens", True) == (
+        lead["nearly"],
+        lead["now"],
+        lead["held"],
+    )
+    assert ("", "limit reached: 100 of 100 tokens (lead)", True) == (api["nearly"], api["now"], api["held"])
+
+
+def test_why_an_agent_failed_is_told_in_full_and_in_a_few_words(world):
+    why = "python3 exited on its own with code 1. Its last words: no such module"
+    world.tell(AgentStopped(agent="api", reason=why, failed=True))
+    api = look(world, "rows")["rows"][1]
+
+    assert (why, "exit code 1") == (api["reason"], api["short"])
+
+
 def test_the_run_has_a_time_from_its_first_agent_on(world, tmp_path):
     assert BEGAN.timestamp() == look(world, "rows")["opened"]
 
@@ -285,9 +313,20 @@ def test_details_tell_what_stands_behind_an_agent(world):
     facts = dict(look(world, "details:api")["facts"])
 
     assert "edits: edits in its own workspace; asks about everything else" == facts["Permissions"]
-    assert "$0.00 of $2.00 (lead)" == facts["Limits"]
+    assert "none of its own; $0.00 of $2.00 (lead)" == facts["Limits"]
     assert "1 under way" == facts["Turns"]
     assert "Bash 1" == facts["Tools"]
+
+
+def test_details_are_looked_at_again_when_a_limit_of_somebody_above_changes(world):
+    details = parts()["details"]
+    world.tell(BudgetSet(agent="lead", limit="turns", amount=2.0))
+    before = details.sign(world.moment(), "api")
+    world.seq += 50  # time alone is nothing new
+
+    assert before == details.sign(world.moment(), "api")
+    world.tell(BudgetSet(agent="lead", limit="turns", amount=9.0))
+    assert before != details.sign(world.moment(), "api")
 
 
 def test_traffic_is_the_last_messages_and_who_sent_them(world):
@@ -349,12 +388,14 @@ def again(world, before, *events):
         (busy("api"), TurnEnded(agent="api", turn="api.t1", outcome="ok")),
         (MessagePosted(agent="api", message="lead.m1", sender="lead", text="hi"),),
         (busy("api"), UsageReported(agent="api", turn="api.t1", output_tokens=5, cost_usd=1.5)),
+        (UsageReported(agent="api", turn="api.t1", cost_usd=1.5),),
+        (UsageReported(agent="api", turn="api.t1", output_tokens=5),),
         (BudgetSet(agent="lead", limit="usd", amount=2.0),),
         born("new", "api"),
         (AgentStopped(agent="api", reason="done"), *born("api")),
         (AgentStopped(agent="lead", reason="x"), AgentStopped(agent="api", reason="y")),
     ],
-    ids=["busy", "ended", "message", "usage", "limit", "born", "moved", "stopped"],
+    ids=["busy", "ended", "message", "usage", "money alone", "unpriced", "limit", "born", "moved", "stopped"],
 )
 def test_looking_again_at_those_who_changed_gives_what_looking_at_all_does(world, events):
     seen = again(world, look(world, "rows"), *events)
@@ -367,3 +408,12 @@ def test_looking_again_leaves_the_others_the_very_same(world):
     after = again(world, before, busy("api"))
 
     assert [True, False] == [one is other for one, other in zip(before["rows"], after["rows"], strict=True)]
+
+
+def test_what_an_agent_spends_shows_above_it_and_leaves_the_others_the_very_same(world):
+    world.tell(*born("ui", "lead"), *born("checks", "api"))
+    before = look(world, "rows")
+    after = again(world, before, UsageReported(agent="checks", turn="checks.t1", cost_usd=1.5))
+
+    same = {one["name"]: one is other for one, other in zip(before["rows"], after["rows"], strict=True)}
+    assert {"lead": False, "api": False, "checks": False, "ui": True} == same

@@ -1,7 +1,8 @@
 """A run at any moment of its past is what a replay up to there gives, however one got there."""
 
 import random
-from collections import Counter
+import threading
+from collections import Counter, OrderedDict
 from dataclasses import fields
 
 import pytest
@@ -10,8 +11,10 @@ from long_run import BEGAN, STEP, long_run, written
 from madrox_nb.conversation import Conversation
 from madrox_nb.doing import Doing
 from madrox_nb.events import AgentSpawned, Entry
-from madrox_nb.parts.moment import Moment
-from madrox_nb.parts.past import EVERY, KEPT, Folds, Past
+from madrox_nb.parts import past as reading
+from madrox_nb.parts.copying import copied
+from madrox_nb.parts.moment import Moment, unwatched
+from madrox_nb.parts.past import EVERY, KEPT, NEAR, SLICE, Folds, Past, PastConversations
 from madrox_nb.tree import Tree
 
 ENTRIES = long_run(4000)
@@ -50,6 +53,7 @@ def test_the_run_after_any_entry_is_a_replay_of_the_entries_up_to_it(file):
 def test_every_fold_of_a_moment_has_its_past():
     of_the_present = {
         *("title", "now", "conversations", "wires", "spans", "density", "past", "redacted"),
+        *("processes", "harnesses", "earlier"),
     }
 
     assert {each.name for each in fields(Moment)} - of_the_present == {each.name for each in fields(Folds)}
@@ -93,8 +97,108 @@ def test_a_long_run_keeps_few_places_and_they_are_spread_over_it(tmp_path):
     past.at(many)
     kept = [place.seq for place in past._places]
 
-    assert len(kept) == KEPT
+    assert len(kept) <= KEPT
     assert max(b - a for a, b in zip([0, *kept], kept, strict=False)) <= 4 * EVERY
+
+
+def test_the_first_look_into_a_long_run_copies_the_folds_a_bounded_number_of_times(tmp_path, monkeypatch):
+    made = Counter()
+
+    def counted(folds):
+        made["copies"] += 1
+        return copied(folds)
+
+    monkeypatch.setattr(reading, "copied", counted)
+    again = AgentSpawned(agent="a", harness="h", role="r")
+    many = 5 * KEPT * EVERY
+    path = written(tmp_path / "run.jsonl", [Entry(seq, BEGAN, again) for seq in range(many)])
+    past = Past(lambda: [path], Tree)
+    past.at(many)
+    assert made["copies"] <= KEPT + NEAR
+
+    made.clear()
+    past.at(many // 2 + 7 * EVERY)
+    assert made["copies"] <= 2 * NEAR
+
+
+class Clock:
+    """A clock on which each line takes a tenth of a slice."""
+
+    def __init__(self):
+        self.now, self.rests = 0.0, 0
+
+    def monotonic(self):
+        self.now += SLICE / 10
+        return self.now
+
+    def sleep(self, seconds):
+        assert seconds > 0
+        self.rests += 1
+
+
+class Enough(Exception):
+    """The one who watches wants no more."""
+
+
+def test_it_rests_after_each_slice_and_tells_how_far_it_is(file, monkeypatch):
+    clock, heard = Clock(), []
+    monkeypatch.setattr(reading, "time", clock)
+    Past(lambda: [file], Folds).at(2999, lambda *told: heard.append(told))
+
+    assert 2999 // 12 <= clock.rests == len(heard)
+    assert sorted(heard) == heard
+    assert {3000} == {of for _, of in heard}
+    assert 0 < heard[0][0] < 20
+    assert 2950 < heard[-1][0] <= 3000
+
+
+def test_a_look_that_is_given_up_ends_at_once_and_what_was_read_is_not_read_again(file, monkeypatch):
+    monkeypatch.setattr(reading, "time", Clock())
+    past, read = Past(lambda: [file], Folds), Counter()
+
+    def counted(line):
+        read["lines"] += 1
+        return True
+
+    def enough(so_far, of):
+        if so_far > 1000:
+            raise Enough
+
+    past._only = counted
+    with pytest.raises(Enough):
+        past.at(3999, enough)
+    assert 1000 < read["lines"] < 1050
+
+    read.clear()
+    assert same(replayed(1200), past.at(1200).folds)
+    assert read["lines"] < 250
+    assert same(replayed(999), past.at(999).folds)
+
+
+def test_who_looks_while_another_reads_hears_how_far_that_one_is_and_may_give_up(file, monkeypatch):
+    monkeypatch.setattr(reading, "SLICE", 0.0)
+    past, halfway, go_on = Past(lambda: [file], Folds), threading.Event(), threading.Event()
+
+    def watch(read, of):
+        if read == 500:
+            halfway.set()
+            assert go_on.wait(60)
+
+    def enough(*told):
+        heard.append(told)
+        raise Enough
+
+    heard = []
+    first = threading.Thread(target=past.at, args=(3000, watch))
+    first.start()
+    assert halfway.wait(60)
+    with pytest.raises(Enough):
+        past.at(10, enough)
+    assert [(500, 3001)] == heard
+
+    go_on.set()
+    assert same(replayed(10), past.at(10).folds)
+    first.join()
 
 
 def test_entries_written_later_and_on_the_next_day_are_found(tmp_path):
@@ -122,3 +226,27 @@ def test_a_conversation_of_the_past_is_one_of_the_entries_up_to_there(file):
     past = Past(lambda: [file], lambda: Conversation(name), lambda line: b'"lead.2.3"' in line)
     for seq in (3999, 1234, 1235, 40):
         assert Conversation.replay(ENTRIES[: seq + 1], name) == past.at(seq).folds, seq
+
+
+def test_a_conversation_of_long_ago_is_not_looked_for_beyond_that_moment(tmp_path):
+    """An agent that says nothing more would else be looked for to the end, at each step."""
+    first = next(e.seq for e in ENTRIES if e.event.agent == "lead.6.6")
+    path = written(tmp_path / "run.jsonl", ENTRIES)
+    place = Past(lambda: [path], Folds).at(first + 1)
+    with path.open("r+b") as file:  # whoever reads on meets nothing that can be read
+        file.truncate(place.position.offset)
+        file.seek(place.position.offset)
+        file.write(ENTRIES[first + 2].to_line() * 500)
+    known, lines = OrderedDict(), Counter()
+    look = PastConversations(lambda: [path], known, place, unwatched)
+    look("lead.6.6")
+    past = known["lead.6.6"]
+
+    def counted(line):
+        lines["read"] += 1
+        return b'"lead.6.6"' in line
+
+    past._only = counted
+    past._places, past._last = [], None
+    assert Conversation.replay(ENTRIES[: first + 2], "lead.6.6") == look("lead.6.6")
+    assert first + 2 == lines["read"]

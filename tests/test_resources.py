@@ -211,7 +211,7 @@ async def following(server: Server, era: str, *uris: str, token: str = PERSONS) 
         httpx2.AsyncClient(headers=headers, timeout=30) as http,
         Client(
             streamable_http_client(server.url, http_client=http),
-            mode=era,  # type: ignore[arg-type]
+            mode=era,
             message_handler=told.legacy if era == WHEN_LEGACY else None,
         ) as caller,
     ):
@@ -331,7 +331,7 @@ def test_every_role_is_a_prompt_that_takes_a_task(tmp_path: Path, era: str) -> N
             [message] = got.messages
             assert "user" == message.role
             expected = f"{library.role('architect').body.strip()}\n\n# Your task\n\nDraw the borders."
-            assert expected == message.content.text  # type: ignore[union-attr]
+            assert expected == message.content.text
 
     run(story())
 

@@ -308,7 +308,7 @@ def entries(*events: Event) -> list[Entry]:
 
 def born(name: str, **more: str) -> list[Event]:
     return [
-        AgentSpawned(agent=name, harness="claude", role="general", **more),  # type: ignore[arg-type]
+        AgentSpawned(agent=name, harness="claude", role="general", **more),
         AgentReady(agent=name, session=f"s-{name}"),
     ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from madrox_nb.rules import LADDER, acted_on, covers, inherited, ruled
+from madrox_nb.rules import LADDER, acted_on, covers, inherited, ruled, suggested
 
 
 def test_each_step_of_the_ladder_covers_those_below_it():
@@ -87,3 +87,44 @@ def test_a_star_in_a_rule_is_the_only_sign_that_means_more_than_itself():
     assert answer({"Bash(echo .)": "allow"}, "Bash", command="echo x") is None
     assert "allow" == answer({"Bash(echo [a])": "allow"}, "Bash", command="echo [a]")
     assert answer({"Bash(": "allow"}, "Bash", command="x") is None
+
+
+FILE = ("/w/src/refunds/service.py", "src/refunds/service.py")
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "places", "rules"),
+    [
+        (
+            "Edit",
+            {"file_path": FILE[0]},
+            [FILE],
+            ["Edit(src/refunds/service.py)", "Edit(src/refunds/*)", "Edit"],
+        ),
+        (
+            "Edit",
+            {"file_path": "/etc/passwd"},
+            [("/etc/passwd",)],
+            ["Edit(/etc/passwd)", "Edit(/etc/*)", "Edit"],
+        ),
+        ("Edit", {"file_path": "a*.py"}, [("/w/a*.py", "a*.py")], ["Edit"]),
+        (
+            "edit",
+            {"changes": []},
+            [FILE, ("/w/src/refunds/b", "src/refunds/b")],
+            ["edit(src/refunds/*)", "edit"],
+        ),
+        ("Bash", {"command": "make all"}, [], ["Bash(make all)", "Bash(make *)", "Bash"]),
+        ("Bash", {"command": "make && rm -r x"}, [], ["Bash(make && rm -r x)", "Bash"]),
+        ("Bash", {"command": "ls *"}, [], ["Bash(ls *)", "Bash"]),
+        (
+            "WebFetch",
+            {"url": "https://a.org/b?c"},
+            [],
+            ["WebFetch(https://a.org/b?c)", "WebFetch(https://a.org/*)", "WebFetch"],
+        ),
+        ("mcp__git__log", {}, [], ["mcp__git__log"]),
+    ],
+)
+def test_rules_are_suggested_that_fit_from_the_narrowest_on(tool, given, places, rules):
+    assert rules == suggested(tool, given, places)

@@ -73,8 +73,8 @@ class Terminal:
 
     def __init__(self, *, paints: bool = False, size: tuple[int, int] = (10, 40)) -> None:
         self.node, self.facts, self.offset = Node(), Facts(), 0
-        self.pty = Pty(self.node, self.facts)  # type: ignore[arg-type]
-        self.pty._handle, self.pty._size = None, size  # type: ignore[assignment]
+        self.pty = Pty(self.node, self.facts)
+        self.pty._handle, self.pty._size = None, size
         self.order("look", paints=paints, exit="")
 
     def order(self, do: str, **more: Any) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from crew import run_of, until
 from rogues.toolbox import digest
+from stages import run, stage
 from test_equipment import ALLOWED, BOX
-from test_tools import run, stage
 
 from madrox_nb import get_mcp_servers
 from madrox_nb.calls import TOOLS

@@ -150,7 +150,5 @@ def test_words_are_told_where_it_is_known_of_a_line_that_it_is_of_the_answer(
 ) -> None:
     assert speaks == profile("tool", {"command": "tool", "prompt": "^> ", **keys}).speaks
     assert {"aider", "ipython", "llm", "ollama", "python", "shell"} == {
-        name
-        for name, cls in SHIPPED.items()
-        if cls.profile.speaks  # type: ignore[attr-defined]
+        name for name, cls in SHIPPED.items() if cls.profile.speaks
     }

@@ -364,8 +364,7 @@ def test_a_question_that_still_waits_is_taken_back_when_the_team_is_stopped(tmp_
         team = await m.teams.start("duo", "")
         await m.teams.wait(team)
         mine = await m.ask("head", "/slow 4 0.5")
-        asked = lambda e: isinstance(e.event, MessagePosted)  # noqa: E731
-        await until(m, asked, m.teams.resume(team, task="go"))
+        await until(m, lambda e: isinstance(e.event, MessagePosted), m.teams.resume(team, task="go"))
         await m.teams.stop(team)
         answer = await m.answer(mine)
         await m.quiet()

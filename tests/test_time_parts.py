@@ -10,6 +10,7 @@ from madrox_nb.cost_history import CostHistory
 from madrox_nb.density import Density
 from madrox_nb.errors import BadInput
 from madrox_nb.events import AgentSpawned, BudgetSet, Entry, RunClosed, TurnStarted, UsageReported
+from madrox_nb.library import Harnesses
 from madrox_nb.parts import parts
 from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Folds, Then
@@ -42,7 +43,8 @@ class Run:
         spans, density = self.whole
         folds = {name: getattr(self.folds, name) for name in Folds.__slots__}
         more = {"spans": spans, "density": density, "past": self.then, "conversations": self.conversations}
-        return Moment(title="run", now=self.now, wires=no_wire, redacted=str, **folds, **more)
+        more |= {"harnesses": Harnesses(), "wires": no_wire, "processes": no_wire}
+        return Moment(title="run", now=self.now, redacted=str, **folds, **more)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,7 @@ def family(tmp_path, *more):
 def test_the_costs_alone_say_unknown_as_a_word_and_where_prices_come_from(tmp_path):
     assert [
         "run: Costs",
-        "agent     own $  subtree $     budget  tokens  price from",
+        "agent     own $  subtree $      limit  tokens  price from",
         "lead       1.00     ≥ 3.00          –   1,000  cli",
         "  kid  unpriced          –          –   2,000  price table, no price",
         "run                 ≥ 3.00  75 % of 4   3,000",

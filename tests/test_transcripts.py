@@ -79,8 +79,8 @@ def written_by_the_rehearsal() -> list[str]:
         assert program.stdout
 
         def say(words: Iterable[str]) -> None:
-            program.stdin.writelines(words)  # type: ignore[union-attr]
-            program.stdin.flush()  # type: ignore[union-attr]
+            program.stdin.writelines(words)
+            program.stdin.flush()
 
         say(codec.greet())
         for line in program.stdout:

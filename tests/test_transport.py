@@ -81,7 +81,7 @@ def fed(*chunks: bytes) -> Notes:
 
     async def feed() -> Notes:
         notes = Notes()
-        pipe, offset = Pipe(NoNode(), notes), 0  # type: ignore[arg-type]
+        pipe, offset = Pipe(NoNode(), notes), 0
         for chunk in chunks:
             pipe.on_data(chunk, offset)
             offset += len(chunk)

@@ -1,11 +1,14 @@
 """The tree as text: what a saved notebook, a terminal and a repository page show."""
 
+import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from madrox_nb.runner import _epitaph
 from madrox_nb.views import (
     GLYPHS,
     Picture,
@@ -14,6 +17,8 @@ from madrox_nb.views import (
     card_html,
     card_plain,
     html,
+    in_short,
+    legible,
     money,
     own,
     plain,
@@ -21,6 +26,7 @@ from madrox_nb.views import (
 )
 
 NAN = float("nan")
+SIGNS = Path(__file__).parents[1] / "widgets/test/legible.json"
 
 
 def row(name, parent=None, depth=0, state="idle", usd=0.0, **more):
@@ -218,6 +224,7 @@ def test_an_empty_run_says_what_to_run():
     for text in bundle(Picture("t", ())).values():
         assert "No agents yet" in text
         assert "%madrox spawn lead --harness rehearsal" in text
+        assert "%madrox resume" not in text
 
 
 @pytest.mark.parametrize("state", GLYPHS)
@@ -236,3 +243,44 @@ def test_a_card_says_what_the_agent_does_and_spent():
         "● ui  busy: Bash npm test\ngeneral · claude sonnet · child of frontend\n$1.10 · 1,060,000 tokens"
     ) == card_plain(ui)
     assert "● <b>ui</b>  busy: Bash npm test<br>" in card_html(ui)
+
+
+def test_of_thousands_the_first_stand_in_the_saved_forms_with_the_number_of_the_rest():
+    many = tuple(row(f"a{n}", "a0" if n else None, min(n, 1), state="failed") for n in range(5000))
+    said = bundle(Picture("t", many))
+
+    for form in said.values():
+        assert "5000 agents: 5000 failed" in form
+        assert "… and 4,750 more: m.agents() lists them all" in form
+        assert "a249" in form
+        assert "a250" not in form
+        assert len(form) < 250_000
+
+
+@pytest.mark.parametrize(
+    ("short", "reason"),
+    [
+        ("exit code 1", "python3 exited on its own with code 1. Its last words: no module"),
+        ("killed by signal 9", "claude was killed by signal 9"),
+        ("API overloaded after 5 retries", "API overloaded after 5 retries"),
+        ("terminated by you", "terminated by you"),
+        ("refused the handshake: not logged in", "refused the handshake: not logged in"),
+        ("the CLI could not be started", "the CLI could not be started: no such file or directory: claude"),
+        ("nobody there", "nobody there. See whether it starts"),
+        ("Error:" + "x" * 33 + "…", "Error:" + "x" * 90),
+        ("", ""),
+    ],
+)
+def test_a_reason_in_a_few_words_says_the_kind_of_end(short, reason):
+    assert short == in_short(reason)
+
+
+def test_what_a_program_that_ended_by_itself_is_told_of_has_a_short_form():
+    assert ["exit code 3", "killed by signal 15"] == [
+        in_short(f"x {_epitaph(code, '')}") for code in (3, -15)
+    ]
+
+
+@pytest.mark.parametrize(("said", "shown"), json.loads(SIGNS.read_text()))
+def test_what_an_agent_said_is_legible_as_the_page_has_it(said, shown):
+    assert shown == legible(said)

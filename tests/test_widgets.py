@@ -27,11 +27,12 @@ from madrox_nb.events import (
     UsageReported,
 )
 from madrox_nb.folds import Approvals, Costs, Inboxes
+from madrox_nb.library import Harnesses
 from madrox_nb.parts.moment import Moment
 from madrox_nb.parts.past import Then
 from madrox_nb.parts.reading import Conversations
 from madrox_nb.parts.wire import WireLog
-from madrox_nb.pump import PERIOD
+from madrox_nb.pump import PERIOD, REST, Pump
 from madrox_nb.redact import Redactor
 from madrox_nb.spans import Spans
 from madrox_nb.teamwork import TeamRuns
@@ -116,6 +117,7 @@ class World:
         self.looked.set()
         now = BEGAN + timedelta(seconds=self.seq)
         read = {"conversations": self.conversations, "past": self.past, "wires": self.wires}
+        read |= {"harnesses": Harnesses(), "processes": lambda name: ()}
         return Moment(title="run", now=now, redacted=str, **read, **self.folds)
 
     def tell(self, *events):
@@ -297,6 +299,46 @@ def test_five_thousand_events_end_in_the_right_picture_and_few_messages(shown, w
     assert len(widget.comm.messages()) <= took / PERIOD + 4
 
 
+class Slow:
+    """A sender that waits for others so many seconds, and works no longer than that."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.dirty, self.began = True, []
+        self.waits, self.done = threading.Event(), threading.Event()
+
+    def glance(self):
+        return False
+
+    def beat(self):
+        pass
+
+    def flush(self):
+        self.began.append(time.monotonic())
+        self.waits.wait(self.seconds)  # never set: it is in somebody's queue
+        if len(self.began) == 2:
+            self.dirty = False
+            self.done.set()
+        return True
+
+
+def between_two_messages(slow):
+    """Seconds; with the first one comes the first heartbeat."""
+    pump = Pump()
+    pump.add(slow)
+    assert slow.done.wait(20)
+    pump.discard(slow)
+    return slow.began[1] - slow.began[0]
+
+
+def test_the_pump_rests_from_its_own_work_and_not_from_waiting_for_others():
+    assert between_two_messages(Slow(0.5)) < 0.5 * (1 + REST)
+
+
+def test_a_message_that_came_with_a_heartbeat_is_followed_by_a_longer_rest():
+    assert between_two_messages(Slow(0)) >= 2 * PERIOD
+
+
 # what a page wants
 
 
@@ -394,6 +436,55 @@ def test_a_question_is_answered_once_and_a_wrong_one_with_why(shown, world):
 # libraries
 
 
+class Endless:
+    """A ledger without an end: only who watches can end the reading."""
+
+    def __init__(self):
+        self.ended = threading.Semaphore(0)
+
+    def __call__(self, seq, watch):
+        try:
+            while True:
+                watch(7, 1_000_000)
+        finally:
+            self.ended.release()
+
+
+def look_back(widget, request):
+    press(widget, op="ask", id=request, topic="slider", what="at", given={"at": 2, "topics": ["rows"]})
+
+
+def test_a_page_hears_how_far_a_long_ledger_is_read_until_it_gives_up(monkeypatch, shown, world):
+    monkeypatch.setattr("madrox_nb.widgets.LOADING", 0.01)
+    widget, world.past = shown(), Endless()
+    look_back(widget, "1")
+    assert {"k": "reading", "id": "1", "read": 7, "of": 1_000_000} == widget.comm.wait("reading")
+
+    press(widget, op="drop", id="1")
+    assert "nobody waits" in widget.comm.wait("answer", lambda m: m["id"] == "1")["error"]
+
+
+def test_what_is_read_quickly_is_answered_without_a_word_of_it(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget = shown()
+    look_back(widget, "1")
+
+    assert 2 == widget.comm.wait("answer")["data"]["at"]
+    assert [] == widget.comm.messages("reading")
+
+
+def test_pages_that_wait_for_the_past_leave_others_their_answers_and_end_with_the_widget(shown, world):
+    world.tell(*born("lead"), busy("lead"))
+    widget, world.past = shown(), Endless()
+    for request in "12345":
+        look_back(widget, request)
+    press(widget, op="ask", id="6", topic="conversation:lead", what="older", given={"before": "e9"})
+    assert "6" == widget.comm.wait("answer")["id"]
+
+    widget.close()
+    assert all(world.past.ended.acquire(timeout=60) for _ in "12345")
+
+
 def test_the_code_that_draws_is_sent_once_and_any_library_that_is_asked_for(shown):
     widget = shown()
     press(widget, op="library", id="1", name="uplot")
@@ -408,6 +499,20 @@ def test_twenty_views_of_a_saved_notebook_hold_no_code(shown, world):
     world.tell(*born("lead"))
 
     assert len(json.dumps(shown("dashboard").get_state())) < 6_000
+
+
+def test_a_page_that_saves_is_told_what_to_keep_unless_that_is_much(shown, world, monkeypatch):
+    world.tell(*born("lead"))
+    widget = shown("tree")
+    press(widget, op="keep", id="1")
+    kept = widget.comm.wait("answer")["data"]
+
+    assert widget.model_id == kept["model"]
+    assert widget._static() == kept["data"]
+    assert "lead" in kept["data"]["text/html"]
+    monkeypatch.setattr("madrox_nb.widgets.LARGEST", 100)
+    press(widget, op="keep", id="2")
+    assert "are too many to be told" in widget.comm.wait("answer", lambda told: told["id"] == "2")["error"]
 
 
 # verbs

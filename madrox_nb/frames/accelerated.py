@@ -80,7 +80,6 @@ _HEAD: Final = _joined(HEAD.replace("{{", "{"), **{name: name for name in ENVELO
 _LONGER: Final = tuple("head || " + _joined(f',"{name}":"{{it}}"', it=name) for name in NEXT)
 _KNOWN: Final = " ".join(f"WHEN starts_with(line, {longer}) THEN {longer}" for longer in _LONGER)
 _TEXTS: Final = ", ".join(f"nullif({name}, '') AS {name}" for name in TEXTS if name != "fields")
-# all that is filled in stands in this file and its neighbours
 _QUERY: Final = f"""
 WITH parsed AS (SELECT line, unnest(json_transform(line, '{_TYPES}')) FROM lines),
 headed AS (SELECT *, {_HEAD} AS head FROM parsed),
@@ -89,4 +88,4 @@ cut AS (SELECT *, known + (line[known + 1] = ',')::INT AS cut FROM known)
 SELECT starts_with(line, head) AND ends_with(ts, 'Z') AS ours, seq, epoch_us(ts::TIMESTAMP) AS ts, {_TEXTS},
        '{{' || substr(line, cut + 1, length(line) - cut - 1) AS fields
 FROM cut
-"""  # noqa: S608
+"""  # noqa: S608 - all that is filled in stands in this file and its neighbours

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pandas as pd
 
@@ -276,4 +276,5 @@ def frame(columns: Columns, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
     """A column of exactly this dtype."""
     cells = [None if value == "" else value for value in values]
-    return pd.Series(cells, dtype="object").astype(dtype)  # type: ignore[call-overload, no-any-return]
+    column: pd.Series[Any] = pd.Series(cells, dtype="object").astype(cast(Any, dtype))
+    return column

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ class Picture:
     """What is drawn, and how."""
 
     data: pd.DataFrame
-    kind: str
+    kind: Literal["line", "barh"]
     title: str
     looks: Mapping[str, Any] = field(default_factory=dict)
     """Options that not every backend knows."""

@@ -43,7 +43,7 @@ class Plots:
         understood = _UNDERSTOOD.get(backend, ("title",))
         given = {name: look for name, look in looks.items() if name in understood} | options
         try:
-            axes = drawn.data.plot(kind=drawn.kind, **given)  # type: ignore[call-overload]
+            axes = drawn.data.plot(kind=drawn.kind, **given)
         except ImportError as exc:
             raise NoBackend(backend, exc) from exc
         except ValueError as exc:

@@ -27,15 +27,12 @@ word. Why it was is told in front of the next prompt.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar, cast
 
 from ..events import (
     NAN,
-    AgentReady,
-    AgentStopped,
     Event,
     Notice,
     Outcome,
@@ -47,43 +44,27 @@ from ..events import (
     UsageReported,
     Verdict,
 )
-from . import Ask, Brief, Harness, Item, Launch, McpServer, Tables, Unreadable, Withdraw, Write
+from . import Ask, Brief, Harness, Item, Launch, Tables, Unreadable, Withdraw, Write
+from .acp_bill import Bill, count_of, quota
 from .acp_lines import FILES, KNOWN, Line, lines
+from .acp_session import Answered, Session
 from .acp_shapes import (
     READING,
     Call,
-    Choice,
-    Json,
     Options,
-    choice,
-    dollars,
     in_words,
-    line_of,
     message_of,
-    not_taken,
     option,
     options_of,
     outcome_of,
-    quota,
-    server_of,
-    shown,
-    takes,
+    rpc,
     unasked,
-    way,
 )
-
-SPOKEN = 1
-"""The version of the protocol."""
-SERVER = "madrox"
-"""Our name as an MCP server."""
-CLIENT = {"name": "madrox", "title": "Madrox", "version": "1"}
-NOTHING = {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False}
-"""What we offer to do for the agent: it has hands of its own."""
+from .json_lines import Json, shown
 
 REMEDY = 'If it does ask before it acts, say so: [acp.{}] features = ["interrupt", "approvals", "mcp"]'
 
 METHOD_NOT_FOUND = -32601
-AUTH_REQUIRED = -32000
 
 PREAMBLE = """\
 <instructions>
@@ -106,13 +87,6 @@ STOPPED = {
 }
 """Why a turn ended early → in words."""
 
-FIGURES = {
-    "input_tokens": "inputTokens",
-    "output_tokens": "outputTokens",
-    "cache_read_tokens": "cachedReadTokens",
-    "cache_write_tokens": "cachedWriteTokens",
-}
-
 
 @dataclass
 class _Turn:
@@ -133,22 +107,10 @@ class _Turn:
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """What the answer to a request of ours means."""
-
-    answered: Callable[[Json], Iterable[Item]]
-    refused: Callable[[Json], Iterable[Item]]
-
-
-@dataclass(frozen=True)
 class _Asked:
     id: int | str
     options: Options
     call: Call
-
-
-Step = tuple[str, str, Json]
-"""Of the settling in: what it does in words, the method, its parameters."""
 
 
 class Acp(Harness):
@@ -180,22 +142,16 @@ class Acp(Harness):
 
     def __init__(self, brief: Brief) -> None:
         super().__init__(brief)
-        self.session = ""
-        self.model = brief.model
-        self._version: str | None = None
-        self._untold = ""
-        """Instructions that the session has not heard."""
+        self.session = Session(brief, self.line, self._request)
         self._unexplained: list[str] = []
         """Refusals of which the agent has not heard why."""
         self._now = _Turn()
         self._requests = 0
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, tuple[Answered, Answered]] = {}
+        """Our requests that were not answered yet, and what their answers mean: a result, an error."""
         self._asked: dict[str, _Asked] = {}
         self._withdrawn: list[str] = []
-        self._billed: float | None = None if brief.resume else 0.0
-        """What the session had cost when the last turn ended, in US dollars; None when that is not known."""
-        self._bill: float | None = None
-        """What it has cost by the agent's last word."""
+        self._bill = Bill(begins=not brief.resume)
 
     # what to run
 
@@ -210,20 +166,19 @@ class Acp(Harness):
     # what to write
 
     def greet(self) -> Iterable[str]:
-        hello = {"protocolVersion": SPOKEN, "clientCapabilities": NOTHING, "clientInfo": CLIENT}
-        return [self._request("initialize", hello, self._met, partial(self._unfit, "refused the handshake"))]
+        return [self.session.greet()]
 
     def prompt(self, turn: str, text: str) -> Iterable[str]:
         command = text.startswith("/")
-        instructed = bool(self._untold) and not command
+        instructed = bool(self.session.untold) and not command
         self.turn, self._now = turn, _Turn(command=command, instructed=instructed)
-        texts = [PREAMBLE.format(instructions=self._untold)] if instructed else []
+        texts = [PREAMBLE.format(instructions=self.session.untold)] if instructed else []
         if self._unexplained and not command:
             texts.append(REFUSED.format(reasons="\n".join(self._unexplained)))
             self._unexplained = []
         texts.append(text)
         said = [{"type": "text", "text": each} for each in texts]
-        params = {"sessionId": self.session, "prompt": said}
+        params = {"sessionId": self.session.id, "prompt": said}
         return [self._request("session/prompt", params, self._answered, self._failed)]
 
     def interrupt(self) -> Iterable[str]:
@@ -233,7 +188,7 @@ class Acp(Harness):
         return [self._cancel(), *self._withdraw()]
 
     def _cancel(self) -> str:
-        return line_of(method="session/cancel", params={"sessionId": self.session})
+        return rpc(method="session/cancel", params={"sessionId": self.session.id})
 
     def _withdraw(self) -> list[str]:
         """The answers that the protocol wants to questions which an end of the turn overtook."""
@@ -261,12 +216,12 @@ class Acp(Harness):
         self,
         method: str,
         params: Json,
-        answered: Callable[[Json], Iterable[Item]],
-        refused: Callable[[Json], Iterable[Item]],
+        answered: Answered,
+        refused: Answered,
     ) -> str:
         self._requests += 1
-        self._waiting[self._requests] = _Waiting(answered, refused)
-        return line_of(id=self._requests, method=method, params=params)
+        self._waiting[self._requests] = answered, refused
+        return rpc(id=self._requests, method=method, params=params)
 
     # what a line means
 
@@ -288,115 +243,23 @@ class Acp(Harness):
                 yield from self._asks(request, params)
             case {"method": method, "id": request}:
                 unknown = {"code": METHOD_NOT_FOUND, "message": f"{method} is not for us"}
-                yield Write(line=line_of(id=request, error=unknown))
+                yield Write(line=rpc(id=request, error=unknown))
             case {"id": request} if waiting := self._waiting.pop(request, None):
+                answered, refused = waiting
                 if (error := message.get("error")) is not None:
-                    yield from waiting.refused(error)
+                    yield from refused(error)
                 else:
-                    yield from waiting.answered(message["result"] or {})
-
-    # the handshake
-
-    def _met(self, agent: Json) -> Iterator[Item]:
-        if (version := agent["protocolVersion"]) != SPOKEN:
-            yield self._stop(
-                f"speaks version {version} of the Agent Client Protocol, and madrox version {SPOKEN}: "
-                "another version of the CLI may help"
-            )
-            return
-        self._version = (agent.get("agentInfo") or {}).get("version")
-        can = agent.get("agentCapabilities") or {}
-        if unfit := not_taken(self.brief, can):
-            yield self._stop(unfit)
-            return
-        if self.brief.mcp_url and not takes(can, "http"):
-            yield self._notice(f"{self.name} takes no MCP server over HTTP: it has no madrox tools")
-        yield self._open(can)
-
-    def _open(self, can: Json) -> Item:
-        brief, may = self.brief, can.get("sessionCapabilities") or {}
-        method = way(brief, bool(can.get("loadSession")), may)
-        if not method:
-            verb = "fork" if brief.fork else "go on with"
-            return self._stop(f"can't {verb} a session: leave that out, and begin a new one")
-        params: dict[str, object] = {"cwd": brief.workspace, "mcpServers": self._servers(can)}
-        if brief.resume:
-            params["sessionId"] = brief.resume
-        if brief.instructions and may.get("systemPrompt") is not None:
-            content = [{"type": "text", "text": brief.instructions}]
-            params["systemPrompt"] = {"mode": "append", "content": content}
-        elif brief.fork or not brief.resume:  # who goes on has heard them
-            self._untold = brief.instructions
-        return Write(
-            line=self._request(method, params, self._opened, partial(self._unfit, f"refused {method}"))
-        )
-
-    def _servers(self, can: Json) -> list[Json]:
-        brief = self.brief
-        others = [server_of(name, server) for name, server in brief.mcp_servers.items()]
-        if not brief.mcp_url or not takes(can, "http"):
-            return others
-        headers = {"Authorization": f"Bearer {brief.mcp_token}"}
-        ours = McpServer(transport="http", url=brief.mcp_url, headers=headers)
-        return [server_of(SERVER, ours), *others]
-
-    def _opened(self, opened: Json) -> Iterator[Item]:
-        self.session = opened.get("sessionId") or self.brief.resume
-        mode, model = choice(opened, "mode"), choice(opened, "model")
-        if mode and not mode.asking(self.line.mode):
-            yield self._stop(f"has no session mode that asks before it acts, only {', '.join(mode.offered)}")
-        elif self.brief.model and model is None:
-            yield self._stop(
-                "can't be told which model to use: leave it out, and choose it in its own settings"
-            )
-        else:
-            yield from self._settle(list(self._steps(mode, model)))
-
-    def _steps(self, mode: Choice | None, model: Choice | None) -> Iterator[Step]:
-        if mode and (asking := mode.asking(self.line.mode)) != mode.current:
-            yield f"can't be put into the mode {asking!r}", mode.method, mode.taking(self.session, asking)
-        if model is None:
-            return
-        self.model = self.brief.model or model.current
-        if self.model != model.current:
-            known = ", ".join(model.offered) or "none"
-            what = f"can't use the model {self.model!r} (it offers {known})"
-            yield what, model.method, model.taking(self.session, self.model)
-
-    def _settle(self, steps: list[Step], _: Json | None = None) -> Iterator[Item]:
-        if not steps:
-            yield AgentReady(
-                agent=self.brief.agent, session=self.session, model=self.model, version=self._version
-            )
-            return
-        (what, method, params), *left = steps
-        yield Write(
-            line=self._request(method, params, partial(self._settle, left), partial(self._unfit, what))
-        )
-
-    def _unfit(self, what: str, error: Json) -> Iterator[Item]:
-        yield self._stop(f"{what}: {self._words(error)}")
-
-    def _stop(self, reason: str) -> AgentStopped:
-        return AgentStopped(agent=self.brief.agent, reason=f"{self.name} {reason}", failed=True)
-
-    def _words(self, error: Json) -> str:
-        said = in_words(error)
-        return (
-            f"{said}. It is not logged in: {self.line.login}" if error.get("code") == AUTH_REQUIRED else said
-        )
+                    yield from answered(message["result"] or {})
 
     # the turn
 
     def _updated(self, params: Json) -> Iterator[Item]:
         update = params["update"]
-        if params["sessionId"] != self.session:  # a sub-agent's
+        if params["sessionId"] != self.session.id:  # a sub-agent's
             return
         kind = update["sessionUpdate"]
         if kind == "usage_update" and update.get("cost"):
-            self._bill = dollars(update["cost"])
-            if self._billed is None and not self.turn:  # what the session had cost before
-                self._billed = self._bill
+            self._bill.told(update["cost"], between=not self.turn)
         if not self.turn:  # history, or nobody listens
             return
         match kind:
@@ -457,7 +320,7 @@ class Acp(Harness):
         )
 
     def _asks(self, request: int | str, params: Json) -> Iterator[Item]:
-        if not self.turn or params["sessionId"] != self.session or self._now.interrupted:
+        if not self.turn or params["sessionId"] != self.session.id or self._now.interrupted:
             yield Write(line=outcome_of(request))
             return
         yield from self._picked_up()
@@ -478,7 +341,7 @@ class Acp(Harness):
         yield from self._closes()
         outcome, text, error = self._verdict(result)
         if self._now.instructed and outcome == "ok":
-            self._untold = ""  # some forget a prompt that failed or was cancelled
+            self.session.untold = ""  # some forget a prompt that failed or was cancelled
         yield from self._used(result, outcome)
         yield self._ended(outcome, text, error)
 
@@ -490,7 +353,7 @@ class Acp(Harness):
         if outcome == "interrupted":
             yield self._ended(outcome, self._now.said, "")
         else:
-            yield self._ended(outcome, "", self._words(error))
+            yield self._ended(outcome, "", in_words(error, self.line))
 
     def _closes(self) -> Iterator[Item]:
         """What the turn leaves open."""
@@ -525,11 +388,11 @@ class Acp(Harness):
 
     def _used(self, result: Json, outcome: Outcome) -> Iterator[UsageReported]:
         """What the turn used: by the agent's bill, by its count, and by neither what an interrupt cut."""
-        cost, source = self._cost()
+        cost, source = self._bill.of_turn()
         counted = [(model, count) for model, count in quota(result) if count]
         cut_at_once = outcome == "interrupted" and not self._now.picked_up
         usage = {} if cut_at_once else result.get("usage") or {}  # its figures are those of the turn before
-        count = {ours: usage.get(theirs) or 0 for ours, theirs in FIGURES.items()}
+        count = count_of(usage)
         if counted:
             yield from (self._report(used, model=model) for model, used in counted)
         elif any(count.values()) or (source == "cli" and (cost or outcome != "interrupted")):
@@ -539,20 +402,13 @@ class Acp(Harness):
         if outcome == "interrupted":
             yield self._report({})
 
-    def _cost(self) -> tuple[float, str]:
-        """Of this turn, from a bill that grows with the session."""
-        before, self._billed = self._billed, self._bill if self._bill is not None else self._billed
-        if before is None or self._bill is None or self._bill < before:
-            return NAN, "unknown"
-        return self._bill - before, "cli"
-
     def _report(
         self, count: Mapping[str, int], cost: float = NAN, source: str = "unknown", model: str | None = None
     ) -> UsageReported:
         return UsageReported(
             agent=self.brief.agent,
             turn=self.turn,
-            model=model or self.model,
+            model=model or self.session.model,
             cost_usd=cost,
             cost_source=source,
             **count,
@@ -560,9 +416,8 @@ class Acp(Harness):
 
     def _ended(self, outcome: Outcome, text: str, error: str) -> TurnEnded:
         turn, self.turn = self.turn, ""
-        return TurnEnded(
-            agent=self.brief.agent, turn=turn, outcome=outcome, text=text, error=error, session=self.session
-        )
+        agent, session = self.brief.agent, self.session.id
+        return TurnEnded(agent=agent, turn=turn, outcome=outcome, text=text, error=error, session=session)
 
     def lost(self) -> Iterable[Event]:
         return [self._report({})] if self.turn and self._now.picked_up else ()

@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import Brief, McpServer, Unreadable
 from .acp_lines import Line
+from .json_lines import Json, line_of, object_of
 
-Json = Mapping[str, Any]
+AUTH_REQUIRED = -32000
 
 READING = ("read", "search")
 """Kinds of tool calls that only read."""
@@ -39,39 +39,24 @@ UNASKED = {
 """Session modes in which an agent acts without asking, in lower case, without the address before a `#`."""
 
 
-OUTPUT_SHOWN = 20_000
-
-
 # how a message looks
 
 
-def line_of(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps({"jsonrpc": "2.0", **message}) + "\n"
+def rpc(**message: object) -> str:
+    return line_of(jsonrpc="2.0", **message)
 
 
 def outcome_of(request: int | str, option: str = "") -> str:
     """The answer to a question; without an option, that nobody will choose any more."""
     chosen = {"outcome": "selected", "optionId": option} if option else {"outcome": "cancelled"}
-    return line_of(id=request, result={"outcome": chosen})
+    return rpc(id=request, result={"outcome": chosen})
 
 
 def message_of(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not {"method", "result", "error"} & message.keys():
+    message = object_of(line)
+    if not {"method", "result", "error"} & message.keys():
         raise Unreadable("neither a request nor an answer")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
     return message
-
-
-def shown(text: str) -> str:
-    left = len(text) - OUTPUT_SHOWN
-    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
 
 
 # what a tool call is
@@ -91,6 +76,8 @@ class Call:
     given: Json = field(default_factory=dict)
     about: str = ""
     """What was said of it before it began."""
+    changes: tuple[Json, ...] = ()
+    """What it would change: each file before and after, as the CLI tells it."""
     output: str = ""
     told: bool = False
     over: bool = False
@@ -112,7 +99,9 @@ class Call:
         """Its arguments; of one that does not tell them, or its name, what it is about."""
         about = {"title": self.title, "paths": list(self.paths), "text": self.about}
         said = {name: value for name, value in about.items() if value}
-        return self.given if self.given and self.name else {**said, **self.given}
+        given = self.given if self.given and self.name else {**said, **self.given}
+        # one that tells a patch tells the same twice
+        return {**given, "changes": list(self.changes)} if self.changes and "diff" not in given else given
 
     def learn(self, update: Json, line: Line, *, asks: bool) -> None:
         """Members that an update leaves out or empty stay as they were."""
@@ -123,6 +112,7 @@ class Call:
         self.paths = tuple(place["path"] for place in update.get("locations") or ()) or self.paths
         if isinstance(given := update.get("rawInput"), Mapping) and given:
             self.given = given
+        self.changes = () if self.done else tuple(_changes(update)) or self.changes
         text = _text(update)
         if self.done or (self.told and not asks):
             self.output = text or self.output
@@ -158,6 +148,13 @@ def _text(update: Json) -> str:
     if said or raw is None:
         return said
     return raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False)
+
+
+def _changes(update: Json) -> Iterator[Json]:
+    for piece in update.get("content") or ():
+        match piece:
+            case {"type": "diff", "path": str(path), "newText": str(new)}:
+                yield {"path": path, "oldText": piece.get("oldText"), "newText": new}
 
 
 def _piece(content: Json) -> str:
@@ -241,31 +238,17 @@ def option(options: Options, kinds: Iterable[str]) -> str:
     return next((ids[kind] for kind in kinds if kind in ids), "")
 
 
-# what it counts, and how it says what went wrong
+# how it says what went wrong
 
 
-def dollars(cost: Json) -> float | None:
-    return float(cost["amount"]) if cost.get("currency") == "USD" else None
-
-
-def quota(result: Json) -> list[tuple[str | None, dict[str, int]]]:
-    """Gemini's own way to count: per model, input with what was cached."""
-    quota = (result.get("_meta") or {}).get("quota") or {}
-    used = []
-    for each in quota.get("model_usage") or ():
-        count = each.get("token_count") or {}
-        figures = {f"{way}_tokens": int(count.get(f"{way}_tokens") or 0) for way in ("input", "output")}
-        used.append((each.get("model"), {name: n for name, n in figures.items() if n}))
-    return used
-
-
-def in_words(error: Json) -> str:
+def in_words(error: Json, line: Line) -> str:
     """An error in words: some put the vendor's whole answer into the message, or the cause beside it."""
     said, data = str(error.get("message") or f"error {error.get('code')}"), error.get("data")
     with contextlib.suppress(KeyError, RecursionError, TypeError, ValueError):
         said = str(json.loads(said)["error"]["message"])
     cause = data.get("details") if isinstance(data, Mapping) else data
-    return f"{said}: {cause}" if cause and str(cause) not in said else said
+    said = f"{said}: {cause}" if cause and str(cause) not in said else said
+    return f"{said}. It is not logged in: {line.login}" if error.get("code") == AUTH_REQUIRED else said
 
 
 # what an agent offers

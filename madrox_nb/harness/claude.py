@@ -29,12 +29,10 @@ counts nothing of an interrupted request, so what it leaves out is taken from th
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from ..events import (
@@ -59,63 +57,20 @@ from . import (
     Harness,
     Item,
     Launch,
-    McpServer,
     Steered,
     Unreadable,
     Withdraw,
     Write,
-    claude_shape,
 )
-
-Json = Mapping[str, Any]
-
-MCP_FILE = "mcp.json"
-INSTRUCTIONS_FILE = "instructions.md"
-SERVER = "madrox"
-"""Our name as an MCP server; its tools are called `mcp__madrox__…`."""
-
-A_DAY = 24 * 60 * 60 * 1000
-"""In milliseconds: how long one of our tools may take, waiting for other agents."""
-
-UNWANTED = (
-    # they ask the person at a terminal, and there is none
-    "AskUserQuestion",
-    "EnterPlanMode",
-    "ExitPlanMode",
-    # they leave the workspace
-    "EnterWorktree",
-    "ExitWorktree",
-    # they talk to other agents past the ledger
-    "ListAgents",
-    "SendMessage",
-    # they start turns that nobody sent
-    "CronCreate",
-    "Monitor",
-    "ScheduleWakeup",
-)
-ASKED = ("Bash", "Task", "Agent", "Skill", "WebFetch", "WebSearch")
-"""Tools about which it must ask. By itself it lets pass what it takes for harmless: `ps`, `git status`
-(which runs what `.git/config` names), agents of its own that nobody sees."""
-
-NO_ATTACHMENTS = {"CLAUDE_CODE_DISABLE_ATTACHMENTS": "1"}
-"""A prompt that says `@/path` would otherwise be given that file, wherever it is, unasked."""
+from .claude_shapes import error_of, is_inner, message_of, rate_limit, response_of, retry, text_of, tokens
+from .claude_start import launch
+from .json_lines import Json, line_of, shown
 
 PATHS = {"Read": "file_path", "Write": "file_path", "Edit": "file_path", "NotebookEdit": "notebook_path"}
 """The tools that touch one file and nothing else, and where they name it."""
 
-LOG_IN = "run `claude` there once and log in, or set ANTHROPIC_API_KEY, or use --harness rehearsal"
-
-OUTPUT_SHOWN = 20_000
 SYNTHETIC = "<synthetic>"
 """The model it names when it speaks itself: an API error, the output of a slash command."""
-
-FIGURES = {
-    "input_tokens": ("input_tokens", "inputTokens"),
-    "output_tokens": ("output_tokens", "outputTokens"),
-    "cache_read_tokens": ("cache_read_input_tokens", "cacheReadInputTokens"),
-    "cache_write_tokens": ("cache_creation_input_tokens", "cacheCreationInputTokens"),
-}
-"""Our name of a figure → the API's in a message, the CLI's in `modelUsage`."""
 
 
 @dataclass
@@ -138,7 +93,7 @@ class _Turn:
 
     def count(self, message: str, usage: Json) -> None:
         """The figures of a message only grow: keep the highest."""
-        self.used[message] = self.used.get(message, Counter()) | _tokens(usage)
+        self.used[message] = self.used.get(message, Counter()) | tokens(usage)
 
     @property
     def total(self) -> Counter[str]:
@@ -174,80 +129,8 @@ class Claude(Harness):
         self._requests = 0
         self._greeting = ""
 
-    # what to run
-
     def launch(self) -> Launch:
-        return Launch(
-            argv=tuple(self._argv()), env=self._env(), files=dict(self._files()), copies=dict(self._copies())
-        )
-
-    def _argv(self) -> Iterator[str]:
-        brief = self.brief
-        yield from brief.command
-        yield from ("-p", "--verbose", "--input-format=stream-json", "--output-format=stream-json")
-        yield from ("--include-partial-messages", "--replay-user-messages", "--permission-prompt-tool=stdio")
-        yield from ("--setting-sources", "", "--strict-mcp-config")
-        if brief.permissions != "all":
-            yield f"--settings={json.dumps({'permissions': {'ask': list(ASKED)}})}"
-        if brief.mcp_url or brief.mcp_servers:
-            yield f"--mcp-config={brief.files}/{MCP_FILE}"
-        if brief.mcp_url:
-            yield f"--allowedTools=mcp__{SERVER}"
-        yield f"--disallowedTools={','.join(UNWANTED)}"
-        if brief.aside:
-            yield from ("--tools", "")
-        if brief.instructions:
-            yield f"--append-system-prompt-file={brief.files}/{INSTRUCTIONS_FILE}"
-        if brief.resume:
-            yield f"--resume={brief.resume}"
-            if brief.fork:
-                yield "--fork-session"
-        if brief.session and (brief.fork or not brief.resume):
-            yield f"--session-id={brief.session}"
-        if brief.model:
-            yield f"--model={brief.model}"
-        yield from brief.extra_args
-
-    def _env(self) -> dict[str, str]:
-        return {
-            **({} if self.brief.permissions == "all" else NO_ATTACHMENTS),
-            # else a tool of ours that waits five minutes for another agent is given up
-            "CLAUDE_CODE_MCP_TOOL_IDLE_TIMEOUT": "0",
-            # a busy kernel may be slow to answer; without us the first turn has no tools
-            "MCP_CONNECT_TIMEOUT_MS": "30000",
-            # their end would start turns that nobody sent
-            "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-        }
-
-    def _copies(self) -> Iterator[tuple[str, str]]:
-        """Sessions are kept for each working directory, so a fork in another one needs a copy."""
-        brief = self.brief
-        if brief.fork:
-            home = brief.environ.get("CLAUDE_CONFIG_DIR") or f"{brief.environ.get('HOME', '')}/.claude"
-            original, own = (
-                f"{home}/projects/{_folder(place)}/{brief.resume}.jsonl"
-                for place in (brief.fork_of, brief.workspace)
-            )
-            yield own, original
-
-    def _files(self) -> Iterator[tuple[str, str]]:
-        brief = self.brief
-        if brief.instructions:
-            yield INSTRUCTIONS_FILE, brief.instructions
-        if servers := dict(self._servers()):
-            yield MCP_FILE, json.dumps({"mcpServers": servers})
-
-    def _servers(self) -> Iterator[tuple[str, Json]]:
-        brief = self.brief
-        for name, shape in claude_shape(brief.mcp_servers).items():
-            yield name, {**shape, "alwaysLoad": True}  # else the first turn may run without them
-        if brief.mcp_url:
-            ours = McpServer(
-                transport="http",
-                url=brief.mcp_url,
-                headers={"Authorization": f"Bearer {brief.mcp_token}"},
-            )
-            yield SERVER, {**claude_shape({SERVER: ours})[SERVER], "alwaysLoad": True, "timeout": A_DAY}
+        return launch(self.brief)
 
     # what to write
 
@@ -259,14 +142,14 @@ class Claude(Harness):
     def prompt(self, turn: str, text: str) -> Iterable[str]:
         self.turn, self._now = turn, _Turn()
         message = {"role": "user", "content": [{"type": "text", "text": text}]}
-        return [_line(type="user", message=message, parent_tool_use_id=None)]
+        return [line_of(type="user", message=message, parent_tool_use_id=None)]
 
     def steer(self, steer: str, text: str) -> Iterable[str]:
         """The CLI takes it up after the tool call under way, or after the answer that it is giving."""
         wire = str(uuid5(NAMESPACE_OID, f"{self.session}/{self.turn}/{steer}"))
         self._now.steers[wire] = steer
         message = {"role": "user", "content": [{"type": "text", "text": text}]}
-        return [_line(type="user", message=message, parent_tool_use_id=None, uuid=wire)]
+        return [line_of(type="user", message=message, parent_tool_use_id=None, uuid=wire)]
 
     def interrupt(self) -> Iterable[str]:
         if not self.turn:
@@ -284,13 +167,13 @@ class Claude(Harness):
         if given is None:  # withdrawn
             return ()
         if decision == "allow":
-            return [_response(request, behavior="allow", updatedInput=given)]
-        return [_response(request, behavior="deny", message=why or "not allowed")]
+            return [response_of(request, behavior="allow", updatedInput=given)]
+        return [response_of(request, behavior="deny", message=why or "not allowed")]
 
     def _request(self, subtype: str, **fields: str) -> str:
         self._requests += 1
         request = {"subtype": subtype, **fields}
-        return _line(type="control_request", request_id=self._request_id(), request=request)
+        return line_of(type="control_request", request_id=self._request_id(), request=request)
 
     def _request_id(self) -> str:
         return f"madrox-{self._requests}"
@@ -298,7 +181,7 @@ class Claude(Harness):
     # what a line means
 
     def read(self, line: str) -> Iterable[Item]:
-        message = _message(line)
+        message = message_of(line)
         try:
             return list(self._items(message))
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
@@ -316,9 +199,9 @@ class Claude(Harness):
             case "system":
                 yield from self._system(message)
             case "rate_limit_event":
-                yield self._notice(_rate_limit(message["rate_limit_info"]))
+                yield self._notice(rate_limit(message["rate_limit_info"]))
             case "stream_event" if self.turn:  # between turns nobody listens
-                yield from self._streamed(message["event"], _inner(message))
+                yield from self._streamed(message["event"], is_inner(message))
             case "assistant":
                 yield from self._spoke(self._in_turn(message))
             case "user":
@@ -347,9 +230,9 @@ class Claude(Harness):
         if asked["subtype"] != "can_use_tool":
             error = f"{asked['subtype']} is not for us"
             response = {"subtype": "error", "request_id": request, "error": error}
-            return Write(line=_line(type="control_response", response=response))
+            return Write(line=line_of(type="control_response", response=response))
         if not self.turn:
-            return Write(line=_response(request, behavior="deny", message="no turn is under way"))
+            return Write(line=response_of(request, behavior="deny", message="no turn is under way"))
         tool, given = asked["tool_name"], asked["input"]
         self._asked[request] = given
         path = given.get(PATHS.get(tool))
@@ -362,7 +245,7 @@ class Claude(Harness):
             case "init":
                 yield from self._picked_up(message)
             case "api_retry":
-                yield self._notice(_retry(message))
+                yield self._notice(retry(message))
 
     def _picked_up(self, init: Json) -> Iterator[Item]:
         self.model = init["model"]
@@ -395,7 +278,7 @@ class Claude(Harness):
                 yield TextDelta(agent=self.brief.agent, turn=self.turn, text=text)
 
     def _spoke(self, message: Json) -> Iterator[Item]:
-        spoken, inner = message["message"], _inner(message)
+        spoken, inner = message["message"], is_inner(message)
         if spoken["model"] == SYNTHETIC:  # `result` says it again
             return
         self._now.count(spoken["id"], spoken["usage"])
@@ -428,7 +311,7 @@ class Claude(Harness):
                     turn=self.turn,
                     call=block["tool_use_id"],
                     ok=not block.get("is_error"),
-                    output=_shown(_text(block.get("content") or "")),
+                    output=shown(text_of(block.get("content") or "")),
                 )
 
     def _result(self, result: Json) -> Iterator[Item]:
@@ -464,7 +347,7 @@ class Claude(Harness):
         if result["is_error"]:
             if now.interrupted and result["subtype"] == "error_during_execution":
                 return "interrupted", now.said, ""
-            return "failed", "", _error(result)
+            return "failed", "", error_of(result)
         if not text and not now.called and result["num_turns"]:  # a slash command takes none
             return "failed", "", "the model gave an empty answer"
         return "ok", text, ""
@@ -479,7 +362,7 @@ class Claude(Harness):
         reports = []
         for model, total in counted.items():
             known = before.get(model, {})
-            used = _tokens(total) - _tokens(known)
+            used = tokens(total) - tokens(known)
             cost = total["costUSD"] - known.get("costUSD", 0.0)
             if used or cost:
                 spent += used
@@ -503,74 +386,3 @@ class Claude(Harness):
 
     def _notice(self, text: str) -> Notice:
         return Notice(agent=self.brief.agent, text=text)
-
-
-def _folder(workspace: str) -> str:
-    """What it calls the folder that holds a directory's sessions."""
-    return re.sub(r"[^A-Za-z0-9]", "-", workspace)
-
-
-def _line(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps(message) + "\n"
-
-
-def _response(request: str, **response: object) -> str:
-    envelope = {"subtype": "success", "request_id": request, "response": response}
-    return _line(type="control_response", response=envelope)
-
-
-def _message(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise Unreadable("not an object with a type")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
-    return message
-
-
-def _inner(message: Json) -> bool:
-    """Whether it comes from a sub-agent of its own."""
-    return message.get("parent_tool_use_id") is not None
-
-
-def _tokens(usage: Json) -> Counter[str]:
-    return Counter({ours: usage.get(api) or usage.get(cli) or 0 for ours, (api, cli) in FIGURES.items()})
-
-
-def _text(content: str | Iterable[Json]) -> str:
-    """The text of a tool result; of other blocks, their type."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in content)
-
-
-def _shown(text: str) -> str:
-    left = len(text) - OUTPUT_SHOWN
-    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
-
-
-def _error(result: Json) -> str:
-    said = result.get("result") or "; ".join(result.get("errors") or ()) or result["subtype"]
-    if "/login" in said:
-        said += f". That is said to a person at a terminal: {LOG_IN}"
-    status = result.get("api_error_status")
-    return said if status is None or str(status) in said else f"{said} (HTTP {status})"
-
-
-def _retry(message: Json) -> str:
-    status = message.get("error_status")
-    said = f"the API answered {status} ({message['error']})" if status else "the API gave no whole answer"
-    wait = message["retry_delay_ms"] / 1000
-    return f"{said}; trying again in {wait:.1f} s ({message['attempt']} of {message['max_retries']})"
-
-
-def _rate_limit(info: Json) -> str:
-    said = f"rate limit {info.get('rateLimitType', '')}".rstrip() + f": {info['status']}"
-    if (resets := info.get("resetsAt")) is None:
-        return said
-    return f"{said}, resets {datetime.fromtimestamp(resets, UTC):%Y-%m-%d %H:%M} UTC"

@@ -43,8 +43,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..events import (
     NAN,
@@ -53,11 +52,7 @@ from ..events import (
     Event,
     Notice,
     Outcome,
-    TextDelta,
-    ToolCalled,
-    ToolReturned,
     TurnEnded,
-    TurnSaid,
     UsageReported,
     Verdict,
 )
@@ -66,18 +61,14 @@ from .codex_items import (
     LOG_IN,
     error_text,
     innermost,
-    output,
     question,
     remark,
     retry,
-    shown,
     tokens,
-    used_tool,
-    went_well,
 )
 from .codex_start import SERVER, argv, left_out, native, opening, profile_file
-
-Json = Mapping[str, Any]
+from .codex_turn import Turn
+from .json_lines import Json, line_of, object_of
 
 UNHEARD = (
     "account/updated",
@@ -95,25 +86,6 @@ INSTEAD = "From here on, these instructions take the place of those that this co
 
 TERMINALS = "thread/backgroundTerminals/"
 ELICIT = "mcpServer/elicitation/request"
-
-
-@dataclass
-class _Turn:
-    """What is known of the turn under way."""
-
-    id: str = ""
-    """Codex's own; empty until it says."""
-    begun: bool = False
-    interrupted: bool = False
-    worked: bool = False
-    """It has used a tool."""
-    said: str = ""
-    speaking: dict[str, str] = field(default_factory=dict)
-    """Messages that are not whole yet: item → its words so far."""
-    tools: dict[str, Json] = field(default_factory=dict)
-    """Tools in use: item → what was told at its start."""
-    waiting: list[tuple[str, str]] = field(default_factory=list)
-    """Steers that came before the turn had begun."""
 
 
 class Codex(Harness):
@@ -152,7 +124,7 @@ class Codex(Harness):
         self.thread = ""
         self.model = brief.model
         self._version: str | None = None
-        self._now = _Turn()
+        self._now = Turn()
         self._begun = ""
         """The turn that it began last."""
         self._total: Counter[str] = Counter()
@@ -179,7 +151,7 @@ class Codex(Harness):
         return [self._request("initialize", clientInfo=client, capabilities=capabilities)]
 
     def prompt(self, turn: str, text: str) -> Iterable[str]:
-        self.turn, self._now = turn, _Turn()
+        self.turn, self._now = turn, Turn(self.brief.agent, turn)
         untold, self._untold = self._untold, False
         anew = [self._tell_anew()] if untold else []
         return [*anew, self._request("turn/start", turn, threadId=self.thread, input=_input(text))]
@@ -213,7 +185,7 @@ class Codex(Harness):
             answer = {"decision": "accept" if allowed else "decline"}
         explained = why and not allowed
         because = [self._steer("", f"Your request was refused: {why}")] if explained else []
-        return [*because, _line(id=asked["id"], result=answer)]
+        return [*because, line_of(id=asked["id"], result=answer)]
 
     def _interrupt(self) -> str:
         return self._request("turn/interrupt", threadId=self.thread, turnId=self._now.id)
@@ -227,7 +199,7 @@ class Codex(Harness):
     def _request(self, method: str, about: str = "", **params: object) -> str:
         self._requests += 1
         self._sent[self._requests] = method, about
-        return _line(id=self._requests, method=method, params=params)
+        return line_of(id=self._requests, method=method, params=params)
 
     # what a line means
 
@@ -257,7 +229,7 @@ class Codex(Harness):
         match method:
             case "initialize":
                 self._version = _version(message["result"]["userAgent"])
-                yield Write(line=_line(method="initialized"))
+                yield Write(line=line_of(method="initialized"))
                 yield Write(line=self._open())
             case "thread/start" | "thread/resume" | "thread/fork":
                 self.thread, self.model = message["result"]["thread"]["id"], message["result"]["model"]
@@ -316,7 +288,7 @@ class Codex(Harness):
         ask = self._question(str(message["id"]), method, params)
         if ask is None:
             error = {"code": -32601, "message": f"{method} is not for us"}
-            yield Write(line=_line(id=message["id"], error=error))
+            yield Write(line=line_of(id=message["id"], error=error))
             return
         self._asked[ask.request] = message
         if self._mine(params):
@@ -339,12 +311,12 @@ class Codex(Harness):
                 self._begun = params["turn"]["id"]
                 yield from self._picked_up()
             case "item/agentMessage/delta" if self._mine(params):
-                yield self._streamed(params["itemId"], params["delta"])
+                yield self._now.streamed(params["itemId"], params["delta"])
             case "item/started" if self._mine(params):
-                yield from self._started(params["item"])
+                yield from self._now.started(params["item"])
             case "item/completed" if self._mine(params):
                 self._changed(method, params)
-                yield from self._completed(params["item"])
+                yield from self._now.completed(params["item"])
             case "thread/tokenUsage/updated" if params["threadId"] == self.thread:
                 self._counted(params["turnId"], params["tokenUsage"])
             case "serverRequest/resolved":
@@ -381,43 +353,6 @@ class Codex(Harness):
         if now.interrupted:
             yield Write(line=self._interrupt())
 
-    def _streamed(self, item: str, text: str) -> TextDelta:
-        self._now.speaking[item] = self._now.speaking.get(item, "") + text
-        return TextDelta(agent=self.brief.agent, turn=self.turn, text=text)
-
-    def _started(self, item: Json) -> Iterator[Item]:
-        if item["type"] in ("agentMessage", "userMessage"):  # a steer cuts what is being said
-            yield from self._cut_short()
-        if (used := used_tool(item)) is not None and item["id"] not in self._now.tools:
-            self._now.worked = True
-            self._now.tools[item["id"]] = item
-            tool, given = used
-            shown = json.dumps(given, ensure_ascii=False)
-            yield ToolCalled(agent=self.brief.agent, turn=self.turn, call=item["id"], tool=tool, input=shown)
-
-    def _completed(self, item: Json) -> Iterator[Item]:
-        if item["type"] == "agentMessage":
-            self._now.speaking.pop(item["id"], None)
-            yield from self._said(item["text"])
-        elif used_tool(item) is not None:
-            yield from self._started(item)  # some tell only their end
-            del self._now.tools[item["id"]]
-            yield self._returned(item["id"], went_well(item), output(item))
-
-    def _said(self, text: str) -> Iterator[TurnSaid]:
-        if text:
-            self._now.said = text
-            yield TurnSaid(agent=self.brief.agent, turn=self.turn, text=text)
-
-    def _cut_short(self) -> Iterator[TurnSaid]:
-        """Say what never became whole."""
-        speaking, self._now.speaking = self._now.speaking, {}
-        for text in speaking.values():
-            yield from self._said(text)
-
-    def _returned(self, call: str, ok: bool, output: str) -> ToolReturned:
-        return ToolReturned(agent=self.brief.agent, turn=self.turn, call=call, ok=ok, output=shown(output))
-
     # the turn's end
 
     def _finished(self, turn: Json) -> Iterator[Item]:
@@ -434,15 +369,17 @@ class Codex(Harness):
     def _ended(self, outcome: Outcome, error: str = "") -> Iterator[Item]:
         """Close what was left open, say what the turn used, and end it."""
         now, agent = self._now, self.brief.agent
-        yield from self._cut_short()
+        yield from now.cut_short()
         yield from (Withdraw(request=request) for request in self._asked)
         self._asked.clear()
-        yield from self._left_open(outcome)
+        yield from now.left_open(outcome)
+        if outcome == "interrupted" and (commands := now.commands()):  # it would let them run
+            yield Write(line=self._request(TERMINALS + "list", json.dumps(commands), threadId=self.thread))
         steers = [steer for method, steer in self._sent.values() if method == "turn/steer" and steer]
         self._sent = {id_: sent for id_, sent in self._sent.items() if sent[0] != "turn/steer"}
         yield from (Steered(steer=steer, joined=False) for steer in (*steers, *(s for s, _ in now.waiting)))
         yield self._report()
-        turn, self.turn, self._now = self.turn, "", _Turn()
+        turn, self.turn, self._now = self.turn, "", Turn()
         yield TurnEnded(
             agent=agent,
             turn=turn,
@@ -452,19 +389,6 @@ class Codex(Harness):
             session=self.thread,
             anchor=now.id,
         )
-
-    def _left_open(self, outcome: Outcome) -> Iterator[Item]:
-        """Close the tools that have not returned. A command that an interrupt left running is ended."""
-        tools = self._now.tools
-        for call in tools:
-            if outcome == "ok":
-                yield self._returned(call, True, "it still ran when the turn ended")
-            else:
-                yield self._returned(call, False, f"the turn was {outcome} before it returned")
-        commands = [call for call, item in tools.items() if item["type"] == "commandExecution"]
-        if commands and outcome == "interrupted":
-            about = json.dumps(commands)
-            yield Write(line=self._request(TERMINALS + "list", about, threadId=self.thread))
 
     def _end_commands(self, commands: str, running: Iterable[Json]) -> Iterator[Write]:
         for each in running:
@@ -505,25 +429,14 @@ class Codex(Harness):
             yield Notice(agent=self.brief.agent, text=text)
 
 
-def _line(**message: object) -> str:
-    # ASCII: half a surrogate pair in a prompt must not keep the line from being written.
-    return json.dumps(message) + "\n"
-
-
 def _input(text: str) -> list[Json]:
     return [{"type": "text", "text": text}]
 
 
 def _message(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise Unreadable(f"not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not ({"method", "id"} & message.keys()):
+    message = object_of(line)
+    if not {"method", "id"} & message.keys():
         raise Unreadable("not an object with a method or an id")
-    if "\\ud" in line:  # half a surrogate pair, cut by a program that counts in UTF-16
-        whole: Json = json.loads(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
-        return whole
     return message
 
 

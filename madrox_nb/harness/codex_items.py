@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from . import Ask
+from .json_lines import Json
 from .shell import paths_read
 
-Json = Mapping[str, Any]
-
 LOG_IN = "run `codex login` in a terminal, or use --harness rehearsal"
-OUTPUT_SHOWN = 20_000
 
 
 def innermost(error: str) -> str:
@@ -69,11 +66,6 @@ def output(item: Json) -> str:
 def _text(blocks: Iterable[Json]) -> str:
     """The text of content blocks; of other blocks, their type."""
     return "\n".join(block["text"] if "text" in block else f"[{block['type']}]" for block in blocks)
-
-
-def shown(text: str) -> str:
-    left = len(text) - OUTPUT_SHOWN
-    return text if left <= 0 else f"{text[:OUTPUT_SHOWN]}\n… {left} more characters"
 
 
 # questions

@@ -298,7 +298,7 @@ def typed(profile: Profile, text: str, tag: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n").encode(errors="replace").decode()
     plain = CONTROL.sub("", text)
     for odd, instead in profile.replace.items():
-        plain = re.sub(odd, lambda _, instead=instead: instead, plain, flags=re.MULTILINE)  # type: ignore[misc]
+        plain = re.sub(odd, instead.replace("\\", r"\\"), plain, flags=re.MULTILINE)
     if not profile.paste:
         plain = plain.expandtabs(4)
     several = "\n" in plain

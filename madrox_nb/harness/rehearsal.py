@@ -21,7 +21,7 @@ The wire is line JSON of our own, one object per line in UTF-8:
                      ended    turn, outcome, text, error          after at least one usage
 
 The program stands in `madrox_nb/rehearse`; what a prompt can make it do is listed in
-`rehearse/turn.py`. Its MCP door comes in `MADROX_MCP_URL`, the token in the file that
+`rehearse/directives.py`. Its MCP door comes in `MADROX_MCP_URL`, the token in the file that
 `MADROX_MCP_TOKEN_FILE` names, and other MCP servers in that of `MADROX_MCP_SERVERS_FILE`.
 """
 

@@ -17,7 +17,7 @@ from .table import COMMANDS
 MATCHER: Final = "madrox_nb"
 
 
-@context_matcher(identifier=MATCHER, priority=200)  # type: ignore[untyped-decorator]
+@context_matcher(identifier=MATCHER, priority=200)  # type: ignore[untyped-decorator]  # IPython's
 def complete(context: CompletionContext) -> Any:
     """What may come next in a `%madrox` line."""
     match = re.match(r"\s*(?:[\w, ]+=\s*)?%{1,2}madrox\s+(.*)$", context.text_until_cursor, re.DOTALL)

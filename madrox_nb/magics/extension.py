@@ -64,7 +64,7 @@ def _meant(line: str) -> str:
 def _plain(error: Exception) -> Exception:
     """`error`, shown in a cell by its words alone: they say what to do, our frames do not."""
     lines = f"{type(error).__name__}: {error}".splitlines()
-    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]  # what IPython asks an error for
     return error
 
 

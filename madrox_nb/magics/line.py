@@ -94,10 +94,13 @@ def _takes_value(known: Command, option: str) -> int:
 
 
 def _without_options(known: Command, text: str) -> tuple[str, list[str]]:
-    """`text` and the options that stand at its end."""
-    flags = [o for o, action in known.parser._option_string_actions.items() if action.nargs == 0]
-    pattern = rf"(?:(?:^|\s+)(?:{'|'.join(map(re.escape, flags))}|(?:-o|--out)[ =]\w+))+$"
-    match = re.search(pattern, text)
+    """`text` and the options that stand at its end, each with its value if it takes one."""
+    actions = known.parser._option_string_actions
+    flags = [re.escape(option) for option, action in actions.items() if action.nargs == 0]
+    valued = [re.escape(option) for option, action in actions.items() if action.nargs is None]
+    value = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'-][^\s\"']*)"
+    one = rf"(?:{'|'.join(flags)}|(?:{'|'.join(valued)})[ =]{value})"
+    match = re.search(rf"(?:(?:^|\s+){one})+$", text)
     return (text[: match.start()], _words(match[0])) if match else (text, [])
 
 

@@ -86,7 +86,7 @@ COMMANDS: Final = (
     ),
     Command(
         "resume",
-        "bring agents back: suspended ones, or all that an earlier kernel had",
+        "bring agents back: suspended or ended ones by name, or all that an earlier kernel had",
         _resume,
         Argument("agents", nargs="*", completes=AGENT),
         Argument("--run", default="", help="of an earlier kernel; without one the newest"),

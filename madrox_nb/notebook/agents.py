@@ -120,7 +120,7 @@ class AgentHandle(Handle):
         return self._face.suspend(self.name)
 
     def resume(self) -> AgentHandle:
-        """Start its process again, if it is suspended."""
+        """Start its process again, if it is suspended or has ended; see `Madrox.resume`."""
         self._face.resume(self.name)
         return self
 
@@ -169,7 +169,7 @@ class AsyncAgentHandle(Handle):
         return await self._face.suspend(self.name)
 
     async def resume(self) -> AsyncAgentHandle:
-        """Start its process again, if it is suspended."""
+        """Start its process again, if it is suspended or has ended; see `Madrox.resume`."""
         await self._face.resume(self.name)
         return self
 

@@ -105,7 +105,7 @@ class AsyncMadrox(Face):
         return self.agent((await patiently(self._run.start(self.manager.suspend, name))).name)
 
     async def resume(self, *names: str, run: str = "") -> pd.DataFrame:
-        """Wake suspended agents; without names, bring back all that an earlier kernel had."""
+        """Bring back suspended or ended agents; without names, all that an earlier kernel had."""
         return returned(await patiently(self._run.start(self._run.resume, names, run)))
 
     async def fork(

@@ -116,7 +116,7 @@ class Madrox(Face):
         return self.agent(Waiting((name,), doing="ending", cancels=False).block(future).name)
 
     def resume(self, *names: str, run: str = "") -> pd.DataFrame:
-        """Wake suspended agents; without names, bring back all that an earlier kernel had.
+        """Bring back suspended or ended agents; without names, all that an earlier kernel had.
 
         One row an agent: how it came back (`woken`, `session`, `fresh`, `suspended`, or
         not at all) and why. `run` names another run than the newest.

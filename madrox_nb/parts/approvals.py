@@ -14,9 +14,10 @@ from .. import views
 from ..errors import BadInput
 from ..events import PERSON
 from ..folds import Approval
-from ..rules import acted_on
+from ..rules import acted_on, suggested
+from ..workspace import place
 from . import Data, Part
-from .effect import Reader, effect, path_of
+from .effect import Reader, effect, path_of, paths_of
 from .moment import Moment
 
 OPEN: Final = 100
@@ -61,16 +62,34 @@ class Approvals(Part):
 
 def _effect(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     """What the tool of the request `id` would do, in full."""
-    name = given.get("id")
-    known = moment.approvals.asked.get(name) if isinstance(name, str) else None
-    if known is None:
-        raise BadInput(f"no request {name!r} was made in this run")
+    known = _asked(moment, given)
     workspace = moment.tree[known.agent].workspace if known.state == "open" else ""
     reader = Reader(Path(workspace) if workspace else None, moment.redacted)
     return {"id": known.id, **effect(_arguments(known.input), reader)}
 
 
-Approvals.asks = {"effect": _effect}
+def _policy(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
+    """Rules of a policy that would allow the request `id`, the narrowest first, as the settings have them.
+
+    Looks at links in the workspace, as the policy does.
+    """
+    known = _asked(moment, given)
+    arguments, workspace = _arguments(known.input), Path(moment.tree[known.agent].workspace)
+    places = [place(workspace, path) for path in paths_of(arguments)]
+    rules = suggested(known.tool, arguments, places)
+    return {"rules": [{"rule": rule, "line": f'[policy]\n{json.dumps(rule)} = "allow"'} for rule in rules]}
+
+
+Approvals.asks = {"effect": _effect, "policy": _policy}
+
+
+def _asked(moment: Moment, given: Mapping[str, Any]) -> Approval:
+    """The request that a page has named."""
+    name = given.get("id")
+    known = moment.approvals.asked.get(name) if isinstance(name, str) else None
+    if known is None:
+        raise BadInput(f"no request {name!r} was made in this run")
+    return known
 
 
 class Known(NamedTuple):
@@ -132,6 +151,7 @@ def _wire(moment: Moment, each: Approval, times: int) -> dict[str, Any]:
         "came": _came(each),
         "words": _words(each),
         "why": each.why[:WHAT],
+        "by": each.by,
     }
 
 
@@ -155,7 +175,8 @@ def _words(each: Approval) -> str:
         case "open":
             return ""
         case came:
-            whose = {PERSON: "", "policy": " by rule", "nobody": ": nobody was there"}.get(each.by, "")
+            rule = " by rule" if each.why else " by its permissions"  # these need no reason
+            whose = {PERSON: "", "policy": rule, "nobody": ": nobody was there"}.get(each.by, "")
             once = " once" if came == "allowed" and each.by == PERSON and not each.always else ""
             return f"{came}{once}{f' always, {_FOR[each.always]}' if each.always else ''}{whose}"
 

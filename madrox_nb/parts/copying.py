@@ -43,7 +43,7 @@ def _found(kind: type) -> Copier | None:
         return copy.copy
     if is_dataclass(kind):
         names = tuple(each.name for each in fields(kind))
-        return None if kind.__dataclass_params__.frozen else _with(names)  # type: ignore[attr-defined]
+        return None if kind.__dataclass_params__.frozen else _with(names)  # type: ignore[attr-defined]  # `is_dataclass` says less
     if slots := getattr(kind, "__slots__", ()):
         return _with(tuple(slots))
     return _object if kind.__module__.startswith(__name__.partition(".")[0]) else None

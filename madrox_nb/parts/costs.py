@@ -8,12 +8,13 @@ from typing import ClassVar, Final
 
 from .. import views
 from ..budget import RUN
+from ..figures import percent
 from ..views import Row
 from . import Data, Part, table
 from .moment import Moment
 from .rows import picture
 
-_HEADS: Final = ("agent", "own $", "subtree $", "budget", "tokens", "price from")
+_HEADS: Final = ("agent", "own $", "subtree $", "limit", "tokens", "price from")
 SOURCES: Final = {
     "cli": "cli",
     "user": "your price",
@@ -72,7 +73,7 @@ def _lines(moment: Moment) -> Iterable[tuple[str, ...]]:
             "  " * row.depth + views.one_line(row.name),
             views.own(row),
             views.money(row.subtree_usd, row.subtree_exact) if row.name in parents else views.NOTHING,
-            _budget(row.limit_used, row.limit_usd),
+            _used(row.limit_used, row.limit_usd),
             f"{row.tokens:,}" if row.tokens else views.NOTHING,
             sources.get(row.name, views.NOTHING),
         )
@@ -87,14 +88,14 @@ def _total(moment: Moment, rows: tuple[Row, ...]) -> tuple[str, ...]:
         "run",
         "",
         views.money(total.cost_usd, total.exact) if tokens or total.cost_usd else views.NOTHING,
-        _budget(limit.used, limit.limit.amount) if limit else views.NOTHING,
+        _used(limit.used, limit.limit.amount) if limit else views.NOTHING,
         f"{tokens:,}" if tokens else views.NOTHING,
         "",
     )
 
 
-def _budget(used: float, limit: float | None) -> str:
+def _used(used: float, limit: float | None) -> str:
     """`63 % of 10`, or nothing where there is no limit."""
     if not limit or not math.isfinite(limit):
         return views.NOTHING
-    return f"{used / limit:.0%} of {limit:g}".replace("%", " %")
+    return f"{percent(used / limit)} of {limit:g}"

@@ -8,6 +8,7 @@ the arguments alone. What has no end is cut, and says how much is left out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -91,9 +92,14 @@ class Edit(NamedTuple):
 def path_of(given: Mapping[str, Any]) -> str:
     """The file that an edit with these arguments would change; empty when it is no edit.
 
-    Arguments that an edit does not have make it another tool's: a difference would not show them.
+    Arguments that an edit does not have make it another tool's: a difference would not show them. Where
+    the CLI tells the difference itself, what else there is stands below that: see `_besides`.
     """
     match given:
+        case {"changes": [{"path": str(path), "newText": str()}, *_] as changes}:
+            return path if all(isinstance(each, Mapping) and _is_told(each) for each in changes) else ""
+        case {"filepath": str(path), "diff": str()}:
+            return path
         case {"changes": [{"path": str(path)}, *_] as changes, **rest} if not rest:
             return (
                 path if all(isinstance(each, Mapping) and each.keys() <= _PATCH for each in changes) else ""
@@ -107,6 +113,32 @@ def path_of(given: Mapping[str, Any]) -> str:
         case {"notebook_path": str(path), "new_source": str(), **rest} if rest.keys() <= _CELL:
             return path
     return ""
+
+
+def paths_of(given: Mapping[str, Any]) -> list[str]:
+    """All files that an edit with these arguments would change."""
+    first = path_of(given)
+    return [str(each["path"]) for each in given.get("changes", ())] or [first] if first else []
+
+
+def _is_told(given: Mapping[str, Any]) -> bool:
+    """One change as the Agent Client Protocol tells it: the text before, null of a new file, and after."""
+    match given:
+        case {"path": str(), "newText": str()}:
+            return isinstance(given.get("oldText") or "", str)
+    return False
+
+
+def _besides(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a difference that the CLI tells itself does not show."""
+    match given:
+        case {"changes": [{"newText": str()}, *_] as changes, **rest}:
+            shown = [each["path"] for each in changes]
+            return {name: value for name, value in rest.items() if (name, value) != ("paths", shown)}
+        case {"filepath": str(path), "diff": str(), **rest}:
+            shown = [path]
+            return {name: value for name, value in rest.items() if (name, value) != ("paths", shown)}
+    return {}
 
 
 _PATCH: Final = frozenset({"path", "kind", "diff"})
@@ -124,18 +156,20 @@ def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     """What there is to see before one says yes."""
     if path_of(given):
         changes = list(_changes(given, reader))
-        told = [_drawn(change) for change in changes[:FILES]]
-        return {"kind": "edit", "files": told, "files_more": max(0, len(changes) - FILES)}
+        return {**differences(changes), **_rest(_besides(given))}
     text = acted_on({"command": given["command"]}) if "command" in given else ""
     rest = {name: value for name, value in given.items() if not (text and name == "command")}
-    told_rest = json.dumps(rest, ensure_ascii=False, indent=2) if rest else ""
     return {
         "kind": "run" if text else "use",
         "text": text[:TEXT],
         "text_more": max(0, len(text) - TEXT),
-        "rest": told_rest[:TEXT],
-        "rest_more": max(0, len(told_rest) - TEXT),
+        **_rest(rest),
     }
+
+
+def _rest(rest: Mapping[str, Any]) -> dict[str, Any]:
+    told = json.dumps(rest, ensure_ascii=False, indent=2) if rest else ""
+    return {"rest": told[:TEXT], "rest_more": max(0, len(told) - TEXT)}
 
 
 # what would change
@@ -143,6 +177,11 @@ def effect(given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
 
 def _changes(given: Mapping[str, Any], reader: Reader) -> Iterator[Change]:
     match given:
+        case {"changes": [{"newText": str()}, *_] as changes}:
+            for each in changes:
+                yield _told_by_cli(each, reader)
+        case {"filepath": str(path), "diff": str(patch)}:
+            yield Change(path, None, patch, whole=False, patch=True)
         case {"changes": [*changes]}:
             for each in changes:
                 yield _patched(each)
@@ -184,6 +223,19 @@ def _replaced(text: str, edits: Sequence[Edit]) -> str | None:
     return text
 
 
+def _told_by_cli(given: Mapping[str, Any], reader: Reader) -> Change:
+    """Before and after, of the whole file or of a piece of it: some CLIs tell this, some that."""
+    path, old, new = given["path"], given.get("oldText") or "", given["newText"]
+    before, why = reader(path)
+    if before is None:
+        return Change(path, old, new, whole=False, said=why)
+    if before == old:
+        return Change(path, old, new, said=why)
+    if (after := _replaced(before, [Edit(old, new)])) is not None:
+        return Change(path, before, after)
+    return Change(path, old, new, whole=False, said="what the file holds now is something else")
+
+
 def _patched(given: Mapping[str, Any]) -> Change:
     """One of Codex's changes: its `diff` is a patch for a file that is there, and else the file's text."""
     kind = given.get("kind")
@@ -212,6 +264,32 @@ def _drawn(change: Change) -> dict[str, Any]:
         "lines": shown,
         "more": max(0, len(lines) - LINES),
     }
+
+
+def differences(changes: Sequence[Change]) -> dict[str, Any]:
+    """These changes as an edit is told."""
+    drawn = [_drawn(change) for change in changes[:FILES]]
+    return {"kind": "edit", "files": drawn, "files_more": max(0, len(changes) - FILES)}
+
+
+def patched(patch: str) -> Iterator[Change]:
+    """The files of a patch that git made without prefixes."""
+    for piece in re.split(r"^diff --git ", patch, flags=re.MULTILINE)[1:]:
+        head, _, body = piece.partition("\n@@")
+        names = re.findall(r"^(?:---|\+\+\+) (.+?)\t?$", head, re.MULTILINE)
+        path = next((name for name in reversed(names) if name != "/dev/null"), "")
+        path = (
+            path or head.partition("\n")[0][: len(head.partition("\n")[0]) // 2]
+        )  # `a a`: no text, or empty
+        said = [words for sign, words in _HEADS.items() if re.search(sign, head, re.MULTILINE)]
+        yield Change(path, None, f"@@{body}" if body else "", said=", ".join(said), patch=True, whole=False)
+
+
+_HEADS: Final = {
+    r"^new file": "a new file",
+    r"^deleted file": "the file is deleted",
+    r"^Binary files": "what is there is no text",
+}
 
 
 def _told(line: Line, numbered: bool) -> list[Any]:
@@ -268,13 +346,17 @@ def _common(one: list[str], other: list[str]) -> int:
 
 
 def _of_patch(patch: str) -> Iterator[Line]:
-    """The lines of a unified diff, without its heads."""
+    """The lines of a unified diff, without its heads: in a piece, `--- x` is the line `-- x` that goes."""
+    inside = "\n@@" not in f"\n{patch}"
     for line in patch.splitlines():
-        if line.startswith(("--- ", "+++ ", "diff ", "index ", "\\")):
-            continue
         if line.startswith("@@"):
+            inside = True
             yield ("@", None, None, line.rpartition("@@")[2].strip())
+        elif not inside or line[:1] == "\\":
+            continue
         elif line[:1] in ("+", "-"):
             yield (line[0], None, None, line[1:])
-        else:
+        elif line[:1] in (" ", ""):
             yield (" ", None, None, line[1:])
+        else:  # the head of another file
+            inside = False

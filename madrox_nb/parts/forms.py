@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from .. import library
+from ..budget import RUN
 from ..errors import MadroxError
 from ..prices import models
 from ..roles import Role
@@ -32,17 +33,27 @@ def _spawn(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     """What there is to choose from when an agent is spawned below `parent`. Looks at the disk."""
     parent = given.get("parent")
     above = moment.tree[parent].name if isinstance(parent, str) and parent else None
-    left = min(
-        (each.left for each in moment.budget.above(above or "", moment.now) if each.name == "usd"),
-        default=None,
-    )
+    dollars = (each for each in moment.budget.above(above or RUN, moment.now) if each.name == "usd")
+    least = min(dollars, key=lambda each: each.left, default=None)
     return {
         "name": moment.tree.next_child(above, ()),
         "roles": [{"name": role.name, "says": role.description} for role in _roles()],
-        "harnesses": [{"name": name, "here": _here(name)} for name in library.Harnesses()],
+        "harnesses": [_harness(moment.harnesses, name) for name in moment.harnesses],
         "permissions": list(LADDER),
-        "left": left,
+        "left": least.left if least else None,
+        "left_in": least.holder if least else "",
     }
+
+
+def _limits(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
+    """Whose limits hold for `agent`, its own first and the run's last, and what is used of each."""
+    name = moment.tree[str(given.get("agent"))].name
+    holders = [name, *moment.tree.above(name), RUN]
+    return {"holders": [{"holder": each, "limits": _said(moment, each)} for each in holders]}
+
+
+def _said(moment: Moment, holder: str) -> dict[str, str]:
+    return {each.name: str(each) for each in moment.budget.standings(holder, moment.now)}
 
 
 def _models(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
@@ -53,7 +64,15 @@ def _models(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
     return {"models": list(dict.fromkeys((*used, *known)))[:MODELS]}
 
 
-Forms.asks = {"spawn": _spawn, "models": _models}
+def _found(moment: Moment, subject: str, given: Mapping[str, Any]) -> Data:
+    """Which agents can be had on this machine. Looks at the disk."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for name in moment.harnesses:
+        found[moment.harnesses.installed(name)].append(name)
+    return {"here": found[True], "absent": found[False]}
+
+
+Forms.asks = {"spawn": _spawn, "limits": _limits, "models": _models, "found": _found}
 
 
 def _roles() -> list[Role]:
@@ -63,9 +82,10 @@ def _roles() -> list[Role]:
     return sorted(first.values(), key=lambda role: role.name)
 
 
-def _here(harness: str) -> bool:
+def _harness(harnesses: library.Harnesses, name: str) -> Data:
+    """Whether it can be started here, and with which model where none is said."""
     try:
-        library.Harnesses().command(harness)
+        harnesses.command(name)
+        return {"name": name, "here": True, "model": harnesses.defaults(name).model or ""}
     except MadroxError:
-        return False
-    return True
+        return {"name": name, "here": False, "model": ""}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..activity import Activity
 from ..budget import Budget
 from ..cost_history import CostHistory
 from ..density import Density
 from ..folds import Approvals, Costs, Inboxes
+from ..library import Harnesses
+from ..offspring import Offspring
 from ..spans import Spans
 from ..teamwork import TeamRuns
 from ..tree import Tree
@@ -20,6 +22,17 @@ from .wire import WireLog
 
 if TYPE_CHECKING:
     from ..doing import Doing
+
+Watch = Callable[[int, int], None]
+"""Hears how many of how many entries are read by now, again and again. What it raises ends the reading."""
+
+
+def unwatched(read: int, of: int) -> None:
+    """Nobody wants to know."""
+
+
+class LookBack(Protocol):
+    def __call__(self, seq: int, watch: Watch = unwatched) -> Moment: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +55,17 @@ class Moment:
     """What was said to and by each agent, read from the ledger when it is asked for."""
     wires: Callable[[str], WireLog]
     """What had come from each agent's program, read from its log when it is asked for."""
+    processes: Callable[[str], Sequence[Offspring]]
+    """The operating system's processes of one agent, looked for when it is asked: those of the present."""
     spans: Spans
     """Of the whole run, at any moment: a timeline shows what came later too."""
     density: Density
     """Of the whole run."""
-    past: Callable[[int], Moment]
+    past: LookBack
     """The run as it was right after that entry of its ledger; the present when it has no such entry yet."""
+    harnesses: Harnesses
+    """What can be spawned here, and what each CLI can do. Of the present."""
     redacted: Callable[[str], str]
     """A text without the secrets in it: for what comes from a disk, and not from the ledger."""
+    earlier: bool = False
+    """Another run stands beside this one, whose agents may come back."""

@@ -1,14 +1,19 @@
 """A run as it was at any entry of its ledger: read again from the nearest place where it was kept.
 
 `Past.at(n)` is what a replay of all entries up to `n` gives. So that a step back is cheap,
-the folds are kept at some places on the way (`EVERY` entries apart, thinned out in a long
-run), and where one looked last: from there a step forward is one entry.
+the folds are kept at some places on the way (`EVERY` entries apart, farther in a long run),
+and where one looked last: from there a step forward is one entry.
+
+The first look into a long run takes its time (a million events: half a minute). It is read in
+slices with a rest after each, so that the agents' loop and whoever speaks to it go first; a
+`Watch` hears how far it has come and may end it, and what was read by then is not read again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from bisect import bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +35,7 @@ from ..folds import Approvals, Costs, Inboxes
 from ..teamwork import TeamRuns
 from ..tree import Tree
 from .copying import copied
-from .moment import Moment
+from .moment import Moment, Watch, unwatched
 from .reading import Conversations
 
 EVERY: Final = 256
@@ -41,6 +46,13 @@ NEAR: Final = 4
 """The newest places are kept in any case: they are around where one looks."""
 CONVERSATIONS: Final = 8
 """Agents whose conversation is kept in the same way."""
+
+SLICE: Final = 0.001
+"""Seconds of reading after which it rests."""
+REST: Final = 0.0002
+"""Seconds of that rest: long enough for a thread that waits for Python to get it."""
+LOOK: Final = 0.1
+"""Seconds between two looks at what another reader has come to."""
 
 Paths = Callable[[], Iterable[Path]]
 
@@ -104,22 +116,56 @@ class Past(Generic[F]):
         self._newest: list[int] = []
         self._last: Place[F] | None = None
         self._lock = threading.Lock()
+        self._come = (0, 0)
+        """How far whoever reads has come."""
 
-    def at(self, seq: int) -> Place[F]:
-        """After all entries up to number `seq`. Not to be changed: the next look goes on from it."""
-        with self._lock:
-            place = self._nearest(seq).copy()
-            block = place.seq // EVERY
-            for entry, position in entries(self._paths(), place.position, self._only):
-                if entry.seq > seq:
-                    break
-                if entry.seq // EVERY != block:
+    def at(self, seq: int, watch: Watch = unwatched, end: Position | None = None) -> Place[F]:
+        """After all entries up to number `seq`. Not to be changed: the next look goes on from it.
+
+        `end` is where that entry ends, if that is known: nothing is read beyond it.
+        """
+        with self._alone(watch):
+            place = self._last = self._nearest(seq).copy()
+            self._come, far = (place.seq + 1, seq + 1), self._apart(seq)
+            for entry in self._read(place, seq, watch, end):
+                every = EVERY if seq - entry.seq < NEAR * EVERY else far
+                if entry.seq // every != place.seq // every:
                     self._keep(place)
-                    block = entry.seq // EVERY
                 place.folds.apply(entry)
-                place.seq, place.when, place.position = entry.seq, entry.ts, position
-            self._last = place
+                place.seq, place.when = entry.seq, entry.ts
             return place
+
+    @contextlib.contextmanager
+    def _alone(self, watch: Watch) -> Iterator[None]:
+        """One reads at a time; the others wait for what it finds, and hear how far it has come."""
+        while not self._lock.acquire(timeout=LOOK):
+            watch(*self._come)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _read(self, place: Place[F], seq: int, watch: Watch, end: Position | None) -> Iterator[Entry]:
+        """The entries after `place` up to number `seq`, in slices. The place's position goes along."""
+        first, rest_at = place.seq + 1, time.monotonic() + SLICE
+        for number, (line, position) in enumerate(lines(self._paths(), place.position), 1):
+            if end is not None and end < position:
+                return
+            if self._only(line) and (entry := _entry(line)) is not None:
+                if entry.seq > seq:
+                    return
+                yield entry
+            place.position = position
+            if time.monotonic() >= rest_at:
+                self._come = (min(first + number, seq + 1), seq + 1)
+                watch(*self._come)
+                time.sleep(REST)
+                rest_at = time.monotonic() + SLICE
+
+    def _apart(self, seq: int) -> int:
+        """Entries between two places, so that few are kept, and copied, of all that is known."""
+        known = self._places[-1].seq if self._places else 0
+        return EVERY * (1 + max(seq, known) // (EVERY * (KEPT - NEAR)))
 
     def _nearest(self, seq: int) -> Place[F]:
         """The latest known place that is not after `seq`."""
@@ -147,10 +193,8 @@ class Past(Generic[F]):
         return min(ways)[1]
 
 
-def entries(
-    paths: Iterable[Path], position: Position, only: Callable[[bytes], bool]
-) -> Iterator[tuple[Entry, Position]]:
-    """Each entry from `position` on, and where the next one begins. What is no entry is passed over."""
+def lines(paths: Iterable[Path], position: Position) -> Iterator[tuple[bytes, Position]]:
+    """Each line from `position` on, and where the next one begins."""
     for path in paths:
         if position.path is not None and path < position.path:
             continue
@@ -161,17 +205,25 @@ def entries(
                 if not line.endswith(b"\n"):  # it is still being written
                     break
                 offset += len(line)
-                if only(line):
-                    with contextlib.suppress(ValueError):
-                        yield Entry.from_line(line), Position(path, offset)
+                yield line, Position(path, offset)
+
+
+def _entry(line: bytes) -> Entry | None:
+    """What is no entry is passed over."""
+    try:
+        return Entry.from_line(line)
+    except ValueError:
+        return None
 
 
 class PastConversations(Conversations):
-    """Agent → its conversation as far as entry `seq`."""
+    """Agent → its conversation at a place of the run."""
 
-    def __init__(self, paths: Paths, known: OrderedDict[str, Past[Conversation]], seq: int) -> None:
+    def __init__(
+        self, paths: Paths, known: OrderedDict[str, Past[Conversation]], place: Place[Folds], watch: Watch
+    ) -> None:
         super().__init__(paths)
-        self._known, self._seq = known, seq
+        self._known, self._place, self._watch = known, place, watch
 
     def __call__(self, agent: str) -> Conversation:
         with self._lock:
@@ -182,7 +234,8 @@ class PastConversations(Conversations):
             self._known.move_to_end(agent)
             if len(self._known) > CONVERSATIONS:
                 self._known.popitem(last=False)
-        return past.at(self._seq).folds
+        end = self._place.position if self._place.seq >= 0 else None
+        return past.at(self._place.seq, self._watch, end).folds
 
 
 class Then:
@@ -196,13 +249,13 @@ class Then:
         self._past = Past(paths, Folds)
         self._conversations: OrderedDict[str, Past[Conversation]] = OrderedDict()
 
-    def __call__(self, seq: int) -> Moment:
-        place, present = self._past.at(seq), self._present()
+    def __call__(self, seq: int, watch: Watch = unwatched) -> Moment:
+        place, present = self._past.at(seq, watch), self._present()
         until = place.when.timestamp()
         return replace(
             present,
             now=place.when,
             wires=lambda name: replace(present.wires(name), until=until),
-            conversations=PastConversations(self._paths, self._conversations, seq),
+            conversations=PastConversations(self._paths, self._conversations, place, watch),
             **dict(zip(Folds.__slots__, _each(place.folds), strict=True)),
         )

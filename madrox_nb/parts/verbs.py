@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..run import Run
 
 ALIVE: Final = frozenset({"starting", "idle", "busy", "waiting", "suspended"})
+EVER: Final = ALIVE | {"stopped", "failed"}
 LONGEST: Final = 1_000_000
 """Characters of one text that a page may send."""
 
@@ -47,6 +48,25 @@ async def _stop_all(manager: Manager) -> None:
     tree = manager.tree
     tops = [a.name for a in tree.alive() if a.parent is None or not tree[a.parent].alive]
     await asyncio.gather(*(manager.terminate(name, force=True) for name in tops))
+
+
+async def _back(run: Run, agent: str) -> None:
+    """Let an agent go on that sleeps, or that has ended. Raises why it could not."""
+    for each in await run.resume((agent,), ""):
+        if not each.how and not run.manager.tree[agent].alive:
+            raise BadInput(each.why)
+
+
+def _fork(run: Run, agent: str, given: Given) -> cf.Future[Any]:
+    return run.start(run.manager.fork, agent, **{name: text for name, text in given.items() if text.strip()})
+
+
+def _limit(run: Run, agent: str, given: Given) -> cf.Future[Any]:
+    """What the `holder` and all below it may use; the run, where none is named."""
+    amounts: dict[str, Any] = {
+        name: _amount(name, given[name]) for name in LIMITS if given.get(name, "").strip()
+    }
+    return run.start(run.manager.limit, given["holder"], **amounts)
 
 
 def _answer(verb: str) -> Verb:
@@ -103,7 +123,11 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "stop": Verb(lambda run, agent, given: run.start(run.manager.terminate, agent, force=True)),
     "suspend": Verb(lambda run, agent, given: run.start(run.manager.suspend, agent), frozenset({"idle"})),
-    "resume": Verb(lambda run, agent, given: run.start(run.manager.resume, agent), frozenset({"suspended"})),
+    "resume": Verb(
+        lambda run, agent, given: run.start(_back, run, agent), frozenset({"suspended", "stopped", "failed"})
+    ),
+    "fork": Verb(_fork, EVER, may_take=("as_", "permissions")),
+    "limit": Verb(_limit, frozenset(), takes=("holder",), may_take=tuple(LIMITS)),
     "send": Verb(lambda run, agent, given: run.start(run.manager.ask, agent, given["text"]), takes=("text",)),
     "stop_all": Verb(lambda run, agent, given: run.start(_stop_all, run.manager), frozenset()),
     "approve": _answer("approve"),

@@ -113,7 +113,7 @@ def given() -> dict[str, dict[str, Any]]:
     if not path:
         return {}
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 6 ms
+        with open(path, encoding="utf-8") as file:
             found: dict[str, dict[str, Any]] = json.load(file)["mcpServers"]
             return found
     except (OSError, ValueError, KeyError) as exc:

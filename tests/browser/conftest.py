@@ -2,166 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import notebook_of
-from groups import FLAGS, absent
-
-QUIET = '{"fetchNews": "false", "checkForUpdates": false}'
-
-
-@dataclass(frozen=True)
-class Lab:
-    url: str
-    token: str
-    root: Path
+from groups import absent
+from lab import Lab, Notebook, found_chromium, jupyterlab
+from lab import chromium as started
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = found_chromium()
     if found is None:
         absent("browser", "Chromium", "apt install chromium")
-    assert found
     return found
 
 
 @pytest.fixture(scope="session")
 def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab with directories of its own; ready when it says so."""
-    home = tmp_path_factory.mktemp("lab")
-    root = home / "root"
-    root.mkdir()
-    settings = home / "settings/@jupyterlab/apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(QUIET)
-    token = secrets.token_hex(16)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    places = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "IPYTHONDIR": "ipython",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-    }
-    env = {
-        **os.environ,
-        **{name: str(home / folder) for name, folder in places.items()},
-        "ORCHESTRATOR_PORT": "0",
-    }
-    argv = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-    ]
-    argv += [
-        "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={root}",
-    ]
-    argv += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
-    argv += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with subprocess.Popen(
-        argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stderr
-        said = []
-        for line in server.stderr:
-            said.append(line)
-            if f"127.0.0.1:{port}/lab" in line:
-                break
-        else:
-            pytest.fail("JupyterLab did not start:\n" + "".join(said[-30:]))
-        drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=subprocess.DEVNULL)
-        yield Lab(f"http://127.0.0.1:{port}", token, root)
-        server.terminate()
-        drain.terminate()
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
 
 @pytest.fixture
 def page(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
+    with started(chromium) as browser:
         yield browser.new_page(viewport={"width": 1280, "height": 1100})
-        browser.close()
-
-
-IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-RUN = """i => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = i;
-               app.commands.execute('notebook:run-cell'); return null }"""
-TEXT = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].outputArea.node.innerText"
-
-
-class Notebook:
-    """A notebook open in the browser, driven by JupyterLab's own commands."""
-
-    def __init__(self, page: Any, lab: Lab) -> None:
-        self.page, self.lab = page, lab
-
-    def open(self, path: Path) -> Notebook:
-        self.page.goto(f"{self.lab.url}/lab/tree/{path.name}?reset&token={self.lab.token}")
-        self.page.wait_for_function(IDLE, timeout=90_000)
-        return self
-
-    def open_cells(self, *cells: str, name: str = "t.ipynb", kernel: str = "python3") -> Notebook:
-        import nbformat
-
-        made = notebook_of(cells)
-        made.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
-        nbformat.write(made, self.lab.root / name)
-        return self.open(self.lab.root / name)
-
-    def run(self, cell: int) -> None:
-        """Start a cell; does not wait for it."""
-        self.page.evaluate(RUN, cell)
-
-    def run_all(self) -> None:
-        self.page.evaluate(
-            "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); return null }"
-        )
-
-    def text(self, cell: int) -> str:
-        return self.page.evaluate(TEXT, cell)  # type: ignore[no-any-return]
-
-    def theme(self, name: str) -> None:
-        self.page.evaluate(
-            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
-        )
-        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
-        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
-
-    def fit(self, width: int, height: int = 1400) -> None:
-        """Make the first widget so many pixels wide."""
-        self.page.evaluate("window.jupyterapp.shell.collapseLeft()")
-        size = "() => document.querySelector('.madrox').getBoundingClientRect().width"
-        wide = self.page.viewport_size["width"]
-        for _ in range(3):  # the page lays itself out when it has its new size
-            wide += round(width - self.page.evaluate(size))
-            self.page.set_viewport_size({"width": wide, "height": height})
-            self.page.wait_for_function(
-                "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => done(true)), 100))"
-            )
 
 
 @pytest.fixture
 def notebook(lab: Lab, page: Any) -> Notebook:
     return Notebook(page, lab)
+
+
+@pytest.fixture
+def seven(lab: Lab, page: Any) -> Notebook:
+    """The same in Jupyter Notebook 7."""
+    return Notebook(page, lab, "notebooks")

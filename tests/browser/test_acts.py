@@ -69,7 +69,7 @@ def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(
     notebook: Any, page: Any, eyes: Eyes
 ) -> None:
     page.set_viewport_size({"width": 1700, "height": 1300})
-    notebook.open_cells(BEGIN, ASK, RUN, "api.last.text", name="acts.ipynb")
+    notebook.open_cells(BEGIN, ASK, RUN, "api.wait().text", name="acts.ipynb")
     notebook.run(0)
     page.wait_for_selector(".madrox [data-agent=api]", timeout=WAIT)
     width(page, 1100)

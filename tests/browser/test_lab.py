@@ -54,7 +54,7 @@ def test_the_tree_changes_while_a_cell_blocks_and_its_button_interrupts(notebook
     assert "idle" in page.locator(ROW).first.inner_text()
 
     notebook.run(1)
-    page.wait_for_function("document.querySelector('.mx-row').innerText.includes('busy')", timeout=60_000)
+    page.wait_for_selector(".mx-row .s-busy", timeout=60_000)
     pictures(page, "busy")
     page.locator(ROW).first.get_by_role("button", name="Interrupt").click()
     page.wait_for_function("document.querySelector('.mx-row').innerText.includes('idle')", timeout=60_000)

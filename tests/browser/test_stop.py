@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from groups import absent
+from lab import KERNEL, NO_COMM, NO_SUBSHELL
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -29,11 +30,7 @@ try:
     print("the cell went on to its end:", m.tree["lead"].state)
 except KeyboardInterrupt:
     print("the cell was interrupted")"""
-KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-NO_COMM = f"() => {{ {KERNEL}.commsOverSubshells = 'disabled' }}"
 NO_DETOUR = f"""() => {{ Object.getPrototypeOf({KERNEL}).clone = () => {{ throw new Error('none') }} }}"""
-NO_SUBSHELL = f"""() => {{ const kernel = Object.getPrototypeOf({KERNEL});
-    kernel.requestCreateSubshell = () => ({{ done: Promise.reject(new Error('none')) }}) }}"""
 
 
 def blocked(notebook: Any, page: Any, name: str, ways: list[str], **more: Any) -> None:
@@ -42,7 +39,7 @@ def blocked(notebook: Any, page: Any, name: str, ways: list[str], **more: Any) -
     for way in ways:
         page.evaluate(way)
     notebook.run(0)
-    page.wait_for_function("document.querySelector('.mx-row')?.innerText.includes('busy')", timeout=MINUTE)
+    page.wait_for_selector(".mx-row .s-busy", timeout=MINUTE)
     notebook.run(1)
     page.wait_for_function(f"{KERNEL}.status === 'busy'", timeout=MINUTE)
     page.locator(".mx-row").first.get_by_role("button", name="Interrupt").click()

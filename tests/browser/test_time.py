@@ -47,7 +47,7 @@ def picture(page: Any, name: str) -> None:
 
 
 def names(page: Any) -> list[str]:
-    return page.eval_on_selector_all(ROW, "rows => rows.map(row => row.dataset.agent)")  # type: ignore[no-any-return]
+    return page.eval_on_selector_all(ROW, "rows => rows.map(row => row.dataset.agent)")
 
 
 @pytest.fixture

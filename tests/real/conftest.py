@@ -115,6 +115,6 @@ def drivers(
             "mcp_url": server.url if server else "",
             "mcp_token": TOKEN if server else "",
         }
-        return Driver(harness(Brief(**{**fields, **more})), env)  # type: ignore[arg-type]
+        return Driver(harness(Brief(**{**fields, **more})), env)
 
     return make

@@ -1,4 +1,4 @@
-"""Record what the real CLIs write, for tests/test_claude.py and the like: python tests/real/record.py codex
+"""Record what the real CLIs write, for the tests of their codecs: python tests/real/record.py codex
 
 Each story below becomes one file of its output lines. Long lists that say what the program
 can do are emptied, and this machine is taken out. Named stories alone are recorded with

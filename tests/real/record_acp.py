@@ -1,4 +1,4 @@
-"""Record what real ACP agents write, for tests/test_acp.py: python tests/real/record_acp.py [agent] [story]
+"""Record what real ACP agents write, for their codec's tests: python tests/real/record_acp.py [agent] [story]
 
 Each story below becomes one file of its output lines. Lists that say what the program can do
 are emptied, and this machine is taken out.
@@ -104,7 +104,7 @@ async def record(program: Program, story: Story) -> None:
                 "mcp_url": server.url,
                 "mcp_token": TOKEN,
             }
-            brief = Brief(**{**fields, **more})  # type: ignore[arg-type]
+            brief = Brief(**{**fields, **more})
             drivers.append(Driver(program.harness(brief), program.env(folders["home"], model.url)))
             return drivers[-1]
 

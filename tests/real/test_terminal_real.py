@@ -47,7 +47,7 @@ def told(home: Path, environ: dict[str, str], harness: str, story: STORY) -> Non
 
 
 async def shown(m: Manager, sign: str) -> None:
-    while sign not in m.processes["lead"]._pipe._eye.text():  # type: ignore[union-attr]
+    while sign not in m.processes["lead"]._pipe._eye.text():
         await asyncio.sleep(0.05)
 
 
@@ -136,7 +136,7 @@ def test_a_claude_that_is_killed_at_work_has_not_succeeded(
     async def story(m: Manager) -> None:
         turn = asyncio.ensure_future(m.send("lead", "SLOW 200 0.1"))
         await shown(m, "word3")
-        m.processes["lead"]._pipe.kill()  # type: ignore[union-attr]
+        m.processes["lead"]._pipe.kill()
         assert not (await turn).ok
         assert [True] == [e.event.failed for e in m.ledger if isinstance(e.event, AgentStopped)]
 

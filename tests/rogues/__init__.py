@@ -47,7 +47,7 @@ def survivors(processes: list[psutil.Process], timeout: float = 5) -> list[list[
     return [p.cmdline() for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def spec(home: Path, *argv: str, id: str = "alice", **changes: Any) -> AgentSpec:  # noqa: A002
+def spec(home: Path, *argv: str, id: str = "alice", **changes: Any) -> AgentSpec:  # noqa: A002 - the spec's own word
     """An agent that runs `argv` and keeps its logs in `home`."""
     fields: dict[str, Any] = {
         "id": id,

@@ -29,7 +29,7 @@ def carried_out(tool: str, arguments: dict[str, str]) -> str | None:
     if tool == "digest":
         value = os.environ.get(arguments["name"])
         return "unset" if value is None else digest(value)
-    return os.getcwd() if tool == "where" else None  # noqa: PTH109
+    return os.getcwd() if tool == "where" else None  # noqa: PTH109 - a text is what is wanted
 
 
 def main() -> None:

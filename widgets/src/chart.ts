@@ -2,8 +2,9 @@
 
 import type uPlot from "uplot";
 
-import { label, short, stacked, type Courses } from "./courses";
+import { label, stacked, type Courses } from "./courses";
 import { h } from "./element";
+import { short } from "./figures";
 import { span } from "./format";
 
 /** `libraries/uplot.ts` */
@@ -64,7 +65,7 @@ export class Chart {
         ...{ width, height, padding: [10, RIGHT, 0, 0], legend: { show: false }, cursor: { show: false }, ms: 1 },
         scales: { x: { time: false }, y: { range: (_plot: uPlot, _least: number, most: number) => [0, this.top(most)] } },
         axes: [
-          { ...axis, grid: { show: false }, size: 24, space: 90, values: (_plot: uPlot, at: number[]) => at.map((each) => span(each - this.drawn!.origin)), splits: (_plot: uPlot, _axis: number, least: number, most: number, step: number) => this.splits(least, most, step), incrs: STEPS },
+          { ...axis, grid: { show: false }, size: 26, gap: 9, space: 90, values: (_plot: uPlot, at: number[]) => at.map((each) => span(each - this.drawn!.origin)), splits: (_plot: uPlot, _axis: number, least: number, most: number, step: number) => this.splits(least, most, step), incrs: STEPS },
           { ...axis, grid, size: 40, space: 34, values: (_plot: uPlot, at: number[]) => at.map((each) => short(each)) },
         ],
         series: [{}, ...Array.from({ length: many }, (_, at) => this.area(many - 1 - at, at === 0))],

@@ -12,7 +12,8 @@ export function copying(what: () => string, label: string, fallback?: Element): 
   return made;
 }
 
-async function copied(text: string, fallback?: Element): Promise<boolean> {
+/** Whether it stands in the clipboard now; where it may not, `fallback` is selected. */
+export async function copied(text: string, fallback?: Element): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;

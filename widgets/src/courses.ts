@@ -2,7 +2,8 @@
 // harness or model. Nothing is drawn here.
 
 import { legible } from "./element";
-import { money, own, percent, some, span, tokens, UNPRICED } from "./format";
+import { percent, short } from "./figures";
+import { money, own, some, span, tokens, UNPRICED } from "./format";
 import type { Row } from "./store";
 import type { Data } from "./topics";
 
@@ -128,8 +129,6 @@ function missing(rows: Row[]): string {
 }
 
 /** `63 % of 10`, in two pieces. */
-export function budget(used: number, limit: number): [string, string] {
-  return [percent(used / limit), ` of ${short(limit)}`];
+export function used(usd: number, limit: number): [string, string] {
+  return [percent(usd / limit), ` of ${short(limit)}`];
 }
-
-export const short = (usd: number): string => String(Math.round(usd * 100) / 100);

@@ -14,7 +14,7 @@ const SAFE = /^[\w.-]+$/;
 /** See to it that a verb without arguments is heard. It may arrive twice; the kernel does nothing twice. */
 export function insist(model: Model, unheard: () => boolean, id: string, verb: string, agent: string): void {
   const last = () => {
-    if (unheard() && URGENT.includes(verb)) interruptCell(model);
+    if (unheard() && URGENT.includes(verb)) void interruptCell(model);
   };
   setTimeout(() => {
     if (!unheard()) return;
@@ -41,7 +41,11 @@ async function bySubshell(model: Model, id: string, verb: string, agent: string)
 }
 
 /** Only where a cell is in the way. */
-function interruptCell({ widget_manager }: Model): void {
+async function interruptCell({ widget_manager }: Model): Promise<void> {
   const kernel = widget_manager?.kernel;
-  if (kernel?.status === "busy") kernel.interrupt?.().catch(() => {}); // then its own time tells
+  try {
+    if (kernel?.status === "busy") await kernel.interrupt?.();
+  } catch {
+    // it can't be done from here: then the verb's own time tells
+  }
 }

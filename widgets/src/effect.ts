@@ -28,8 +28,9 @@ export interface Effect {
 
 const KIND: Record<string, string> = { "+": "a", "-": "d", "@": "h" };
 
-export function drawEffect(effect: Effect): HTMLElement {
-  const made = effect.kind === "edit" ? drawEdit(effect) : drawCall(effect);
+/** `named` heads each file with its name, also where there is only one. */
+export function drawEffect(effect: Effect, named = false): HTMLElement {
+  const made = effect.kind === "edit" ? [...drawEdit(effect, named || (effect.files ?? []).length > 1), ...drawBesides(effect)] : drawCall(effect);
   return h("div", { class: "mx-diff", tabindex: 0, role: "region", "aria-label": SAYS[effect.kind] }, ...made);
 }
 
@@ -42,9 +43,9 @@ export function sums(effect: Effect): Node[] {
 
 const SAYS = { edit: "Proposed change", run: "Command", use: "Arguments" };
 
-function drawEdit({ files = [], files_more: rest = 0 }: Effect): Node[] {
+function drawEdit({ files = [], files_more: rest = 0 }: Effect, named: boolean): Node[] {
   const made = files.flatMap((file) => [
-    ...(files.length > 1 || file.said ? [caption([files.length > 1 ? file.path : "", file.said].filter(Boolean).join(": "))] : []),
+    ...(named || file.said ? [caption([named ? file.path : "", file.said].filter(Boolean).join(": "))] : []),
     ...file.lines.map(drawLine),
     ...(file.more ? [caption(`${some(file.more, "more line")}`)] : []),
     ...(file.lines.length ? [] : [caption("nothing changes")]),
@@ -59,11 +60,16 @@ function drawLine([sign, before, after, text]: Line): HTMLElement {
   return h("div", { class: KIND[sign] ?? "" }, number(before), number(after), mark, code);
 }
 
+/** What an edit is given that its difference does not show. */
+function drawBesides({ rest = "", rest_more: more = 0 }: Effect): Node[] {
+  return rest ? [caption("with"), ...whole(rest, more)] : [];
+}
+
+function whole(text: string, more: number): Node[] {
+  return [h("pre", {}, text), ...(more ? [caption(`${more.toLocaleString("en")} more characters are not shown`)] : [])];
+}
+
 function drawCall(effect: Effect): Node[] {
-  const whole = (text: string, more: number) => [
-    h("pre", {}, text),
-    ...(more ? [caption(`${more.toLocaleString("en")} more characters are not shown`)] : []),
-  ];
   const command = effect.text ? whole(effect.text, effect.text_more ?? 0) : [];
   const rest = effect.rest ? whole(effect.rest, effect.rest_more ?? 0) : [];
   if (command.length && rest.length) return [...command, caption("with"), ...rest];

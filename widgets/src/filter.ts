@@ -41,6 +41,11 @@ export class Filter {
     );
   }
 
+  /** Whether it is only shown because it stands above one that fits. */
+  passes(row: Row): boolean {
+    return this.on && !this.fits(row);
+  }
+
   /** The rows that fit and all above them, in tree order. */
   of(store: Store): Row[] {
     if (!this.on) return store.rows;

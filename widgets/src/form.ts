@@ -3,12 +3,15 @@
 
 import { copying } from "./copying";
 import { attribute, button, h, text } from "./element";
+import { sentence } from "./format";
 import type { Frame } from "./frame";
 import { glyph } from "./glyphs";
 import { scrolls } from "./scrolling";
 
 export interface Filled {
   verb: string;
+  /** Whom it is about; nobody unless it is said. */
+  agent?: string;
   given: Record<string, string>;
   /** The `%madrox` line that does the same. */
   line: string;
@@ -24,6 +27,8 @@ export interface Shape {
   /** How an error begins, such as "Not spawned". */
   not: string;
   rows: Node[];
+  /** Behind what it opens; without it, behind the row of its button. */
+  after?: HTMLElement;
   read(): Filled;
   /** What is done when it went well. */
   done?(filled: Filled): void;
@@ -57,7 +62,7 @@ export class Form {
   }
 
   open(): void {
-    (this.anchor.parentElement ?? this.anchor).after(this.element);
+    (this.shape.after ?? this.anchor.parentElement ?? this.anchor).after(this.element);
     attribute(this.anchor, "aria-expanded", "true");
     this.draw();
     this.element.querySelector<HTMLElement>("input, textarea, select")?.focus();
@@ -100,10 +105,10 @@ export class Form {
     const filled = this.shape.read();
     [this.under, this.error.hidden] = [true, true];
     this.draw();
-    const error = await this.frame.store.tell(filled.verb, "", filled.given, filled.line);
+    const error = await this.frame.store.tell(filled.verb, filled.agent ?? "", filled.given, filled.line);
     this.under = false;
     if (error) {
-      const said = `${this.shape.not}: ${error}. What you wrote is kept.`.replace("..", ".");
+      const said = `${this.shape.not}: ${sentence(error)} What you wrote is kept.`;
       this.error.replaceChildren(glyph("failed"), h("span", {}, said));
       this.error.hidden = false;
       this.draw();

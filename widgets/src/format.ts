@@ -1,5 +1,6 @@
 // The words and figures of a picture, the same as in the saved form (madrox_nb/views.py).
 
+import { dollars } from "./figures";
 import type { Row } from "./store";
 
 export const ORDER = ["busy", "waiting", "starting", "idle", "suspended", "stopped", "failed"];
@@ -10,7 +11,7 @@ export const UNPRICED = "unpriced";
 /** Dollars with two decimals; `≥` when part is unknown, a word when all of it is. */
 export function money(usd: number | null, exact = true, sign = ""): string {
   if (usd === null || (!exact && usd === 0)) return UNPRICED;
-  return `${exact ? "" : "≥ "}${sign}${usd.toFixed(2)}`;
+  return `${exact ? "" : "≥ "}${sign}${dollars(usd)}`;
 }
 
 /** What the agent itself spent; a dash when it has used nothing yet. */
@@ -53,7 +54,7 @@ export function stateWord(state: string): string {
 }
 
 export function some(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
+  return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** 12:18:40, in the reader's own time. */
@@ -87,16 +88,37 @@ export function doing(row: Row, now: number, past = false): string {
   const was = past ? "was " : "";
   if (row.state === "busy") return row.stalled ? `silent${since}` : row.now || `${was}busy${since}`;
   if (row.state === "waiting") return `${past ? "waited" : "waits"} for you${since}`;
-  if (row.state === "failed") return `failed${row.reason ? `: ${row.reason}` : ""}`;
-  if (row.state === "idle") return row.now || `${was}idle${since}`;
-  return row.state === "stopped" ? row.reason || "stopped" : row.state;
+  if (row.state === "failed") return `failed${row.short ? `: ${row.short}` : ""}`;
+  if (row.state === "idle") return row.held ? "limit reached" : `${was}idle${since}`;
+  return row.state === "stopped" ? row.short || "stopped" : row.state;
+}
+
+/** The same and what it is about, for where there is room: `waits for you 1:12 · Edit service.py`. */
+export function detail(row: Row, now: number, past = false): string {
+  const told = doing(row, now, past);
+  const and = (more: string) => (more ? `${told} · ${more}` : told);
+  if (row.state === "waiting" || look(row) === "stalled") return and(wish(row.now));
+  if (row.state === "busy" && past) return row.now ? `was busy · ${row.now}` : told;
+  return row.held ? row.now || told : told;
+}
+
+/** What is asked for: of `asks: Edit service.py (api.a1)` the middle; nobody needs to read the request's id here. */
+export function wish(now: string): string {
+  return now.replace(/^asks: /, "").replace(/ \([^()\s]+\)$/, "");
+}
+
+/** How many messages lie in its inbox, turns that wait among them. */
+export const queue = (row: Row): number => Math.max(row.queued, row.unread);
+
+/** `2 unread messages, 1 turn queued` */
+export const queued = (row: Row): string => `${some(row.unread, "unread message")}, ${some(row.queued, "turn")} queued`;
+
+/** With a full stop, unless it ends in a sign of its own. */
+export function sentence(said: string): string {
+  return /[.?]$/.test(said) ? said : `${said}.`;
 }
 
 /** The part of its limit in dollars that is used; null without one. */
 export function share(used: number, limit: number | null): number | null {
   return limit ? used / limit : null;
-}
-
-export function percent(part: number): string {
-  return `${Math.round(part * 100)} %`;
 }

@@ -1,9 +1,11 @@
 // The header of the dashboard, and the line that says what needs the person.
 
 import { attribute, bar, button, h, text } from "./element";
-import { clock, counts, look, percent, share, some, span, stateWord, total, unpriced, UNPRICED } from "./format";
+import { dollars, percent } from "./figures";
+import { clock, counts, look, share, some, span, stateWord, total, unpriced, UNPRICED, wish } from "./format";
 import type { Frame } from "./frame";
 import { glyph, icon } from "./glyphs";
+import { menu, type Choice } from "./menu";
 import type { Row } from "./store";
 import { Voice } from "./voice";
 
@@ -54,7 +56,7 @@ export class Head {
     const tops = rows.filter((row) => row.depth === 0).reduce((sum, row) => sum + (row.subtree_usd ?? 0), 0);
     const used = share(tops, limit);
     text(this.spent, limit ? spent || "$0.00" : spent);
-    text(this.limit, limit ? ` of $${limit.toFixed(2)}` : "");
+    text(this.limit, limit ? ` of $${dollars(limit)}` : "");
     text(this.part, used !== null ? percent(used) : part ? `${some(part, "agent")} unpriced` : "");
     this.used.draw(used, `${percent(used ?? 0)} of the run's limit of $${limit}`);
   }
@@ -100,6 +102,8 @@ interface Reason {
   fits(row: Row): boolean;
   sign(): Node;
   said(row: Row, since: string): string;
+  /** The same in full, where `said` is short. */
+  whole?(row: Row): string;
   /** The part of the dock that answers it. */
   part?: string;
 }
@@ -109,13 +113,15 @@ const REASONS: Reason[] = [
   {
     fits: (row) => row.state === "waiting",
     sign: () => glyph("waiting"),
-    said: (row, since) => asked(row.now) || `waits${since}`,
+    said: (row, since) => (row.now ? `asks: ${brief(wish(row.now))}` : `waits${since}`),
+    whole: (row) => (row.now ? `asks: ${wish(row.now)}` : "waits for you"),
     part: "approvals",
   },
   {
     fits: (row) => row.state === "failed",
     sign: () => glyph("failed"),
-    said: (row) => `failed${row.reason ? `: ${row.reason}` : ""}`,
+    said: (row) => `failed${row.short ? `: ${row.short}` : ""}`,
+    whole: (row) => `failed: ${row.reason || "no reason was given"}`,
   },
   {
     fits: (row) => look(row) === "stalled",
@@ -123,12 +129,17 @@ const REASONS: Reason[] = [
     said: (_, since) => `silent${since}`,
   },
   {
-    fits: (row) => !ENDED.includes(row.state) && (share(row.limit_used, row.limit_usd) ?? 0) >= 0.8,
+    fits: (row) => !ENDED.includes(row.state) && !!row.nearly,
     sign: () => icon("warn"),
-    said: (row) => `at ${percent(row.limit_used / row.limit_usd!)} of $${row.limit_usd!.toFixed(2)}`,
+    said: (row) => `at ${row.nearly}`,
     part: "costs",
   },
 ];
+
+/** `Edit src/refunds/service.py` as `Edit service.py`. */
+function brief(wished: string): string {
+  return wished.replace(/^(\w+) \S*\/([^\s/]+)$/, "$1 $2");
+}
 
 const MOST = 4;
 
@@ -136,73 +147,78 @@ const MOST = 4;
 export class Needs {
   /** It stands beside the line, because what is hidden, or drawn anew, is not heard. */
   readonly voice: Voice;
-  readonly element = h("div", { class: "mx-needs", role: "group", "aria-label": "Needs you", hidden: true });
-  private all = false;
+  private items = h("span", { class: "items" });
+  private more = button("", "link");
+  private rest = h("span", { hidden: true }, this.more);
+  readonly element: HTMLElement;
+  private found: Need[] = [];
   private shown = "";
   private told = new Set<string>();
 
   constructor(private frame: Frame) {
     this.voice = new Voice(frame.signal);
+    const label = h("span", { class: "lbl" }, "Needs you");
+    const says = { class: "mx-needs", role: "group", "aria-label": "Needs you", hidden: true };
+    this.element = h("div", says, label, this.items, this.rest);
+    menu(this.more, "What else needs you", () => this.found.slice(MOST).map((need) => this.choice(need)), frame.signal);
   }
 
   draw(): void {
     const { rows } = this.frame.store;
-    const found = REASONS.flatMap((reason) => rows.filter(reason.fits).map((row): Need => [row, reason]));
-    attribute(this.element, "hidden", !found.length);
-    const told = this.all ? found : found.slice(0, MOST); // of thousands, only these are put into words
-    const time = now(this.frame);
-    const said = told.map(([row, reason]) => reason.said(row, row.since === null ? "" : ` ${span(time - row.since)}`));
-    const key = JSON.stringify([found.length, told.map(([row]) => row.name), said]);
+    this.found = REASONS.flatMap((reason) => rows.filter(reason.fits).map((row): Need => [row, reason]));
+    const more = this.found.length - MOST;
+    attribute(this.element, "hidden", !this.found.length);
+    attribute(this.rest, "hidden", more <= 0);
+    text(this.more, `and ${more} more`);
+    const told = this.found.slice(0, MOST); // of thousands, only these are put into words
+    const said = told.map((need) => this.said(need));
+    const key = JSON.stringify([this.found.length, told.map(([row]) => row.name), said]);
     if (key === this.shown) return;
     this.shown = key;
-    const held = [...this.element.children].indexOf(document.activeElement as Element);
-    this.tell(found);
-    const items = told.map((need, at) => this.item(need, said[at]!));
-    this.element.replaceChildren(h("span", { class: "lbl" }, "Needs you"), ...items);
-    if (found.length > MOST) this.element.append(this.rest(found.length - MOST));
-    if (held >= 0) (this.element.children[held] as HTMLElement | undefined)?.focus();
+    const held = [...this.items.children].indexOf(document.activeElement as Element);
+    this.tell();
+    this.items.replaceChildren(...told.map((need, at) => this.item(need, said[at]!)));
+    if (held >= 0) (this.items.children[held] as HTMLElement | undefined)?.focus();
   }
 
   /** Aloud, when something is new: not what counts on, nor what is left when one is answered. */
-  private tell(found: Need[]): void {
+  private tell(): void {
     const known = this.told;
-    this.told = new Set(found.map(([row, reason]) => `${row.name} ${reason.part === "costs" ? "limit" : reason.said(row, "")}`));
+    this.told = new Set(this.found.map(([row, reason]) => `${row.name} ${reason.part === "costs" ? "limit" : reason.said(row, "")}`));
     const fresh = [...this.told].some((need) => !known.has(need));
-    if (!found.length || this.frame.store.at !== null) this.voice.say("");
-    else if (fresh) this.voice.say(spoken(found));
+    if (!this.found.length || this.frame.store.at !== null) this.voice.say("");
+    else if (fresh) this.voice.say(spoken(this.found));
   }
 
-  private item([row, { sign, part }]: Need, said: string): HTMLElement {
+  private said([row, reason]: Need): string {
+    return reason.said(row, row.since === null ? "" : ` ${span(now(this.frame) - row.since)}`);
+  }
+
+  private item(need: Need, said: string): HTMLElement {
+    const [row, { sign, whole }] = need;
     const told = h("span", { class: "mx-cut" }, h("b", { class: "mx-bold" }, row.name), ` ${said}`);
-    const made = h("button", { type: "button", class: "item", title: `${row.name} ${said}` }, sign(), told);
-    made.addEventListener("click", () => {
-      this.frame.look(row.name);
-      if (part) this.frame.open(part);
-    });
+    const full = `${row.name} ${whole?.(row) ?? said}`;
+    const made = h("button", { type: "button", class: "item", title: full, "aria-label": full }, sign(), told);
+    made.addEventListener("click", () => this.go(need));
     return made;
   }
 
-  private rest(count: number): HTMLElement {
-    const made = button(this.all ? "Fewer" : `${count} more`, "link");
-    made.addEventListener("click", () => {
-      this.all = !this.all;
-      this.draw();
-    });
-    return made;
+  private choice(need: Need): Choice {
+    const [row, { sign }] = need;
+    return { sign: sign(), label: `${row.name} ${this.said(need)}`, pick: () => this.go(need) };
+  }
+
+  private go([row, { part }]: Need): void {
+    this.frame.look(row.name);
+    if (part) this.frame.open(part);
   }
 }
 
 /** The first two, and how many there are besides. */
 function spoken(needs: Need[]): string {
-  if (!needs.length) return "";
   const told = needs.slice(0, 2).map(([row, reason]) => `${row.name} ${reason.said(row, "")}`);
   const more = needs.length - told.length;
   return `Needs you: ${told.join(". ")}${more ? `, and ${more} more` : ""}`;
-}
-
-/** `asks: Edit service.py (api.a1)` without the request's id, which nobody needs to read here. */
-export function asked(now: string): string {
-  return now.replace(/ \([^()\s]+\)$/, "");
 }
 
 export const ENDED = ["stopped", "failed"];

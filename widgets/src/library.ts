@@ -4,7 +4,7 @@
 /** The part of anywidget's model that we use. */
 export interface Model {
   /** JupyterLab's and Notebook's; other pages have none. */
-  readonly widget_manager?: { kernel?: Kernel };
+  readonly widget_manager?: { kernel?: Kernel; context?: Notebook };
   get(key: string): unknown;
   on(event: "msg:custom", listener: Listener): void;
   off(event: "msg:custom", listener: Listener): void;
@@ -20,6 +20,19 @@ export interface Kernel {
   requestCreateSubshell?(content: object): { done: Promise<{ content: { subshell_id: string } }> };
   requestDeleteSubshell?(content: object): { done: Promise<unknown> };
   requestExecute(content: object): { done: Promise<unknown> };
+}
+/** The part of JupyterLab's notebook that we use; what is saved is a document of its own (`ymodel`). */
+export interface Notebook {
+  readonly saveState?: Record<"connect" | "disconnect", (slot: (sender: unknown, state: string) => void) => void>;
+  readonly model?: { cells?: Iterable<Cell> };
+}
+export interface Cell {
+  readonly outputs?: { length: number; get(at: number): { data?: Record<string, unknown> }; set(at: number, output: object): void };
+  readonly sharedModel?: { ymodel?: { get(key: string): { get(at: number): Shared } | undefined } };
+}
+interface Shared {
+  get(key: string): unknown;
+  set?(key: string, value: unknown): void;
 }
 export type Listener = (message: { k: string } & Record<string, unknown>, buffers?: DataView[]) => void;
 

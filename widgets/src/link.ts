@@ -12,20 +12,26 @@ type Given = Record<string, unknown>;
 export const SILENCE = 15_000;
 /** How long a verb may go unacknowledged before that is said. */
 export const PATIENCE = 3_000;
-/** How long an answer may take. */
+/** How long an answer may take, unless the kernel says that it reads for it. */
 export const ANSWER = 30_000;
+const UNANSWERED = "the kernel has not answered";
 
 interface Waiting {
   timer: ReturnType<typeof setTimeout>;
   agent: string;
   done(error: string, data?: unknown): void;
+  reading?: Reading | undefined;
 }
+/** Hears how much of the ledger is read for an answer that takes long; says whether it is still wanted. */
+export type Reading = (read: number, of: number) => boolean;
 
 export class Link {
   state: LinkState = "connecting";
   heard: Date | null = null;
   /** Seconds that the kernel's clock is ahead of this page's. */
   ahead = 0;
+  /** How many messages of news came. */
+  told = 0;
   /** Two pages may share one model. */
   readonly page = Math.random().toString(36).slice(2, 10);
 
@@ -64,13 +70,14 @@ export class Link {
     });
   }
 
-  /** Ask a part for something once. Rejects with what the kernel says. */
-  ask<T>(topic: string, what: string, given: Given): Promise<T> {
-    return new Promise((answered, failed) => {
-      const done = (error: string, data: unknown) => (error ? failed(new Error(error)) : answered(data as T));
-      const id = this.wait("", ANSWER, "the kernel has not answered", done);
-      if (!this.send({ op: "ask", id, topic, what, given })) this.finish(id, "the kernel is not connected");
-    });
+  /** Ask a part for something once. Rejects with what the kernel says, or when it is no longer wanted. */
+  ask<T>(topic: string, what: string, given: Given, reading?: Reading): Promise<T> {
+    return this.question({ op: "ask", topic, what, given }, reading);
+  }
+
+  /** Ask what a notebook shall keep of the view. */
+  keep<T>(): Promise<T> {
+    return this.question({ op: "keep" });
   }
 
   /** Whether a verb for this agent is under way. */
@@ -78,10 +85,18 @@ export class Link {
     return [...this.waiting.values()].some((each) => each.agent === agent);
   }
 
-  private wait(agent: string, most: number, unanswered: string, done: Waiting["done"]): string {
+  private question<T>(content: { op: string } & Given, reading?: Reading): Promise<T> {
+    return new Promise((answered, failed) => {
+      const done = (error: string, data: unknown) => (error ? failed(new Error(error)) : answered(data as T));
+      const id = this.wait("", ANSWER, UNANSWERED, done, reading);
+      if (!this.send({ ...content, id })) this.finish(id, "the kernel is not connected");
+    });
+  }
+
+  private wait(agent: string, most: number, unanswered: string, done: Waiting["done"], reading?: Reading): string {
     const id = `${this.page}.${++this.asked}`;
     this.unheard.add(id);
-    this.waiting.set(id, { agent, done, timer: setTimeout(() => this.finish(id, unanswered), most) });
+    this.waiting.set(id, { agent, done, reading, timer: setTimeout(() => this.finish(id, unanswered), most) });
     return id;
   }
 
@@ -91,6 +106,7 @@ export class Link {
     this.heard = new Date();
     switch (message.k) {
       case "news":
+        this.told++;
         this.on.news(message.t as News[]);
         break;
       case "hb":
@@ -101,11 +117,25 @@ export class Link {
         this.unheard.delete(message.id as string);
         clearTimeout(this.waiting.get(message.id as string)?.timer);
         break;
+      case "reading":
+        this.read(message.id as string, message.read as number, message.of as number);
+        break;
       case "done":
       case "answer":
         this.finish(message.id as string, (message.error as string | null) ?? "", message.data);
     }
     this.on.changed();
+  }
+
+  /** The kernel reads for an answer: wait on, or say that nobody does. */
+  private read(id: string, read: number, of: number): void {
+    const waiting = this.waiting.get(id);
+    if (!waiting) return;
+    clearTimeout(waiting.timer);
+    waiting.timer = setTimeout(() => this.finish(id, UNANSWERED), ANSWER);
+    if (waiting.reading?.(read, of) !== false) return;
+    this.send({ op: "drop", id });
+    this.finish(id, "nobody waits for it any more");
   }
 
   private finish(id: string, error: string, data?: unknown): void {

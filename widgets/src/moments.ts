@@ -45,13 +45,19 @@ export function timeOf(told: Moments, entry: number): number {
   return told.now;
 }
 
-/** Heights between 0 and 1, one for each of `many` pieces of the time from the beginning to `end`. */
-export function density(told: Moments, end: number, many: number): number[] {
+/** Heights between 0 and 1, one for each of `many` pieces of the time from `begin` to `end`. */
+export function density(told: Moments, begin: number, end: number, many: number): number[] {
   const heights = new Array<number>(many).fill(0);
-  told.bins.forEach(({ n }, at) => {
-    const middle = (told.width * (at + 0.5)) / Math.max(end - told.first, told.width);
-    heights[Math.min(many - 1, Math.floor(middle * many))]! += n;
+  const piece = Math.max(end - begin, told.width) / many;
+  told.bins.forEach((_, at) => {
+    const { begins, ends, n } = part(told, at);
+    const from = Math.min((begins - begin) / piece, many - 1);
+    const to = Math.max((ends - begin) / piece, from + 1e-6); // the last bin may have just begun
+    // what a bin holds is spread over the pieces it lies in, so that there are no holes between bins
+    for (let each = Math.max(0, Math.floor(from)); each < Math.min(many, to); each++) {
+      heights[each]! += (n * (Math.min(to, each + 1) - Math.max(from, each))) / (to - from);
+    }
   });
-  const most = Math.max(...heights, 1);
+  const most = Math.max(...heights, Number.EPSILON);
   return heights.map((height) => Math.sqrt(height / most)); // a burst must not flatten all the rest
 }

@@ -64,6 +64,15 @@ export function past(store: Store): HTMLElement {
   return strip;
 }
 
+/** The moment that is wanted lies far back in a long run. */
+export function reading(store: Store): HTMLElement {
+  const { read, of } = store.reading!;
+  const far = `${read.toLocaleString("en")} of ${some(of, "event")}.`;
+  const strip = note("past", icon("clock"), "Reading the ledger:", `${far} Until then everything below stays as it is.`);
+  strip.setAttribute("role", "note"); // it counts on, and nobody wants each number read out
+  return strip;
+}
+
 export function broken(store: Store, why: string): HTMLElement {
   const again = button("Draw again", "line");
   again.addEventListener("click", () => store.resync());
@@ -80,7 +89,24 @@ export function refused(store: Store): HTMLElement {
 export function empty(store: Store): HTMLElement {
   const lines = store.run.lines.map(([what, code]) => h("div", { class: "line" }, h("span", { class: "mx-sm" }, what), typed(code)));
   const hint = h("p", { class: "mx-2" }, "Run one of these in a cell. The tree appears here.");
-  return h("div", { class: "mx-center" }, h("h3", {}, "No agents yet"), hint, ...lines);
+  const found = h("p", { class: "mx-2 mx-sm", hidden: true });
+  void tellFound(store, found);
+  return h("div", { class: "mx-center" }, h("h3", {}, "No agents yet"), hint, ...lines, found);
+}
+
+/** Names of harnesses: those whose program is on the machine, and those whose is not. */
+interface Found {
+  here: string[];
+  absent: string[];
+}
+
+/** What was found on the machine; nothing where the kernel does not say. */
+async function tellFound(store: Store, place: HTMLElement): Promise<void> {
+  const found = await store.ask<Found>("forms", "found").catch(() => null);
+  if (!found) return;
+  const absent = found.absent.length ? ` Not found: ${found.absent.join(", ")}.` : "";
+  place.append(`Found here: ${found.here.join(", ")}.${absent} `, h("code", {}, "%madrox doctor"), " tells how to get them.");
+  place.hidden = false;
 }
 
 function typed(code: string): HTMLElement {

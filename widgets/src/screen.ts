@@ -11,6 +11,8 @@ export interface Library {
   css: string;
 }
 
+/** Where JupyterLab and VS Code say which theme it is. */
+const THEME = ["data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "data-vscode-theme-id"];
 /** Lines that can be scrolled back. */
 export const SCROLLBACK = 10_000;
 
@@ -41,7 +43,7 @@ export class Screen {
     const sizes = new ResizeObserver(() => this.fit());
     const themes = new MutationObserver(() => this.dress());
     sizes.observe(this.element);
-    themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+    themes.observe(document.body, { attributes: true, attributeFilter: THEME });
     globalThis.matchMedia?.("(forced-colors: active)").addEventListener("change", () => this.dress(), { signal });
     globalThis.matchMedia?.("(prefers-color-scheme: dark)").addEventListener("change", () => this.dress(), { signal });
     signal.addEventListener("abort", () => {

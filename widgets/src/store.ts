@@ -3,7 +3,7 @@
 
 import { library as fetched, type Model } from "./library";
 import { FLAG, line } from "./line";
-import { Link } from "./link";
+import { Link, type Reading } from "./link";
 import { Topic, type Data, type News } from "./topics";
 
 export interface Row {
@@ -28,6 +28,12 @@ export interface Row {
   since: number | null;
   limit_usd: number | null;
   limit_used: number;
+  /** `reason` in a few words. */
+  short: string;
+  /** `96 % of $2.00`, once most of a limit that stands on it is used. */
+  nearly: string;
+  /** The verbs that its state and its CLI allow now. */
+  can: string[];
 }
 
 /** The topic `rows`. */
@@ -52,6 +58,8 @@ export class Store {
   at: number | null = null;
   /** When that was, as soon as it is here. */
   when: number | null = null;
+  /** How many of how many events are read for it, when that takes long. */
+  reading: { read: number; of: number } | null = null;
   children = new Map<string | null, string[]>();
   /** Another number once somebody came, went or stands elsewhere. */
   shape = 0;
@@ -208,8 +216,8 @@ export class Store {
     return ended;
   }
 
-  ask<T>(topic: string, what: string, given: Record<string, unknown> = {}): Promise<T> {
-    return this.link.ask<T>(topic, what, given);
+  ask<T>(topic: string, what: string, given: Record<string, unknown> = {}, reading?: Reading): Promise<T> {
+    return this.link.ask<T>(topic, what, given, reading);
   }
 
   library<T>(name: string): Promise<T> {
@@ -217,7 +225,12 @@ export class Store {
   }
 
   dismiss(): void {
-    this.refused = "";
+    this.refuse("");
+  }
+
+  /** Say in the strip what did not happen. */
+  refuse(said: string): void {
+    this.refused = said;
     this.changed();
   }
 
@@ -232,20 +245,27 @@ export class Store {
     this.changed();
   }
 
-  /** Ask for the moment that is wanted. While one is on its way the next waits, and the newest wins. */
+  /**
+   * Ask for the moment that is wanted. While one is on its way the next waits, and the newest wins; one for
+   * which the kernel has to read for long is given up when another is wanted, or the present.
+   */
   private async look(): Promise<void> {
     if (this.moving || this.at === null) return;
     this.moving = true;
     const { at, wanted } = this;
     const topics = ["rows", ...this.wanted.split(",").filter((name) => name && name !== "rows")];
+    const reading: Reading = (read, of) => {
+      this.reading = this.at === at ? { read, of } : null;
+      return this.at === at;
+    };
     try {
-      const told = await this.ask<{ now: number; topics: Record<string, Data> }>("slider", "at", { at, topics });
+      const told = await this.ask<{ now: number; topics: Record<string, Data> }>("slider", "at", { at, topics }, reading);
       if (this.at !== null) [this.past, this.when] = [new Map(Object.entries(told.topics)), told.now];
     } catch (failure) {
-      this.refused = `The past can't be shown: ${(failure as Error).message}`;
-      this.go(null);
+      if (this.at === at) this.refused = `The past can't be shown: ${(failure as Error).message}`;
+      if (this.at === at) this.go(null);
     }
-    this.moving = false;
+    [this.moving, this.reading] = [false, null];
     if (this.at !== null && (this.at !== at || this.wanted !== wanted)) void this.look();
     this.changed();
   }

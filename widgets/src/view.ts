@@ -6,7 +6,7 @@ import { Filter } from "./filter";
 import type { Frame, Part } from "./frame";
 import { drawLink, Head, Needs } from "./head";
 import { Dashboard } from "./layout";
-import { broken, confirmStop, disconnected, empty, past, refused } from "./notes";
+import { broken, confirmStop, disconnected, empty, past, reading, refused } from "./notes";
 import { alone, PARTS } from "./parts";
 import type { Store } from "./store";
 
@@ -103,7 +103,7 @@ export class View implements Frame {
     store.want(this, this.body.topics());
   }
 
-  /** One strip at a time: the link first, then a question, then what was refused, then the past. */
+  /** One strip at a time: the link first, then a question, what was refused, what is read, the past. */
   private drawStrip(): void {
     const { store } = this;
     if (this.asked && !store.get(this.asked)) this.asked = null;
@@ -117,9 +117,11 @@ export class View implements Frame {
             ? [`refused ${store.refused}`, () => refused(store)]
             : error
               ? [`error ${error}`, () => broken(store, error)]
-              : store.at !== null
-                ? [`past ${store.when} ${Math.floor(Date.now() / SECOND)}`, () => past(store)]
-                : ["", null];
+              : store.reading && store.at !== null
+                ? [`reading ${store.reading.read}`, () => reading(store)]
+                : store.at !== null
+                  ? [`past ${store.when} ${Math.floor(Date.now() / SECOND)}`, () => past(store)]
+                  : ["", null];
     if (said === this.said) return;
     this.said = said;
     this.strip.replaceChildren(...(make ? [make()] : []));

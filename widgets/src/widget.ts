@@ -2,6 +2,7 @@
 // it is shown.
 
 import type { Model } from "./library";
+import { Saved } from "./saved";
 import { Store } from "./store";
 import { View } from "./view";
 import css from "./css/widget.css?inline";
@@ -16,6 +17,7 @@ export default (): { initialize(context: Context): void; render(context: Context
   return {
     initialize({ model, signal }) {
       store = new Store(model, signal);
+      new Saved(model, store, signal);
     },
     render({ el, signal }) {
       dress(el);

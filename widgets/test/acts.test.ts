@@ -2,13 +2,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { line } from "../src/line";
 import type { Request } from "../src/parts/approvals";
-import type { TeamRun } from "../src/parts/team";
+import type { Phase, TeamRun } from "../src/parts/team";
 import { drawn, row, run, shown } from "./model";
 import examples from "./lines.json";
 
 const asked = (id: string, more: Partial<Request> = {}): Request => ({
   ...{ id, agent: "api", turn: "api.t1", tool: "Edit", kind: "edit", what: "service.py", asked: 0, times: 1 },
-  ...{ came: "open", words: "", why: "" },
+  ...{ came: "open", words: "", why: "", by: "" },
   ...more,
 });
 const told = (open: Request[], answered: Request[] = [], more = 0) => ({ open, open_more: more, answered });
@@ -115,9 +115,32 @@ describe("approvals", () => {
     const made = await show("approvals", told([asked("api.a1")]));
     named(made.el, "Always for …").click();
     const choices = [...made.el.querySelectorAll('[role="menuitem"]')].map((each) => each.textContent);
-    expect(choices).toEqual(["Edit by api", "Edit by api and its subtree to come", "Edit by anybody"]);
+    expect(choices).toEqual(["Edit by api", "Edit by api and its subtree to come", "Edit by anybody", "Write it as a policy…"]);
     made.el.querySelectorAll<HTMLElement>('[role="menuitem"]')[1]!.click();
     expect(acts(made)).toEqual([["approve", { approval: "api.a1", always: "subtree" }]]);
+  });
+
+  test("a request is written as a policy: a rule to choose, its lines to copy, and the request still waits", async () => {
+    const made = await show("approvals", told([asked("api.a1"), asked("api.a2")]));
+    named(made.el, "Always for …").click();
+    named(made.el, "Write it as a policy…").click();
+    const policy = made.el.querySelector<HTMLElement>(".mx-policy")!;
+    const lines = ["src/a.py", "src/*"].map((what) => ({ rule: `Edit(${what})`, line: `[policy]\n"Edit(${what})" = "allow"` }));
+    await answer(made, "policy", { rules: lines });
+    expect(policy.querySelector("pre")!.textContent).toBe('[policy]\n"Edit(src/a.py)" = "allow"');
+    say(policy.querySelector("select")!, "Edit(src/*)");
+    expect(policy.querySelector("pre")!.textContent).toBe('[policy]\n"Edit(src/*)" = "allow"');
+    expect(policy.textContent).toContain("This request still waits for you.");
+    expect(acts(made)).toEqual([]);
+    made.el.querySelector<HTMLElement>('[data-id="api.a2"]')!.click();
+    await settled();
+    expect(policy.hidden).toBe(true);
+  });
+
+  test("what a difference does not show of an edit stands below it", async () => {
+    const made = await show("approvals", told([asked("api.a1")]));
+    await answer(made, "effect", { ...CHANGE, rest: '{"mode": "0777"}', rest_more: 0 });
+    expect(made.el.querySelector(".mx-diff pre")!.textContent).toBe('{"mode": "0777"}');
   });
 
   test("deny asks why, tells it, and keeps the words when it could not", async () => {
@@ -158,16 +181,18 @@ describe("approvals", () => {
   test("each ending has its own sign and words", async () => {
     const ended = [
       asked("api.a1", { came: "allowed", words: "allowed always, this agent" }),
-      asked("api.a2", { came: "denied", words: "denied", why: "keep them" }),
+      asked("api.a2", { came: "denied", words: "denied", why: "keep them", by: "you" }),
       asked("api.a3", { came: "late", words: "timed out" }),
       asked("api.a4", { came: "gone", words: "withdrawn", times: 3 }),
+      asked("api.a5", { came: "allowed", words: "allowed by rule", why: "as api.a1: allowed by you", by: "policy" }),
     ];
     const made = await show("approvals", told([], ended));
     const items = [...made.el.querySelectorAll(".it")];
-    expect(items.map((each) => each.querySelector(".rt")!.textContent)).toEqual(["allowed always, this agent", "denied", "timed out", "withdrawn"]);
+    expect(items.map((each) => each.querySelector(".rt")!.textContent)).toEqual(["allowed always, this agent", "denied", "timed out", "withdrawn", "allowed by rule"]);
     expect(new Set(items.map((each) => each.querySelector("svg")!.innerHTML)).size).toBe(4);
     expect(items[1]!.textContent).toContain("“keep them”");
     expect(items[3]!.textContent).toContain("3 times");
+    expect(items[4]!.querySelector(".l2")!.textContent).toBe("service.py · as api.a1: allowed by you");
   });
 
   test("in the past and without a kernel nothing can be answered", async () => {
@@ -237,6 +262,20 @@ describe("the run of a team", () => {
     expect(made.el.querySelector(".hd")!.textContent).toContain("one");
   });
 
+  test("the lines of phases are filled alike, and no arrow leads into the first of a line", async () => {
+    const phases = (many: number) => Array.from({ length: many }, (_, n) => ({ ...(team().phases[0] as Phase), name: `p${n}` }));
+    const lines = async (many: number) => {
+      const { el } = await show("team", { runs: [team({ phases: phases(many) })], more: 0 });
+      const first = [...el.querySelectorAll(".mx-ph")].flatMap((each, at) => (each.classList.contains("first") ? [at] : []));
+      return [el.querySelector<HTMLElement>(".flow")!.style.getPropertyValue("--in-line"), first];
+    };
+
+    expect(await lines(4)).toEqual(["4", [0]]);
+    expect(await lines(6)).toEqual(["3", [0, 3]]);
+    expect(await lines(7)).toEqual(["4", [0, 4]]);
+    expect(await lines(11)).toEqual(["4", [0, 4, 8]]);
+  });
+
   test("without a team it says how one is started", async () => {
     expect((await show("team", { runs: [], more: 0 })).el.textContent).toContain("%madrox team NAME --task");
   });
@@ -245,7 +284,8 @@ describe("the run of a team", () => {
 describe("the form that spawns", () => {
   const SUGGESTED = {
     ...{ name: "lead.2", roles: [{ name: "debugger", says: "finds bugs" }, { name: "general", says: "does what it is told" }] },
-    ...{ harnesses: [{ name: "claude", here: true }, { name: "gemini", here: false }], permissions: ["deny", "ask", "edits", "all"], left: 0.95 },
+    ...{ harnesses: [{ name: "claude", here: true, model: "opus" }, { name: "gemini", here: false, model: "" }, { name: "mine", here: true, model: "" }] },
+    ...{ permissions: ["deny", "ask", "edits", "all"], left: 0.95, left_in: "backend" },
   };
   const open = async () => {
     const made = await show("tree");
@@ -285,7 +325,10 @@ describe("the form that spawns", () => {
     expect(options("May")).toEqual(["", "deny", "ask", "edits", "all"]);
     expect(made.at("Harness").querySelector<HTMLOptionElement>('[value="gemini"]')!.disabled).toBe(true);
     expect(made.at("Name").placeholder).toBe("lead.2");
-    expect(made.form.textContent).toContain("$0.95 left");
+    expect(made.form.textContent).toContain("$0.95 left in backend");
+    expect(made.at("Harness").querySelector<HTMLOptionElement>('[value="mine"]')!.disabled).toBe(false);
+    say(made.at("Harness"), "claude");
+    expect(made.form.querySelector<HTMLInputElement>("[aria-label=Model]")!.placeholder).toBe("model: opus, by the settings");
   });
 
   test("a refusal is told in the form: what did not happen, why, and that the text is kept", async () => {

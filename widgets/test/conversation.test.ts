@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { legible } from "../src/element";
+import signs from "./legible.json";
 import { marked } from "../src/markdown";
 import type { Item } from "../src/parts/item";
 import type { Data } from "../src/topics";
@@ -79,10 +80,8 @@ describe("what an agent writes", () => {
   });
 
   test("terminal sequences go, and what turns the direction of writing is seen", () => {
-    expect(legible("\x1b[31mred\x1b[0m \x1b]0;title\x07x\r\n\ty\0")).toBe("red x\n\ty");
-    expect(legible("if \u202eadmin\u2066")).toBe("if ‹U+202E›admin‹U+2066›");
+    for (const [said, shown] of signs) expect(legible(said!)).toBe(shown);
     expect(html("\x1b[1mx \u202e y").textContent).toBe("x ‹U+202E› y\n");
-    expect(legible("naïve 漢字 שלום 👩‍🚀")).toBe("naïve 漢字 שלום 👩‍🚀");
   });
 });
 
@@ -231,5 +230,6 @@ describe("beside it", () => {
 
     expect([...made.el.querySelectorAll("dt")].map((each) => each.textContent)).toEqual(["Session", "Turns", "In a cell"]);
     expect(made.el.querySelector("[aria-label='Copy the session']")).not.toBeNull();
+    expect(made.el.querySelector("dd:last-child code")!.textContent).toBe('%madrox send ui "…"');
   });
 });

@@ -111,7 +111,7 @@ describe("the costs", () => {
   });
   const cells = (line: Element) => [...line.querySelectorAll("td")].map((each) => each.textContent);
 
-  test("the table has own, Σ, budget, tokens and the source of the price, unknown as a word", async () => {
+  test("the table has own, Σ, limit, tokens and the source of the price, unknown as a word", async () => {
     const { el } = await costs();
     const lines = [...el.querySelectorAll("tbody tr")].map(cells);
 
@@ -119,6 +119,20 @@ describe("the costs", () => {
     expect(lines[1]!.slice(0, 4)).toEqual(["backend", "1.00", "1.00", "86 % of 2"]);
     expect(lines[4]).toEqual(["audit", "unpriced", "–", "–", "212 k", "no price"]);
     expect(cells(el.querySelector("tfoot tr")!)).toEqual(["Run", "", "≥ 6.00", "60 % of 10", "1.52 M", ""]);
+  });
+
+  test("what is written beside the picture is what stands in the table", async () => {
+    const parts = [0.555, 0.315, 0.61, 0.36, 0.155]; // summed as they came, they are a little less than 1.995
+    const bins = parts.map((usd, n) => ({ id: `b${n}`, spent: { s0: usd } }));
+    const family = [row("lead", null, 0, { subtree_usd: 1.995 }), row("api", "lead", 1)];
+    const { of } = courses({ ...TOLD, bins }, family, "subtree", at(0), at(40));
+    expect(of[0]!.spent.at(-1)).toBeLessThan(1.995);
+
+    const made = shown({ ...run(...family), opened: BEGAN }, { shows: "costs", topics: { costs: { ...TOLD, bins } } });
+    all.push(made.end);
+    await drawn();
+    expect(label(of[0]!)).toBe("lead 2.00");
+    expect(cells(made.el.querySelector("tbody tr")!)[2]).toBe("2.00");
   });
 
   test("what it is stacked by can be chosen, and is said of the picture", async () => {

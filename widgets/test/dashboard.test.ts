@@ -8,13 +8,13 @@ import { drawn, FakeModel, row, run, shown } from "./model";
 const FAMILY = [
   row("lead", null, 0, { state: "busy", now: "reads 2 replies", limit_usd: 10, limit_used: 6.34, subtree_usd: 6.34 }),
   row("backend", "lead", 1, { role: "backend_developer", harness: "codex" }),
-  row("api", "backend", 2, { state: "waiting", now: "asks: Edit service.py (api.a1)", harness: "codex" }),
+  row("api", "backend", 2, { state: "waiting", now: "asks: Edit src/refunds/service.py (api.a1)", harness: "codex" }),
   row("ui", "lead", 1, { state: "busy", now: "Bash npm test", unread: 2 }),
-  row("old", "lead", 1, { state: "failed", reason: "API overloaded" }),
-  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72 }),
+  row("old", "lead", 1, { state: "failed", reason: "API overloaded after 5 retries", short: "API overloaded" }),
+  row("tired", "lead", 1, { state: "suspended", limit_usd: 2, limit_used: 1.72, nearly: "86 % of $2.00" }),
 ];
 
-let ends: (() => void)[] = [];
+let ends: (() => unknown)[] = [];
 const show = async (rows = run(...FAMILY), more: Parameters<typeof shown>[1] = {}) => {
   const made = shown(rows, { shows: "dashboard", ...more });
   ends.push(made.end);
@@ -87,6 +87,35 @@ describe("the frame", () => {
     await drawn();
     expect(who(el)).toBe("api");
     expect(el.querySelector<HTMLElement>(".mx-dock [aria-selected=true]")!.dataset.tab).toBe("approvals");
+  });
+
+  test("what is told in a few words has the whole as its name", async () => {
+    const { el } = await show();
+    const [asks, failed] = [...el.querySelectorAll(".mx-needs .item")] as [Element, Element];
+
+    expect(asks.getAttribute("aria-label")).toBe("api asks: Edit src/refunds/service.py");
+    expect(failed.getAttribute("aria-label")).toBe("old failed: API overloaded after 5 retries");
+    expect(failed.getAttribute("title")).toBe("old failed: API overloaded after 5 retries");
+  });
+
+  test("of twelve things four are told, and the others in a menu that leads there", async () => {
+    const many = Array.from({ length: 12 }, (_, n) => row(`a${n}`, null, 0, { state: "failed", short: "overloaded" }));
+    const { el, model } = await show(run(...many));
+    const needs = el.querySelector<HTMLElement>(".mx-needs")!;
+    expect(needs.querySelectorAll(".item")).toHaveLength(4);
+
+    named(el, "and 8 more").click();
+    const more = [...needs.querySelectorAll<HTMLElement>("[role=menuitem]")];
+    expect(more.map((each) => each.textContent)).toEqual(many.slice(4).map(({ name }) => `${name} failed: overloaded`));
+    expect(needs.querySelectorAll(".item")).toHaveLength(4);
+
+    model.rows(1, [row("a0", null, 0, { state: "failed", short: "exit code 1" })]);
+    await drawn();
+    expect(needs.querySelectorAll("[role=menuitem]")).toHaveLength(8); // what changes meanwhile does not shut it
+    more[7]!.click();
+    await drawn();
+    expect(who(el)).toBe("a11");
+    expect(needs.querySelector("[role=menu]")).toBeNull();
   });
 
   test("when nothing needs the person there is no such line", async () => {
@@ -249,164 +278,6 @@ describe("the past", () => {
 
     expect(el.querySelector("[role=alert]")!.textContent).toContain("The past can't be shown: no entry 581");
     expect(store.at).toBeNull();
-  });
-});
-
-describe("the graph", () => {
-  test("each agent is a card with what it does and costs", async () => {
-    const { el } = await show();
-
-    expect(card(el, "ui").textContent).toContain("claude · Bash npm test");
-    expect(card(el, "lead").textContent).toContain("Σ 6.34");
-    expect(card(el, "api").className).toContain("ask");
-    expect(card(el, "old").className).toContain("bad");
-    expect(card(el, "tired").className).toContain("off");
-    expect(card(el, "api").getAttribute("aria-label")).toContain("api: waiting for you");
-    expect(el.querySelectorAll(".mx-edge")).toHaveLength(5);
-  });
-
-  test("children stand right of their parent, siblings in the order of their spawning", async () => {
-    const { el } = await show();
-    const at = (name: string) => [parseFloat(card(el, name).style.left), parseFloat(card(el, name).style.top)] as const;
-
-    expect(at("backend")[0]).toBe(at("ui")[0]);
-    expect(at("api")[0]).toBeGreaterThan(at("backend")[0]);
-    expect(at("backend")[1]).toBeLessThan(at("ui")[1]);
-    expect(at("ui")[1]).toBeLessThan(at("old")[1]);
-  });
-
-  test("arrows walk by position, Enter goes to the box, and one card is a stop", async () => {
-    const { el } = await show();
-    card(el, "lead").focus();
-    const walked = ["ArrowRight", "ArrowDown", "ArrowDown", "ArrowUp", "ArrowLeft"].map((key) => {
-      press(key);
-      return (document.activeElement as HTMLElement).dataset.agent;
-    });
-    expect(walked).toEqual(["backend", "ui", "old", "ui", "lead"]);
-    expect(el.querySelectorAll(".mx-card[tabindex='0']")).toHaveLength(1);
-
-    press("ArrowRight");
-    press("Enter");
-    await drawn();
-    expect(who(el)).toBe("backend");
-    expect(document.activeElement!.tagName).toBe("TEXTAREA");
-  });
-
-  test("left folds what is open, and the card says how many are below it", async () => {
-    const { el } = await show();
-    card(el, "lead").focus();
-    press("ArrowRight");
-    press("ArrowLeft");
-    await drawn();
-    expect(card(el, "api")).toBeNull();
-    expect(card(el, "backend").textContent).toContain("+1");
-
-    card(el, "backend").querySelector<HTMLElement>(".mx-more")!.click();
-    await drawn();
-    expect(card(el, "api")).not.toBeNull();
-  });
-
-  test("a message lights its edges, and what was there before one looked does not", async () => {
-    const traffic = { messages: [{ id: "m1", from: "ui", to: "lead" }] };
-    const { el, model } = await show(run(...FAMILY), { topics: { traffic } });
-    expect(el.querySelectorAll(".mx-edge.hot")).toHaveLength(0);
-
-    const list = { u: [{ id: "m2", from: "api", to: "ui" }], order: ["m1", "m2"] };
-    model.change("traffic", 1, { lists: { messages: list }, key: { messages: "id" } });
-    await drawn();
-    expect(el.querySelectorAll(".mx-edge.hot")).toHaveLength(3); // api → backend → lead → ui
-    expect(el.querySelectorAll(".mx-pulse")).toHaveLength(1);
-  });
-
-  test("several messages on one way are one dot with their number, and there are twelve at most", async () => {
-    const { el, model } = await show(run(...FAMILY), { topics: { traffic: { messages: [] } } });
-    const three = [1, 2, 3].map((n) => ({ id: `m${n}`, from: "api", to: "backend" }));
-    model.change("traffic", 1, { lists: { messages: { u: three, order: ["m1", "m2", "m3"] } }, key: { messages: "id" } });
-    await drawn();
-    expect([...el.querySelectorAll(".mx-pulse")].map((dot) => dot.textContent)).toEqual(["3"]);
-  });
-
-  test("pills above sixty agents, marks above four hundred", async () => {
-    const many = (count: number) => run(row("top"), ...Array.from({ length: count }, (_, n) => row(`a${n}`, "top", 1)));
-    const pills = await show(many(60));
-    expect(pills.el.querySelectorAll(".mx-pill")).toHaveLength(61);
-
-    const marks = await show(many(400));
-    expect(marks.el.querySelectorAll(".mx-card, .mx-pill")).toHaveLength(0);
-    expect(marks.el.querySelector(".mx-marks")!.getAttribute("aria-label")).toContain("401 agents as marks");
-  });
-
-  test("places change at most twice a second, states at once", async () => {
-    const { el, model } = await show();
-    const order = [...FAMILY.map((each) => each.name), "db"];
-    model.rows(1, [row("db", "lead", 1), row("ui", "lead", 1, { state: "failed", reason: "gone" })], order);
-    await drawn();
-    expect(card(el, "db")).toBeNull();
-    expect(card(el, "ui").className).toContain("bad");
-
-    vi.advanceTimersByTime(501);
-    await drawn();
-    expect(card(el, "db")).not.toBeNull();
-  });
-});
-
-describe("search and filter", () => {
-  test("what fits is shown with all above it, in the graph and in the list", async () => {
-    const { el } = await show();
-    const search = el.querySelector<HTMLInputElement>("input[type=search]")!;
-    search.value = "api";
-    search.dispatchEvent(new Event("input"));
-    await drawn();
-    expect([...el.querySelectorAll<HTMLElement>(".mx-card")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
-
-    named(el, "List").click();
-    await drawn();
-    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
-  });
-
-  test("a count in the header filters by state, and pressed again shows all", async () => {
-    const { el } = await show();
-    named(el, "List").click();
-    const failed = el.querySelector<HTMLElement>("[data-state=failed]")!;
-    failed.click();
-    await drawn();
-    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "old"]);
-    expect(el.querySelector("[data-state=failed]")!.getAttribute("aria-pressed")).toBe("true");
-
-    el.querySelector<HTMLElement>("[data-state=failed]")!.click();
-    await drawn();
-    expect(el.querySelectorAll(".mx-row")).toHaveLength(6);
-  });
-
-  test("the menu filters by harness, is walked by arrows, and Esc gives the focus back", async () => {
-    const { el } = await show();
-    named(el, "List").click();
-    const filter = [...el.querySelectorAll("button")].find((each) => each.textContent === "Filter")!;
-    filter.click();
-    const items = () => [...el.querySelectorAll<HTMLElement>("[role=menuitemcheckbox]")];
-    expect(document.activeElement).toBe(items()[0]);
-    press("ArrowDown");
-    expect(document.activeElement).toBe(items()[1]);
-
-    items().find((each) => each.textContent!.includes("codex"))!.click();
-    await drawn();
-    expect([...el.querySelectorAll<HTMLElement>(".mx-row")].map((each) => each.dataset.agent)).toEqual(["lead", "backend", "api"]);
-    press("Escape");
-    expect(el.querySelector("[role=menu]")).toBeNull();
-    expect(document.activeElement).toBe(filter);
-  });
-
-  test("when nobody fits it says so, and shows all again", async () => {
-    const { el } = await show();
-    const search = el.querySelector<HTMLInputElement>("input[type=search]")!;
-    search.value = "nobody of that name";
-    search.dispatchEvent(new Event("input"));
-    await drawn();
-    expect(el.querySelector(".mx-tree-body")!.textContent).toContain("No agent fits.");
-
-    named(el, "Show all").click();
-    await drawn();
-    expect(el.querySelectorAll(".mx-card")).toHaveLength(6);
   });
 });
 

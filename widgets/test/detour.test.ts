@@ -33,6 +33,14 @@ class Kernel {
   dispose() {}
 }
 
+/** What a front end that shows widgets outside JupyterLab puts in the kernel's place. */
+const refuses = (kernel: Kernel, key: keyof Kernel) => {
+  if (key === "status") return kernel.status;
+  return () => {
+    throw new Error("not implemented");
+  };
+};
+
 let made: ReturnType<typeof shown>;
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -114,11 +122,16 @@ describe("a verb while a cell blocks", () => {
     expect(kernel.asked).toEqual([]);
   });
 
-  test("another front end has the comm alone, and says what else to do", async () => {
-    await press(undefined);
-    await after(PATIENCE);
+  test.each([
+    ["none at all", undefined],
+    ["one that has no subshells", Object.assign(new Kernel({ subshells: false }), { requestCreateSubshell: undefined })],
+    ["one that refuses whatever it is asked", new Proxy(new Kernel({ subshells: false }), { get: refuses })],
+  ])("another front end has the comm alone, and says what else to do: its kernel is %s", async (_, kernel) => {
+    await press(kernel);
+    await after(WAYS[0] + WAYS[1] + PATIENCE);
     await drawn();
 
     expect(made.el.textContent).toContain("run %madrox interrupt api");
+    expect(made.model.ops("act")).toHaveLength(1);
   });
 });

@@ -2,7 +2,7 @@
 // view sends is kept.
 
 import widget from "../src/widget";
-import type { Kernel, Listener, Model } from "../src/library";
+import type { Kernel, Listener, Model, Notebook } from "../src/library";
 import type { Row, Rows } from "../src/store";
 import type { Change, Data } from "../src/topics";
 
@@ -64,9 +64,17 @@ export function row(name: string, parent: string | null = null, depth = 0, more:
     ...{ name, parent, depth, state: "idle", stalled: false, role: "general", harness: "claude", model: "sonnet" },
     ...{ permissions: "edits", now: "", queued: 0, unread: 0, own_usd: 1, subtree_usd: 1, subtree_exact: true },
     ...{ tokens: 10, reason: "", held: false, since: null, limit_usd: null, limit_used: 0 },
+    ...{ short: "", nearly: "" },
+    ...{ can: MAY[more.state ?? "idle"] ?? ["stop"] },
     ...more,
   };
 }
+
+/** What a CLI that can do all is offered. */
+const MAY: Record<string, string[]> = {
+  ...{ busy: ["stop", "interrupt"], waiting: ["stop", "interrupt"], idle: ["stop", "suspend"] },
+  ...{ suspended: ["stop", "resume"], stopped: [], failed: [] },
+};
 
 export function run(...rows: Row[]): Rows {
   const lines: Rows["lines"] = [
@@ -82,12 +90,13 @@ interface Shown {
   connected?: boolean;
   topics?: Record<string, Data>;
   kernel?: Kernel;
+  context?: Notebook;
 }
 
 /** A model with one view of it, connected unless told otherwise. */
-export function shown(rows: Rows, { shows = "tree", agent = "", connected = true, topics = {}, kernel }: Shown = {}) {
+export function shown(rows: Rows, { shows = "tree", agent = "", connected = true, topics = {}, kernel, context }: Shown = {}) {
   const told = Object.entries({ rows, ...topics }).map(([t, snap]) => ({ t, s: 0, snap }));
-  const model = new FakeModel({ _snap: { t: told }, _shows: shows, _agent: agent, _key: "abc123" }, kernel ? { kernel } : undefined);
+  const model = new FakeModel({ _snap: { t: told }, _shows: shows, _agent: agent, _key: "abc123" }, kernel || context ? { kernel, context } : undefined);
   const life = new AbortController();
   const made = widget();
   made.initialize({ model, signal: life.signal });

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { panned, ticks, zoomed } from "../src/axis";
 import { scene, tell, under, type Bar } from "../src/bars";
+import { ANSWER } from "../src/link";
 import { density, entryAt, timeOf, type Moments } from "../src/moments";
 import type { Told } from "../src/spans";
 import { drawn, row, run, shown } from "./model";
@@ -58,10 +59,19 @@ describe("which entry was when", () => {
   });
 
   test("the profile counts all entries, and ends before now when nothing happened since", () => {
-    const heights = density(moments(), BEGAN + 200, 20);
+    const heights = density(moments(), BEGAN, BEGAN + 200, 20);
 
     expect(heights.slice(0, 10)).toEqual([1, 1, 1, 0, 1, 1, 1, 1, 1, 1]);
     expect(heights.slice(10)).toEqual(new Array(10).fill(0));
+  });
+
+  test("bins that are wider or narrower than what is drawn leave no holes, and what was before the beginning is left out", () => {
+    const many = { ...moments(), bins: moments().bins.map((bin) => ({ ...bin, n: 10 })) };
+    for (const pieces of [7, 11, 13, 60]) {
+      const heights = density(many, BEGAN, BEGAN + 100, pieces);
+      expect(heights.map((height) => height.toFixed(6))).toEqual(new Array(pieces).fill("1.000000"));
+    }
+    expect(density(moments(), BEGAN + 30, BEGAN + 100, 7)).toEqual([0, 1, 1, 1, 1, 1, 1]);
   });
 });
 
@@ -79,7 +89,7 @@ describe("the slider", () => {
   const answer = async (model: Model) => {
     const last = model.ops("ask").filter((each) => each.topic === "slider").at(-1)!;
     const { at } = last.given as { at: number };
-    const rows = { ...RUN, rows: [row("lead", null, 0, { now: `as of ${at}` })] };
+    const rows = { ...RUN, rows: [row("lead", null, 0, { state: "busy", now: `as of ${at}` })] };
     model.tell({ k: "answer", id: last.id, data: { at, now: BEGAN + at, topics: { rows } } });
     await drawn();
     await drawn();
@@ -168,6 +178,66 @@ describe("the slider", () => {
 
     expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
     expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
+  });
+
+  test("while the kernel reads a long ledger, how far it is is said and counted on, until the moment is there", async () => {
+    const { el, model } = await dashboard();
+    press(find(el, ".mx-track"), "ArrowLeft");
+    const { id } = model.ops("ask").at(-1)!;
+    const said = [];
+    for (const read of [12_500, 730_000]) {
+      model.tell({ k: "reading", id, read, of: 1_000_000 });
+      await drawn();
+      said.push(find(el, ".mx-note").textContent);
+    }
+    expect(said).toEqual(["12,500", "730,000"].map((read) => `Reading the ledger: ${read} of 1,000,000 events. Until then everything below stays as it is.`));
+    expect(find(el, ".mx-track").getAttribute("aria-busy")).toBe("true");
+    expect(el.querySelectorAll(".mx-row")).toHaveLength(3);
+
+    await answer(model);
+    expect(find(el, ".mx-note").textContent).toContain("You are looking at 1:28");
+    expect(find(el, ".mx-track").hasAttribute("aria-busy")).toBe(false);
+    expect(model.ops("drop")).toEqual([]);
+  });
+
+  test("what is read for long may take longer than an answer may, as long as the kernel reads on", async () => {
+    const { el, model } = await dashboard();
+    press(find(el, ".mx-track"), "ArrowLeft");
+    const { id } = model.ops("ask").at(-1)!;
+    for (let at = 1; at <= 3; at++) {
+      vi.advanceTimersByTime(ANSWER - 1000);
+      model.tell({ k: "reading", id, read: at, of: 90 });
+    }
+    await drawn();
+    expect(find(el, ".mx-note").textContent).toContain("3 of 90 events");
+
+    vi.advanceTimersByTime(ANSWER);
+    model.beat({ rows: 0, slider: 0 });
+    await drawn();
+    await drawn();
+    expect(find(el, ".mx-note").textContent).toContain("The past can't be shown: the kernel has not answered");
+    expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
+  });
+
+  test("a moment that is read for is given up when another one is wanted, or the present", async () => {
+    const { el, model } = await dashboard();
+    const track = find(el, ".mx-track");
+    press(track, "ArrowLeft");
+    const first = model.ops("ask").at(-1)!.id;
+    press(track, "Home");
+    model.tell({ k: "reading", id: first, read: 40, of: 89 });
+    await drawn();
+    expect(model.ops("drop")).toMatchObject([{ id: first }]);
+    expect(asked(model)).toEqual([88, 0]); // and the other one is asked for at once
+
+    const second = model.ops("ask").at(-1)!.id;
+    press(track, "End");
+    model.tell({ k: "reading", id: second, read: 1, of: 2 });
+    await drawn();
+    expect(model.ops("drop")).toMatchObject([{ id: first }, { id: second }]);
+    expect(asked(model)).toEqual([88, 0]);
+    expect(find(el, ".madrox").classList.contains("is-past")).toBe(false);
+    expect(find(el, ".mx-note")).toBeNull(); // nobody is told that something failed
   });
 
   test("a moment before the first agent can be left again", async () => {

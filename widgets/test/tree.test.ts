@@ -6,7 +6,7 @@ import { drawn, row, run, shown } from "./model";
 const FAMILY = [
   row("lead", null, 0, { state: "busy", now: "reads 2 replies", subtree_usd: 6.34, subtree_exact: false }),
   row("backend", "lead", 1),
-  row("api", "backend", 2, { state: "waiting", now: "Edit service.py" }),
+  row("api", "backend", 2, { state: "waiting", now: "asks: Edit service.py (api.a1)" }),
   row("ui", "lead", 1, { state: "busy", now: "Bash npm test" }),
   row("old", "lead", 1, { state: "stopped", own_usd: null }),
 ];
@@ -45,7 +45,8 @@ describe("what is shown", () => {
 
     expect(names(el)).toEqual(["lead", "backend", "api", "ui", "old"]);
     expect(find(el, "api").getAttribute("aria-level")).toBe("3");
-    expect(find(el, "api").textContent).toContain("waiting for you");
+    expect(find(el, "api").textContent).toContain("waits for you · Edit service.py");
+    expect(find(el, "api").querySelector("svg[aria-label='waiting for you']")).not.toBeNull();
     expect(find(el, "lead").textContent).toContain("≥ 6.34");
     expect(find(el, "old").textContent).toContain("unpriced");
     expect(find(el, "ui").getAttribute("aria-posinset")).toBe("2");
@@ -59,6 +60,34 @@ describe("what is shown", () => {
     expect(counts).toEqual(["2 busy", "1 waiting for you", "1 idle", "1 stopped"]);
     expect(el.querySelector(".mx-cost")!.textContent).toBe("≥ $6.341 agent unpriced");
     expect(el.querySelector(".mx-head .name")!.textContent).toBe("checkout-refunds");
+  });
+
+  test("a row has the agent's role, model and what waits in its inbox", async () => {
+    const { el } = await show(run(row("lead", null, 0, { role: "architect", model: "opus", queued: 1, unread: 2 }), row("safe")));
+    const cells = (name: string) => [...find(el, name).querySelectorAll<HTMLElement>(".wide")].map((each) => each.textContent);
+    const heads = [...el.querySelectorAll(".mx-lh > span")].map((each) => each.textContent);
+
+    expect(heads).toEqual(["Agent", "Role", "Harness", "Model", "Now", "Queue", "Own $", "Σ $", "Limit", ""]);
+    expect(cells("lead")).toEqual(["architect", "opus", "2", ""]);
+    expect(cells("safe")).toEqual(["general", "sonnet", "–", ""]);
+    expect(find(el, "lead").querySelector(".mx-q")!.getAttribute("title")).toBe("2 unread messages, 1 turn queued");
+  });
+
+  test("why it failed is told in a few words, and in full where the hand rests", async () => {
+    const reason = "python3 exited on its own with code 1. Its last words: no such module";
+    const { el } = await show(run(row("e2e", null, 0, { state: "failed", reason, short: "exit code 1" })));
+    const now = find(el, "e2e").querySelector(".now")!;
+
+    expect([now.textContent, now.getAttribute("title")]).toEqual(["failed: exit code 1", reason]);
+  });
+
+  test("who may take no turns says so, and who has nearly used a limit is only idle", async () => {
+    const since = Date.now() / 1000;
+    const held = row("lead", null, 0, { held: true, now: "limit reached: $2.01 of $2.00", since });
+    const { el } = await show(run(held, row("kid", "lead", 1, { nearly: "96 % of $2.00", since })));
+    const now = (name: string) => find(el, name).querySelector(".now")!.textContent;
+
+    expect([now("lead"), now("kid")]).toEqual(["limit reached: $2.01 of $2.00", "idle 0:00"]);
   });
 
   test("an agent that may do everything is marked", async () => {
@@ -85,6 +114,18 @@ describe("what is shown", () => {
       "%madrox spawn lead --harness rehearsal",
     ]);
     expect(el.querySelector<HTMLElement>(".mx-tree")!.hidden).toBe(true);
+  });
+
+  test("an empty run tells what was found on the machine, once the kernel has said it", async () => {
+    const { el, model } = await show(run());
+    const told = () => el.querySelector<HTMLElement>(".mx-center > p:last-child")!;
+    expect(told().hidden).toBe(true);
+
+    const { id } = model.ops("ask").find((each) => each.what === "found")!;
+    model.tell({ k: "answer", id, data: { here: ["claude", "rehearsal"], absent: ["codex"] } });
+    await drawn();
+    expect(told().hidden).toBe(false);
+    expect(told().textContent).toContain("Found here: claude, rehearsal. Not found: codex.");
   });
 
   test("the keys of the notebook are kept away from the widget", async () => {
@@ -149,7 +190,7 @@ describe("changes", () => {
 
   test("what was sent before the view was drawn is in it, and two views agree", async () => {
     const { model, el, view } = await show(run(...FAMILY));
-    model.rows(1, [row("ui", "lead", 1, { state: "failed", reason: "overloaded" })]);
+    model.rows(1, [row("ui", "lead", 1, { state: "failed", short: "overloaded" })]);
     const second = view().el;
     await drawn();
 

@@ -4,13 +4,14 @@
 
 import { drawEffect, sums, type Effect } from "../effect";
 import { attribute, button, h, text } from "../element";
-import { some, span } from "../format";
+import { sentence, some, span } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon } from "../glyphs";
 import { now } from "../head";
 import { line } from "../line";
 import { menu, type Choice } from "../menu";
 import type { Data } from "../topics";
+import { Policy } from "./policy";
 
 export interface Request {
   id: string;
@@ -24,6 +25,8 @@ export interface Request {
   came: "open" | "allowed" | "denied" | "late" | "gone";
   words: string;
   why: string;
+  /** Who answered. */
+  by: string;
 }
 
 export interface Told extends Data {
@@ -46,6 +49,7 @@ export class Approvals implements Part {
   private effect = h("div", { class: "eff" });
   private error = h("div", { class: "mx-err", role: "alert", hidden: true });
   private acts = h("div", { class: "mx-acts" });
+  private policy: Policy;
   private why = h("input", { type: "text", "aria-label": "Why not", placeholder: "Why not? The agent is told." });
   /** Which request is looked at. */
   private at = "";
@@ -57,6 +61,7 @@ export class Approvals implements Part {
   private shown = { list: "", what: "", acts: "" };
 
   constructor(private frame: Frame) {
+    this.policy = new Policy(frame, () => this.acts.querySelector<HTMLElement>('[data-act="always"]')?.focus());
     this.element = h("div", { class: "mx-appr" }, this.list, this.detail);
     this.list.addEventListener("keydown", (event) => this.walk(event), { signal: frame.signal });
     this.why.addEventListener("keydown", (event) => this.typed(event), { signal: frame.signal });
@@ -106,7 +111,7 @@ export class Approvals implements Part {
     const open = each.came === "open";
     const sign = each.came === "open" ? glyph("waiting", true) : icon(SIGNS[each.came]);
     const often = each.times > 1 ? (open ? `asked ${times(each.times)}` : `${each.times} times`) : "";
-    const second = [each.what || each.tool, each.why && ["denied", "late"].includes(each.came) ? `“${each.why}”` : "", often].filter(Boolean).join(" · ");
+    const second = [each.what || each.tool, open ? "" : reason(each), often].filter(Boolean).join(" · ");
     const made = h(
       "div",
       { class: `it${open ? "" : " old"}`, role: "option", id: this.key(each.id), "aria-selected": String(each.id === this.at), "data-id": each.id },
@@ -150,7 +155,8 @@ export class Approvals implements Part {
       if (this.detail.firstElementChild !== this.none) this.detail.replaceChildren(this.none);
       return;
     }
-    if (this.detail.firstElementChild !== this.what) this.detail.replaceChildren(this.what, this.effect, this.error, this.acts);
+    if (this.detail.firstElementChild !== this.what) this.detail.replaceChildren(this.what, this.effect, this.error, this.policy.element, this.acts);
+    this.policy.keep(request.came === "open" ? request.id : "");
     this.drawWhat(request);
     this.drawActs(request, told!);
   }
@@ -227,6 +233,7 @@ export class Approvals implements Part {
       choice(`${request.tool} by ${request.agent}`, "agent", "Allow until this run ends, for"),
       choice(`${request.tool} by ${request.agent} and its subtree${below ? "" : " to come"}`, "subtree"),
       choice(`${request.tool} by anybody`, "tool"),
+      { title: "From the next kernel on", label: "Write it as a policy…", pick: () => void this.policy.open(request.id) },
     ];
   }
 
@@ -241,8 +248,8 @@ export class Approvals implements Part {
 
   private over(request: Request, next: Request | undefined): Node[] {
     const said = request.words.charAt(0).toUpperCase() + request.words.slice(1);
-    const why = request.why && request.came !== "allowed" ? `: “${request.why}”` : "";
-    const told = h("span", { class: "mx-grow mx-2" }, `${said || "Answered"}${why}`);
+    const why = reason(request);
+    const told = h("span", { class: "mx-grow mx-2" }, `${said || "Answered"}${why && `: ${why}`}`);
     if (!next || !this.frame.store.acts) return [told];
     const go = button("Next request", "line", { "data-act": "next" });
     go.addEventListener("click", () => (this.look(next.id), this.list.focus()));
@@ -278,11 +285,14 @@ export class Approvals implements Part {
     if (error) {
       const what = verb === "approve" ? "Not allowed" : "Not denied";
       const kept = verb === "deny" && given.why ? " Your words are kept." : "";
-      this.error.replaceChildren(glyph("failed"), h("span", {}, `${what}: ${error}.${kept}`.replace("..", ".")));
+      this.error.replaceChildren(glyph("failed"), h("span", {}, `${what}: ${sentence(error)}${kept}`));
       this.error.hidden = false;
     } else this.denying = "";
     this.frame.redraw();
   }
 }
+
+/** Why it was answered so; what the person has said is quoted. */
+const reason = ({ why, by }: Request) => (why && by === "you" ? `“${why}”` : why);
 
 const times = (number: number) => (number === 2 ? "twice" : some(number, "time"));

@@ -1,10 +1,10 @@
 // The foot of an agent: what happens now with the one verb that fits, and the box to send to it.
 
 import { attribute, button, h, text } from "../element";
-import { doing, look } from "../format";
+import { doing, look, sentence, wish } from "../format";
 import type { Frame } from "../frame";
 import { glyph, icon } from "../glyphs";
-import { asked, ENDED, now } from "../head";
+import { ENDED, now } from "../head";
 import type { Row } from "../store";
 
 export class Box {
@@ -42,7 +42,7 @@ export class Box {
     this.sign.dataset.look = seen;
     const cut = store.link.state !== "live";
     text(this.does, cut ? "Sending is off while disconnected." : store.at !== null ? "This is the past." : says(row, this.frame));
-    const verb = FITTING[seen];
+    const verb = fitting(row);
     attribute(this.verb, "hidden", !verb || cut || store.at !== null);
     if (verb && this.verb.dataset.verb !== verb[0]) this.verb.replaceChildren(...(verb[0] === "interrupt" ? [icon("stop")] : []), verb[1]);
     this.verb.dataset.verb = verb?.[0] ?? "";
@@ -72,11 +72,13 @@ export class Box {
   }
 
   private async send(): Promise<void> {
+    const { store } = this.frame;
     const [agent, said] = [this.agent, this.input.value];
-    if (!said.trim() || this.sending || !this.frame.store.acts) return;
+    const [to, text] = addressed(said, agent, store.rows);
+    if (!text.trim() || this.sending || !store.acts) return;
     this.sending = agent;
     this.error.hidden = true;
-    const error = await this.frame.store.tell("send", agent, { text: said });
+    const error = await store.tell("send", to, { text });
     this.sending = "";
     if (error) this.refuse(agent, error);
     else this.forget(agent, said);
@@ -85,7 +87,7 @@ export class Box {
 
   private refuse(agent: string, error: string): void {
     if (agent !== this.agent) return;
-    this.error.replaceChildren(glyph("failed"), h("span", {}, `Not sent: ${error}. Your text is kept.`.replace("..", ".")));
+    this.error.replaceChildren(glyph("failed"), h("span", {}, `Not sent: ${sentence(error)} Your text is kept.`));
     this.error.hidden = false;
   }
 
@@ -109,15 +111,23 @@ export class Box {
 }
 
 /** The one verb that fits what happens. */
-const FITTING: Record<string, [verb: string, word: string]> = {
-  busy: ["interrupt", "Interrupt"],
-  stalled: ["interrupt", "Interrupt"],
-  waiting: ["review", "Review"],
-  suspended: ["resume", "Resume"],
-};
+function fitting({ state, can }: Row): [verb: string, word: string] | undefined {
+  if (state === "waiting") return ["review", "Review"];
+  if (can.includes("interrupt")) return ["interrupt", "Interrupt"];
+  return can.includes("resume") ? ["resume", state === "failed" ? "Try again" : "Resume"] : undefined;
+}
+
+/** Whom a text is for: `@name` at its beginning names another agent, who may not be there. */
+function addressed(said: string, agent: string, rows: Row[]): [to: string, text: string] {
+  const names = rows.map(({ name }) => name).sort((one, other) => other.length - one.length);
+  const known = names.find((name) => said.startsWith(`@${name}`) && /^\s/.test(said.slice(name.length + 1)));
+  const name = known ?? /^@([\w.-]+)\s/.exec(said)?.[1];
+  return name === undefined ? [agent, said] : [name, said.slice(name.length + 1).trimStart()];
+}
 
 function says(row: Row, frame: Frame): string {
-  if (row.state === "waiting") return row.now ? `Waits for you: ${asked(row.now).replace(/^asks: /, "")}` : "Waits for you";
-  const told = doing(row, now(frame));
+  if (row.state === "waiting") return row.now ? `Waits for you: ${wish(row.now)}` : "Waits for you";
+  if (row.state === "suspended") return "Suspended. A message wakes it.";
+  const told = doing({ ...row, short: row.reason }, now(frame)); // here is room for all of it
   return told.charAt(0).toUpperCase() + told.slice(1);
 }

@@ -1,7 +1,7 @@
 // What was spent over time, and by whom.
 
 import { Chart, type Library } from "../chart";
-import { BY, budget, courses, sentence, type By, type Told } from "../courses";
+import { BY, courses, sentence, used, type By, type Told } from "../courses";
 import { attribute, h, text } from "../element";
 import { look, own, share, subtree, tokens, total, UNPRICED } from "../format";
 import type { Frame, Part } from "../frame";
@@ -9,7 +9,7 @@ import { glyph } from "../glyphs";
 import { now } from "../head";
 import type { Row } from "../store";
 
-const HEADS = ["Agent", "Own $", "Σ $", "Budget", "Tokens", "Price from"];
+const HEADS = ["Agent", "Own $", "Σ $", "Limit", "Tokens", "Price from"];
 const NOTHING = "–";
 /** Rows of the table; for more there is `m.costs()`. */
 const MOST = 300;
@@ -89,11 +89,11 @@ export class Costs implements Part {
       if (this.body.children[at] !== line) this.body.insertBefore(line, this.body.children[at] ?? null);
     });
     const more = store.rows.length - rows.length;
-    const used = store.rows.reduce((sum, row) => sum + row.tokens, 0);
+    const count = store.rows.reduce((sum, row) => sum + row.tokens, 0);
     const spent = total(store.rows).replace("$", "") || NOTHING;
     const limit = store.run.limit_usd;
     const tops = store.rows.filter((row) => row.depth === 0).reduce((sum, row) => sum + (row.subtree_usd ?? 0), 0);
-    const cells = ["", spent, limit ? budget(tops, limit).join("") : NOTHING, used ? tokens(used) : NOTHING, ""];
+    const cells = ["", spent, limit ? used(tops, limit).join("") : NOTHING, count ? tokens(count) : NOTHING, ""];
     const name = more ? `Run, with ${more} more agents` : "Run";
     this.sum.replaceChildren(...[name, ...cells].map((cell) => h("td", {}, cell)));
   }
@@ -108,9 +108,12 @@ export class Costs implements Part {
     if (known.shown === key) return known.line;
     known.shown = key;
     const quiet = (cell: string) => h("td", { class: cell === NOTHING ? "mx-2" : null }, cell);
-    const used = share(row.limit_used, row.limit_usd);
-    const limit = used === null ? quiet(NOTHING) : h("td", { class: used >= 1 ? "s-failed" : used >= 0.8 ? "s-waiting" : null });
-    if (used !== null) limit.append(budget(row.limit_used, row.limit_usd!)[0], h("span", { class: "mx-2" }, budget(row.limit_used, row.limit_usd!)[1]));
+    const part = share(row.limit_used, row.limit_usd);
+    const limit = part === null ? quiet(NOTHING) : h("td", { class: part >= 1 ? "s-failed" : part >= 0.8 ? "s-waiting" : null });
+    if (part !== null) {
+      const [told, of] = used(row.limit_used, row.limit_usd!);
+      limit.append(told, h("span", { class: "mx-2" }, of));
+    }
     const unpriced = own(row) === UNPRICED;
     const name = h("span", { class: "ag" }, glyph(look(row), true), row.name);
     name.style.paddingLeft = `${Math.min(row.depth, 8) * 14}px`;

@@ -33,6 +33,7 @@ export class Graph {
   private asked = "";
   private moved = 0;
   private factor = 1;
+  private scaled = 1; // as it is drawn
   private active = "";
   private begun = false;
   private urgent = new Twice();
@@ -90,14 +91,21 @@ export class Graph {
     else this.cards.get(this.active)?.element.focus();
   }
 
-  /** All of it at once, or as it was drawn where that fits. */
+  /** Whether it can be drawn larger and smaller: marks have one size. */
+  get scales(): boolean {
+    return this.plan.level !== "mark";
+  }
+
+  /** All of it at once, and again as it is drawn. */
   fit(): void {
     const { clientWidth: w, clientHeight: h } = this.element;
-    this.zoom(Math.min(1, w / this.plan.width, h / this.plan.height) / this.factor);
+    const all = Math.min(1, w / this.plan.width, h / this.plan.height);
+    this.factor = this.factor === all ? 1 : all;
+    this.frame.redraw();
   }
 
   zoom(by: number): void {
-    this.factor = Math.min(ZOOMS[1], Math.max(ZOOMS[0], this.factor * by));
+    this.factor = Math.min(ZOOMS[1], Math.max(Math.min(ZOOMS[0], this.factor), this.factor * by));
     this.frame.redraw();
   }
 
@@ -184,10 +192,15 @@ export class Graph {
   // size
 
   private scale(): void {
-    const { factor } = this;
+    const { factor, element } = this;
+    const middle = [element.scrollLeft + element.clientWidth / 2, element.scrollTop + element.clientHeight / 2] as const;
+    const grows = factor / this.scaled;
+    this.scaled = factor;
     this.world.style.transform = factor === 1 ? "" : `scale(${factor})`;
     this.room.style.width = `${this.plan.width * factor}px`;
     this.room.style.height = `${this.plan.height * factor}px`;
+    // what is in the middle stays there
+    if (grows !== 1) element.scrollTo?.(middle[0] * grows - element.clientWidth / 2, middle[1] * grows - element.clientHeight / 2);
     if (this.begun) return;
     this.begun = true; // where the tree begins, once: later one is where one scrolled to
     const top = this.plan.places.values().next().value;
@@ -263,7 +276,7 @@ export class Graph {
   }
 
   private urge(row: Row): boolean {
-    if (this.urgent.pressed() && verbFor(row.state) === "interrupt") this.frame.act("interrupt", row.name);
+    if (this.urgent.pressed() && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
     return true;
   }
 

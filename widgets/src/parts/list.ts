@@ -102,7 +102,7 @@ export class List {
     if (!row) return;
     this.active = row.name;
     if (target.closest(".tw")) this.fold(row.name, !this.folded.has(row.name));
-    const verb = target.closest("button") && verbFor(row.state);
+    const verb = target.closest("button") && verbFor(row);
     if (verb) this.frame.act(verb, row.name);
     else this.element.focus({ preventScroll: true });
     if (!verb) this.store.select(row.name);
@@ -150,7 +150,7 @@ export class List {
   }
 
   private urge(row: Row): boolean {
-    if (this.urgent.pressed() && verbFor(row.state) === "interrupt") this.frame.act("interrupt", row.name);
+    if (this.urgent.pressed() && verbFor(row) === "interrupt") this.frame.act("interrupt", row.name);
     return true;
   }
 

@@ -12,6 +12,9 @@ export class Marks {
   private canvas = h("canvas");
   private line = h("div", { class: "mx-marked mx-sm mx-2" });
   private plan: Plan | undefined;
+  private laid: Plan | undefined; // the plan of what stands on the canvas
+  private key = "";
+  private drawn = new Map<string, string>();
   private hovered = "";
   private active = "";
 
@@ -29,29 +32,34 @@ export class Marks {
 
   draw(plan: Plan, active: string): void {
     [this.plan, this.active] = [plan, active];
-    const chosen = this.frame.store.current?.name;
     const counted = `${plan.places.size} agents as marks. The list says the same in text.`;
     attribute(this.element, "aria-label", counted);
     this.name();
-    const paint = this.sheet(plan);
-    if (!paint) return;
     const colours = this.colours();
-    for (const [seen, path] of marks(plan)) mark(paint, seen, path, colours[seen] ?? colours.idle!);
-    for (const name of [active, chosen]) {
-      const at = plan.places.get(name ?? "");
-      if (at) frame(paint, at.x, at.y, colours.accent!);
+    const paint = this.sheet(plan, Object.values(colours).join());
+    const chosen = this.frame.store.current?.name;
+    for (const [name, { row, x, y }] of paint ? plan.places : []) {
+      const framed = name === active || name === chosen;
+      const seen = look(row);
+      const drawn = framed ? `${seen} framed` : seen;
+      if (this.drawn.get(name) === drawn) continue; // of thousands, few change at a time
+      this.drawn.set(name, drawn);
+      mark(paint!, seen, x, y, colours[seen] ?? colours.idle!, framed ? colours.accent! : "");
     }
   }
 
-  private sheet({ width, height }: Plan): CanvasRenderingContext2D | null {
+  /** The canvas, empty when all has to be drawn anew: in other places, another size or other colours. */
+  private sheet(plan: Plan, colours: string): CanvasRenderingContext2D | null {
     const fine = globalThis.devicePixelRatio || 1;
-    if (this.canvas.width !== width * fine || this.canvas.height !== height * fine) {
-      Object.assign(this.canvas, { width: width * fine, height: height * fine });
-      Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
-    }
+    const { width, height } = plan;
+    const size = { width: Math.round(width * fine), height: Math.round(height * fine) };
     const paint = this.canvas.getContext("2d");
-    paint?.setTransform(fine, 0, 0, fine, 0, 0);
-    paint?.clearRect(0, 0, width, height);
+    const key = `${size.width} ${size.height} ${colours}`;
+    if (plan === this.laid && key === this.key) return paint;
+    [this.laid, this.key, this.drawn] = [plan, key, new Map()];
+    Object.assign(this.canvas, size); // which empties it
+    Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+    paint?.scale(fine, fine);
     return paint;
   }
 
@@ -82,42 +90,31 @@ export class Marks {
   }
 }
 
-/** One path for all of one look: thousands are drawn in five strokes. */
-function marks(plan: Plan): Map<string, Path2D> {
-  const paths = new Map<string, Path2D>();
-  for (const { row, x, y } of plan.places.values()) {
-    const seen = look(row);
-    const path = paths.get(seen) ?? new Path2D();
-    paths.set(seen, path);
-    trace(path, seen, x + 4.5, y + 4.5);
-  }
-  return paths;
+const RADIUS: Record<string, number> = { busy: 2.6, waiting: 2.4, stalled: 2.4 };
+const OUTLINED = ["failed", "waiting", "stalled"];
+
+/** One mark in the place of what stood there. Many small paths are drawn faster than one of thousands of pieces. */
+function mark(paint: CanvasRenderingContext2D, seen: string, x: number, y: number, colour: string, frame: string): void {
+  const [w, h] = SIZES.mark;
+  paint.clearRect(x, y, w, h);
+  paint.lineWidth = 1.5;
+  paint.beginPath();
+  trace(paint, seen, x + w / 2, y + h / 2);
+  paint.fillStyle = paint.strokeStyle = colour;
+  if (OUTLINED.includes(seen)) paint.stroke();
+  else paint.fill();
+  if (!frame) return;
+  paint.strokeStyle = frame;
+  paint.strokeRect(x + 0.75, y + 0.75, w - 1.5, h - 1.5);
 }
 
-const RADIUS: Record<string, number> = { busy: 2.6, waiting: 2.4, stalled: 2.4 };
-
-function trace(path: Path2D, seen: string, x: number, y: number): void {
-  if (seen === "failed") {
-    for (const side of [1, -1]) {
-      path.moveTo(x - 2.2, y - 2.2 * side);
-      path.lineTo(x + 2.2, y + 2.2 * side);
-    }
+function trace(paint: CanvasRenderingContext2D, seen: string, x: number, y: number): void {
+  if (seen !== "failed") {
+    paint.arc(x, y, RADIUS[seen] ?? 1.5, 0, 2 * Math.PI);
     return;
   }
-  const radius = RADIUS[seen] ?? 1.5;
-  path.moveTo(x + radius, y);
-  path.arc(x, y, radius, 0, 2 * Math.PI);
-}
-
-function mark(paint: CanvasRenderingContext2D, seen: string, path: Path2D, colour: string): void {
-  paint.fillStyle = paint.strokeStyle = colour;
-  paint.lineWidth = 1.5;
-  if (["failed", "waiting", "stalled"].includes(seen)) paint.stroke(path);
-  else paint.fill(path);
-}
-
-function frame(paint: CanvasRenderingContext2D, x: number, y: number, colour: string): void {
-  paint.strokeStyle = colour;
-  paint.lineWidth = 1.5;
-  paint.strokeRect(x + 0.25, y + 0.25, 8.5, 8.5);
+  for (const side of [1, -1]) {
+    paint.moveTo(x - 2.2, y - 2.2 * side);
+    paint.lineTo(x + 2.2, y + 2.2 * side);
+  }
 }

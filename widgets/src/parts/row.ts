@@ -1,17 +1,20 @@
 // One agent as a row of the list.
 
 import { attribute, bar, button, h, text } from "../element";
-import { doing, look, own, percent, share, some, stateWord, subtree, UNPRICED } from "../format";
+import { percent, short } from "../figures";
+import { detail, doing, look, own, queue, queued, share, subtree, UNPRICED } from "../format";
 import type { Frame } from "../frame";
 import { glyph, icon } from "../glyphs";
-import { ENDED, now } from "../head";
+import { now } from "../head";
 import type { Row, Store } from "../store";
 
 /** The one verb that fits an agent in this state. */
-export function verbFor(state: string): "interrupt" | "stop" | null {
-  if (state === "busy" || state === "waiting") return "interrupt";
-  return ["idle", "starting", "suspended"].includes(state) ? "stop" : null;
+export function verbFor({ can }: Row): "interrupt" | "stop" | null {
+  return can.includes("interrupt") ? "interrupt" : can.includes("stop") ? "stop" : null;
 }
+
+/** Levels that are set apart; deeper ones would leave no room for the name. */
+const DEEPEST = 6;
 
 /** The names of the columns. */
 export const HEAD = () =>
@@ -19,11 +22,11 @@ export const HEAD = () =>
     "div",
     { class: "mx-lh", "aria-hidden": "true" },
     h("span", {}, "Agent"),
-    h("span", { class: "mid st" }, "State"),
-    h("span", { class: "mid ro" }, "Role"),
-    h("span", { class: "mid ha" }, "Harness"),
+    h("span", { class: "wide" }, "Role"),
+    h("span", { class: "ha" }, "Harness"),
     h("span", { class: "wide" }, "Model"),
     h("span", {}, "Now"),
+    h("span", { class: "wide mx-num" }, "Queue"),
     h("span", { class: "mx-num" }, "Own $"),
     h("span", { class: "mx-num" }, "Σ $"),
     h("span", { class: "bud" }, "Limit"),
@@ -43,25 +46,25 @@ export class RowView {
     "all",
     h("span", {}, " permissions"),
   );
-  private queue = h("span", { class: "mx-q", hidden: true });
-  private state = h("span");
-  private role = h("span", { class: "mid ro mx-sm mx-2 mx-cut" });
-  private harness = h("span", { class: "mid ha mx-sm mx-cut" });
+  private mail = h("span", { class: "mx-q", hidden: true });
+  private role = h("span", { class: "wide mx-sm mx-2 mx-cut" });
+  private harness = h("span", { class: "ha mx-sm mx-cut" });
   private model = h("span", { class: "wide mx-sm mx-2 mx-cut" });
   private now = h("span");
+  private queue = h("span", { class: "wide mx-num mx-2" });
   private own = h("span");
   private sum = h("span");
   private budget = bar();
   private limit = h("span", { class: "wide mx-xs mx-2" });
 
   constructor(name: string, id: string) {
-    const nm = h("span", { class: "nm" }, this.twisty, this.sign, this.name, this.tag, this.queue);
+    const nm = h("span", { class: "nm" }, this.twisty, this.sign, this.name, this.tag, this.mail);
     const bud = h("span", { class: "bud" }, h("span", { class: "mx-grow" }, this.budget.element), this.limit);
     const does = h("span", { class: "does" }, this.verb);
     this.element = h(
       "div",
       { class: "mx-row", role: "treeitem", id, "data-agent": name },
-      ...[nm, this.state, this.role, this.harness, this.model, this.now, this.own, this.sum, bud, does],
+      ...[nm, this.role, this.harness, this.model, this.now, this.queue, this.own, this.sum, bud, does],
     );
   }
 
@@ -71,8 +74,8 @@ export class RowView {
     const parent = store.children.has(row.name);
     this.place(store, row, parent ? open : null);
     attribute(this.element, "aria-selected", String(at.selected));
-    attribute(this.element, "class", `mx-row${at.active ? " is-on" : ""}`);
-    this.tell(row, store.link.state === "cut");
+    attribute(this.element, "class", `mx-row${at.active ? " is-on" : ""}${frame.filter.passes(row) ? " way" : ""}`);
+    this.tell(row);
     this.does(frame, row);
     this.count(row, parent);
     this.offer(row, store);
@@ -80,31 +83,32 @@ export class RowView {
 
   private place(store: Store, row: Row, open: boolean | null): void {
     branch(this.element, store, row, open);
-    (this.element.firstElementChild as HTMLElement).style.paddingLeft = `${row.depth * 16}px`;
+    (this.element.firstElementChild as HTMLElement).style.paddingLeft = `${Math.min(row.depth, DEEPEST) * 16}px`;
     if ((open !== null) !== this.twisty.hasChildNodes()) this.twisty.replaceChildren(...(open === null ? [] : [icon("right")]));
   }
 
-  private tell(row: Row, cut: boolean): void {
+  private tell(row: Row): void {
     const seen = look(row);
     if (this.sign.dataset.look !== seen) this.sign.replaceChildren(glyph(seen, true));
     this.sign.dataset.look = seen;
-    text(this.state, cut && !ENDED.includes(row.state) ? `was ${row.state}` : stateWord(seen));
-    attribute(this.state, "class", `st mid mx-cut s-${seen}`);
     text(this.name, row.name);
     attribute(this.name, "title", row.name);
     attribute(this.name, "class", `mx-cut ${row.depth < 2 ? "mx-bold" : ""}`.trim());
     text(this.role, row.role);
+    attribute(this.role, "title", row.role);
     text(this.harness, row.harness);
     attribute(this.harness, "title", `${row.harness} ${row.model ?? ""}`.trim());
     text(this.model, row.model ?? "–");
+    attribute(this.model, "title", row.model);
     attribute(this.tag, "hidden", row.permissions !== "all");
   }
 
   private does(frame: Frame, row: Row): void {
     const seen = look(row);
-    const told = frame.alone ? row.now || row.reason : doing(row, now(frame), frame.store.link.state === "cut");
-    text(this.now, told);
-    attribute(this.now, "title", row.now || row.reason || null);
+    const [time, past] = [now(frame), frame.store.link.state === "cut"];
+    const whole = detail(row, time, past);
+    text(this.now, frame.alone ? whole : doing(row, time, past));
+    attribute(this.now, "title", row.reason || whole);
     attribute(this.now, "class", `now mx-cut s-${ASKING.includes(seen) ? seen : "x"}`);
   }
 
@@ -113,17 +117,21 @@ export class RowView {
     money(this.sum, subtree(row, parent), parent ? "mx-bold" : "mx-2");
     const part = share(row.limit_used, row.limit_usd);
     this.budget.draw(part, `${percent(part ?? 0)} of the limit of $${row.limit_usd} for its subtree`);
-    text(this.limit, row.limit_usd === null ? "" : `of ${row.limit_usd}`);
-    const waiting = Math.max(row.queued, row.unread);
-    attribute(this.queue, "hidden", waiting === 0);
-    if (this.queue.dataset.count === String(waiting)) return;
-    this.queue.dataset.count = String(waiting);
-    this.queue.title = `${some(row.unread, "unread message")}, ${some(row.queued, "turn")} queued`;
-    this.queue.replaceChildren(icon("mail"), String(waiting));
+    text(this.limit, row.limit_usd === null ? "" : `of ${short(row.limit_usd)}`);
+    this.wait(queue(row), queued(row));
+  }
+
+  private wait(count: number, says: string): void {
+    text(this.queue, count ? String(count) : "–");
+    attribute(this.mail, "hidden", count === 0);
+    attribute(this.mail, "title", says);
+    if (this.mail.dataset.count === String(count)) return;
+    this.mail.dataset.count = String(count);
+    this.mail.replaceChildren(icon("mail"), String(count));
   }
 
   private offer(row: Row, store: Store): void {
-    const verb = verbFor(row.state);
+    const verb = verbFor(row);
     attribute(this.verb, "hidden", verb === null);
     text(this.verb, verb === "interrupt" ? "Interrupt" : "Stop…");
     attribute(this.verb, "class", verb === "interrupt" ? "mx-btn" : "mx-btn danger bare");

@@ -61,8 +61,9 @@ export class Slider implements Part {
     attribute(this.track, "aria-valuenow", store.at ?? told.last);
     attribute(this.track, "aria-valuetext", past ? `${at} of ${whole}` : "now");
     attribute(this.track, "aria-disabled", this.off || null);
+    attribute(this.track, "aria-busy", store.reading ? "true" : null);
     attribute(this.play, "disabled", this.off);
-    text(this.number, some(told.last + 1, "event").replace(/\d+/, (all) => Number(all).toLocaleString("en")));
+    text(this.number, some(told.last + 1, "event"));
     attribute(this.back, "hidden", !past);
     this.sign();
     this.profile(told);
@@ -99,7 +100,7 @@ export class Slider implements Part {
   }
 
   private profile(told: Moments): void {
-    const heights = density(told, this.end(told), BARS).map((height) => Math.round(height * 12));
+    const heights = density(told, this.begin(told), this.end(told), BARS).map((height) => Math.ceil(height * 12 - 0.01));
     const key = heights.join();
     if (key === this.drawn) return;
     this.drawn = key;

@@ -1,6 +1,7 @@
 // The form that starts an agent.
 
 import { attribute, h, text } from "../element";
+import { dollars } from "../figures";
 import { choose, field, Form, offer, write, type Filled } from "../form";
 import type { Frame } from "../frame";
 import { ENDED } from "../head";
@@ -10,13 +11,14 @@ import { line } from "../line";
 interface Suggested {
   name: string;
   roles: { name: string; says: string }[];
-  harnesses: { name: string; here: boolean }[];
+  harnesses: { name: string; here: boolean; model: string }[];
   permissions: string[];
   left: number | null;
+  left_in: string;
 }
 
 const GENERAL = "general";
-const MAY: Record<string, string> = {
+export const MAY: Record<string, string> = {
   deny: "deny: reads in its own workspace, nothing else",
   ask: "ask: asks before it edits or runs",
   edits: "edits: edits in its own workspace, asks about the rest",
@@ -37,9 +39,10 @@ export class Spawn {
   private usd = write("$");
   private tokens = write("tokens");
   private minutes = write("minutes");
-  private left = h("span", { class: "mx-2 mx-cut" });
-  private limits = h("span", { class: "pair mx-grow" }, this.tokens, this.minutes, this.left);
+  private left = h("span", { class: "all mx-2 mx-xs says", hidden: true });
+  private limits = h("span", { class: "pair mx-grow" }, this.tokens, this.minutes);
   private about: Suggested["roles"] = [];
+  private set: Record<string, string> = {};
 
   constructor(
     private frame: Frame,
@@ -64,6 +67,7 @@ export class Spawn {
         ...field("May", this.permissions),
         ...field("Task", this.prompt),
         ...field("Limits", this.usd, this.limits),
+        this.left,
       ],
       read: () => this.read(),
       done: ({ given }) => given.name && frame.look(given.name),
@@ -124,9 +128,18 @@ export class Spawn {
     offer(this.harness, [{ value: "", label: "first installed" }, ...harnesses]);
     const usual = { value: "", label: under ? `as ${under}, at most edits` : "by the settings" };
     offer(this.permissions, [usual, ...told.permissions.map((value) => ({ value, label: MAY[value] ?? value }))]);
-    text(this.left, told.left === null ? "" : `$${told.left.toFixed(2)} left`);
+    this.set = Object.fromEntries(told.harnesses.map(({ name, model }) => [name, model]));
+    text(this.left, told.left === null ? "" : `$${dollars(told.left)} left in ${told.left_in || "the run"}`);
+    attribute(this.left, "hidden", told.left === null);
     this.describe();
+    this.hint();
     this.form.draw();
+  }
+
+  /** The model that the settings give where none is said. */
+  private hint(): void {
+    const usual = this.set[this.harness.value];
+    attribute(this.model, "placeholder", usual ? `model: ${usual}, by the settings` : "model: its own choice");
   }
 
   private describe(): void {
@@ -136,6 +149,7 @@ export class Spawn {
 
   private async suggestModels(): Promise<void> {
     const harness = this.harness.value;
+    this.hint();
     const told = await this.frame.store.ask<{ models: string[] }>("forms", "models", { harness }).catch(() => ({ models: [] as string[] }));
     if (harness === this.harness.value) this.models.replaceChildren(...told.models.map((value) => h("option", { value })));
   }

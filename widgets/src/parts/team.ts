@@ -1,7 +1,7 @@
 // How far a team is: a column for each phase, what comes out of it, who works there, what it waits for.
 
 import { attribute, button, h } from "../element";
-import { look, span } from "../format";
+import { sentence, look, span } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon } from "../glyphs";
 import { now } from "../head";
@@ -44,6 +44,8 @@ interface Told extends Data {
   more: number;
 }
 
+/** Phases in one line, where it is wide. */
+const MOST = 5;
 const STATE = { running: "under way", ok: "done", failed: "failed", stopped: "stopped", standby: "stands by" };
 
 export class Team implements Part {
@@ -86,6 +88,7 @@ export class Team implements Part {
     const state = h("span", { class: `mx-sm ${run.state === "failed" ? "s-failed" : "mx-2"}`, title: run.why }, `${run.id} · ${STATE[run.state]}`);
     const head = h("div", { class: "hd" }, ...this.others(told, run), title, task, state, ...this.verbs(run));
     const flow = h("ol", { class: "flow" }, ...run.phases.map((phase, at) => this.phase(run, phase, at, time)));
+    flow.style.setProperty("--in-line", String(inLine(run.phases.length)));
     const failed = this.error && h("div", { class: "mx-err", role: "alert" }, glyph("failed"), h("span", {}, this.error));
     return [...(this.asking === run.id ? [this.ask(run)] : []), head, ...(failed ? [failed] : []), flow];
   }
@@ -150,7 +153,7 @@ export class Team implements Part {
     [this.doing, this.error] = [verb, ""];
     this.frame.redraw();
     const error = await this.frame.store.tell(verb, "", given, lineOf(verb, given));
-    [this.doing, this.error] = ["", error && `${not}: ${error}.`.replace("..", ".")];
+    [this.doing, this.error] = ["", error && `${not}: ${sentence(error)}`];
     this.frame.redraw();
   }
 
@@ -165,7 +168,7 @@ export class Team implements Part {
     const again = run.state === "running" ? [] : phase.again.map((agent) => this.retry(run, phase, agent));
     return h(
       "li",
-      { class: `mx-ph${under ? " now" : ""}` },
+      { class: `mx-ph${under ? " now" : ""}${at % inLine(run.phases.length) ? "" : " first"}` },
       head,
       h("div", { class: "st" }, bar),
       h("ul", {}, ...phase.outputs.map((each) => this.output(each)), ...more),
@@ -188,9 +191,9 @@ export class Team implements Part {
     const late = { waiting: ", waits for you", stalled: ", silent" }[seen] ?? (bad ? `, ${each.state}` : "");
     const owner = h("button", { type: "button", class: `own ${seen === "missing" ? "s-waiting" : late ? `s-${seen}` : "mx-2"}`, "data-act": `look ${each.name} ${each.agent}` }, `${each.agent}${late}`);
     owner.addEventListener("click", () => this.frame.look(each.agent));
-    const name = h("span", { class: `mx-cut ${each.state === "ok" ? "mx-2" : ""}`.trim(), title: each.why || each.name }, each.name);
+    const name = h("span", { class: `what ${each.state === "ok" ? "mx-2" : ""}`.trim(), title: each.why || each.name }, each.name);
     const again = each.attempt > 1 ? h("span", { class: "mx-2 mx-xs" }, `${each.attempt}. try`) : null;
-    return h("li", {}, sign(each, seen), name, h("span", { class: "mx-grow" }), again, owner);
+    return h("li", {}, sign(each, seen), h("div", {}, name, h("span", { class: "by" }, again, owner)));
   }
 }
 
@@ -222,6 +225,11 @@ function progress(phase: Phase, done: number, time: number): string {
 /** `%madrox team trio.1 --retry review.lead` */
 function lineOf(verb: string, { team = "", what = "" }: Record<string, string>): string {
   return line("team", [team], { [verb === "team_stop" ? "stop" : "retry"]: what || FLAG });
+}
+
+/** Phases that stand beside one another: no line is nearly empty. */
+function inLine(phases: number): number {
+  return Math.ceil(phases / Math.ceil(phases / MOST)) || 1;
 }
 
 const words = (name: string) => name.replaceAll("_", " ");

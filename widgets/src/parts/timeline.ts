@@ -11,7 +11,7 @@ import { paint, Tints } from "../paint";
 import { Spans, type Told } from "../spans";
 import type { Row } from "../store";
 
-const [LABELS, RIGHT, AXIS] = [108, 12, 24]; // pixels, as in time.css
+const [LABELS, RIGHT, AXIS] = [108, 12, 24]; // pixels; labels have more where it is wide, as in time.css
 const USUAL = { width: 700, height: 216 }; // where the place is not known yet
 const [CLOSER, WIDER] = [0.8, 1.25];
 
@@ -55,7 +55,7 @@ export class Timeline implements Part {
     const height = rows.length * ROW + AXIS;
     this.scroller.style.height = `${height}px`;
     const seen = this.scroller.clientHeight || USUAL.height;
-    const pixels = Math.max(80, (this.scroller.clientWidth || USUAL.width) - LABELS - RIGHT);
+    const pixels = Math.max(80, (this.scroller.clientWidth || USUAL.width) - this.margin - RIGHT);
     this.inner.style.height = `${seen}px`;
     this.space.style.height = `${Math.max(0, height - seen)}px`;
     const first = Math.min(Math.floor(this.scroller.scrollTop / ROW), Math.max(0, rows.length - 1));
@@ -66,6 +66,11 @@ export class Timeline implements Part {
     this.drawn = { rows: shown, first, stretch, whole, pixels };
     this.place(shown);
     this.chart(told, shown, seen);
+  }
+
+  /** Where the bars begin: right of the names. */
+  private get margin(): number {
+    return this.labels.offsetWidth || LABELS;
   }
 
   /** All of the run: until now, or until its last entry when it is over. */
@@ -142,7 +147,7 @@ export class Timeline implements Part {
     text(this.told, tell(box.bar, whole.until, whole.since));
     const left = Math.max(0, Math.min(box.x, pixels - 60));
     const right = left > pixels / 2;
-    this.told.style.left = right ? "auto" : `${LABELS + left}px`;
+    this.told.style.left = right ? "auto" : `${this.margin + left}px`;
     this.told.style.right = right ? `${Math.max(0, pixels - box.x - box.w) + RIGHT}px` : "auto";
     this.told.style.top = box.y < 2 * ROW ? `${box.y + ROW}px` : `${box.y - ROW - 12}px`;
   }

@@ -50,13 +50,13 @@ export class Tree implements Part {
   draw(): void {
     const { filter, store } = this.frame;
     for (const [look, segment] of this.segments) attribute(segment, "aria-pressed", String(look === this.look));
-    attribute(this.fit, "hidden", this.look === "list");
     attribute(this.filter, "class", `mx-btn${filter.on ? " on" : ""}`);
     if (document.activeElement !== this.search) this.search.value = filter.text;
     const nobody = filter.on && !filter.of(store).length;
     const shown = nobody ? this.none : this[this.look].element;
     if (this.body.firstElementChild !== shown) this.body.replaceChildren(shown);
     if (!nobody) this[this.look].draw();
+    attribute(this.fit, "hidden", this.look === "list" || !this.graph.scales);
     for (const each of [this.spawn, this.broadcast]) attribute(each, "disabled", !store.acts);
     for (const form of this.forms) form.draw();
   }
