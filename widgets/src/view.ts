@@ -41,7 +41,8 @@ export class View implements Frame {
     if (this.alone && this.body.tools) this.head.element.append(this.body.tools);
     this.root.classList.add(`shows-${shows}`);
     this.root.append(this.head.element, this.strip, this.needs.voice.element, this.needs.element, this.nobody, this.body.element);
-    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.leave(), { signal });
+    this.root.addEventListener("keydown", (event) => this.pressed(event), { signal });
+    this.root.addEventListener("focusin", ({ target }) => shield(target as Element), { signal });
     el.append(this.root);
     this.live(signal);
     this.draw();
@@ -135,12 +136,26 @@ export class View implements Frame {
     this.body.focus?.();
   }
 
+  /** Plain keys are for us: the notebook around us would take them, Enter in a text too, for its cell. */
+  private pressed(event: KeyboardEvent): void {
+    if (event.key === "Escape") this.leave();
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  }
+
   /** Esc at the root gives the focus back to the notebook around it. */
   private leave(): void {
     const outside = this.el.closest<HTMLElement>("[tabindex]");
     if (outside) outside.focus();
     else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
   }
+}
+
+/**
+ * JupyterLab's keys delete and run cells. It looks at the focused element first and at those around it later, so
+ * the sign on the root alone comes too late.
+ */
+function shield(focused: Element): void {
+  attribute(focused, "data-lm-suppress-shortcuts", "true");
 }
 
 /** The strip above a part that stands alone. */
