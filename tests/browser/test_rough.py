@@ -127,14 +127,14 @@ def test_what_an_agent_writes_runs_nothing_and_ten_megabytes_freeze_nothing(note
 
 
 NAUGHTY = r"""import json
-evil = "<img src=x onerror='window.pwned=1'> \u202eturned\u2066 \x1b[31mred\x1b]0;own\x07"
-m.spawn("one", parent="lead", harness="rehearsal", model=evil, permissions="ask")
-m.spawn("two", parent="lead", harness="rehearsal", model=evil)
-m.post("one", evil + " x" * 5_000_000)
-m.send("two", "/say " + evil + "\n/post one " + evil + "\n/fail " + evil)
-m.send("one", "/approve-needed Edit " + json.dumps({"file_path": evil, "new_string": evil, "old_string": ""}), wait=False)
-m.team("evil", task=evil, harness="rehearsal", wait=False)
-None"""
+evil = "<img src=x onerror=window.pwned=1> \u202eturned\u2066 \x1b[31mred\x1b]0;own\x07"
+one = m.spawn("one", parent="lead", harness="rehearsal", model=evil, permissions="ask")
+two = m.spawn("two", parent="lead", harness="rehearsal", model=evil)
+one.post(evil + " x" * 5_000_000)
+_ = two.send("/say " + evil + "\n/post one " + evil + "\n/fail " + evil)
+edit = {"file_path": evil, "old_string": "", "new_string": evil}
+_ = one.send("/approve-needed Edit " + json.dumps(edit), wait=False)
+get_ipython().run_line_magic("madrox", f'team evil --harness rehearsal --no-wait --task "{evil}"')"""
 TEAM = """from pathlib import Path
 Path("templates").mkdir(exist_ok=True)
 _ = Path("templates/evil.md").write_text('''---
@@ -145,14 +145,17 @@ phases:
   - {name: plan, who: head, what: "/write plan.md the plan", deliverables: [plan.md]}
 ---
 ''')"""
-RAW = """() => { const raw = /[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
+RAW = """() => { const raw = /[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
     return [...document.querySelectorAll('.madrox, .madrox *')].flatMap(each => [
-        ...[...each.attributes].filter(({ value }) => raw.test(value)).map(({ name }) => `${name} of ${each.className}`),
+        ...[...each.attributes].filter(({ name, value }) => name !== 'value' && raw.test(value))
+            .map(({ name }) => `${name} of ${each.className}`),
         ...[...each.childNodes].filter(({ nodeType, data }) => nodeType === 3 && raw.test(data))
             .map(() => `text of ${each.className || each.parentElement.className}`),
         ...(/^(IMG|SCRIPT|IFRAME)$/.test(each.tagName) ? [each.tagName] : [])]) }"""
 DRAWN = """() => { window.drawn = []; const pen = CanvasRenderingContext2D.prototype, was = pen.fillText;
-    pen.fillText = function (text, ...more) { window.drawn.push(text); return was.call(this, text, ...more) } }"""
+    pen.fillText = function (text, ...at) {
+        window.drawn.push(text);
+        return was.call(this, text, ...at) } }"""
 PARTS = {
     "conversation": ".mx-talk .mx-md",
     "inbox": ".mx-mail [role=listitem]",
@@ -165,6 +168,7 @@ PARTS = {
 }
 
 
+# What is chosen from a list keeps its value: that is what is sent, and what is shown is its text.
 def test_in_every_part_what_agents_write_is_text_that_turns_nothing_and_has_an_end(
     notebook: Any, page: Any
 ) -> None:
