@@ -145,7 +145,8 @@ phases:
   - {name: plan, who: head, what: "/write plan.md the plan", deliverables: [plan.md]}
 ---
 ''')"""
-RAW = """() => { const raw = /[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
+RAW = """() => {
+    const raw = /[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
     return [...document.querySelectorAll('.madrox, .madrox *')].flatMap(each => [
         ...[...each.attributes].filter(({ name, value }) => name !== 'value' && raw.test(value))
             .map(({ name }) => `${name} of ${each.className}`),
