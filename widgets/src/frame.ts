@@ -28,6 +28,8 @@ export interface Frame {
   readonly alone: boolean;
   /** Draw again, soon. */
   redraw(): void;
+  /** Draw a piece. What it throws is told above; the other pieces are drawn all the same. */
+  attempt(piece: { draw(): void }): void;
   /** Carry a verb out; one that ends agents is asked about first. */
   act(verb: string, agent: string): void;
   /** Look at an agent: its tab of that name, if it is told. */

@@ -42,10 +42,7 @@ export class Dashboard implements Part {
   }
 
   draw(): void {
-    this.tree.draw();
-    this.agent.draw();
-    this.dock.draw();
-    this.slider.draw();
+    for (const piece of [this.tree, this.agent, this.dock, this.slider]) this.frame.attempt(piece);
   }
 
   focus(): void {

@@ -24,6 +24,7 @@ export class View implements Frame {
   private body: Part;
   private dashboard: Dashboard | undefined;
   private asked: string | null = null; // whom the confirm strip is about; "" is everybody
+  private broke = ""; // why a piece could not be drawn
   private said = ""; // what the strip shows, so that it is not drawn twice
   private frame = 0;
 
@@ -51,6 +52,15 @@ export class View implements Frame {
   readonly redraw = (): void => {
     this.frame ||= requestAnimationFrame(() => this.draw());
   };
+
+  attempt(piece: { draw(): void }): void {
+    try {
+      piece.draw();
+    } catch (error) {
+      console.error("madrox_nb could not draw", error);
+      this.broke ||= String(error);
+    }
+  }
 
   act(verb: string, agent: string): void {
     if (verb === "stop") this.asked = agent;
@@ -92,14 +102,15 @@ export class View implements Frame {
     this.root.classList.toggle("is-past", store.at !== null);
     this.root.classList.toggle("is-done", store.present.closed);
     attribute(this.root, "aria-label", `madrox run ${store.run.title}`);
-    this.head.draw();
-    this.drawStrip();
-    if (!this.alone) this.needs.draw();
+    this.broke = "";
+    this.attempt(this.head);
+    if (!this.alone) this.attempt(this.needs);
     const nobody = rows.length === 0 && lines.length > 0;
     attribute(this.nobody, "hidden", !nobody);
     if (nobody && !this.nobody.hasChildNodes()) this.nobody.append(empty(store));
     attribute(this.body.element, "hidden", rows.length === 0);
-    if (rows.length) this.body.draw();
+    if (rows.length) this.attempt(this.body);
+    this.drawStrip();
     store.want(this, this.body.topics());
   }
 
@@ -107,7 +118,7 @@ export class View implements Frame {
   private drawStrip(): void {
     const { store } = this;
     if (this.asked && !store.get(this.asked)) this.asked = null;
-    const error = ["rows", ...this.body.topics()].map((topic) => store.error(topic)).find(Boolean);
+    const error = ["rows", ...this.body.topics()].map((topic) => store.error(topic)).find(Boolean) || this.broke;
     const [said, make] =
       store.link.state === "cut"
         ? [`cut ${store.link.heard?.getTime()}`, () => disconnected(store)]

@@ -53,6 +53,21 @@ describe("the frame", () => {
     expect(wanted(model)).toEqual(["inbox:ui", "rows"]);
   });
 
+  test("a piece that can't be drawn is told above, and the others are drawn all the same", async () => {
+    const { el, model } = await show();
+    const said = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    ends.push(() => said.mockRestore());
+    model.whole("conversation:lead", 1, { items: [null] });
+    model.rows(1, [row("ui", "lead", 1, { state: "failed", short: "exit code 1" })]);
+    await drawn();
+    expect(el.querySelector(".mx-note.err")!.textContent).toContain("This view could not be drawn. The agents are not affected. TypeError");
+    expect(card(el, "ui").textContent).toContain("failed: exit code 1");
+
+    model.whole("conversation:lead", 2, { items: [], before: 0 });
+    await drawn();
+    expect(el.querySelector(".mx-note.err")).toBeNull();
+  });
+
   test("two views want what both show, and one that is closed takes only its own", async () => {
     const { model, view } = await show();
     const second = view();
