@@ -124,3 +124,80 @@ def test_what_an_agent_writes_runs_nothing_and_ten_megabytes_freeze_nothing(note
     assert "‹U+202E›turned" in talk.inner_text()
     assert len(talk.inner_text()) < 100_000
     notebook.run(2)
+
+
+NAUGHTY = r"""import json
+evil = "<img src=x onerror=window.pwned=1> \u202eturned\u2066 \x1b[31mred\x1b]0;own\x07"
+one = m.spawn("one", parent="lead", harness="rehearsal", model=evil, permissions="ask")
+two = m.spawn("two", parent="lead", harness="rehearsal", model=evil)
+one.post(evil + " x" * 5_000_000)
+_ = two.send("/say " + evil + "\n/post one " + evil + "\n/fail " + evil)
+edit = {"file_path": evil, "old_string": "", "new_string": evil}
+_ = one.send("/approve-needed Edit " + json.dumps(edit), wait=False)
+get_ipython().run_line_magic("madrox", f'team evil --harness rehearsal --no-wait --task "{evil}"')"""
+TEAM = """from pathlib import Path
+Path("templates").mkdir(exist_ok=True)
+_ = Path("templates/evil.md").write_text('''---
+description: One who writes one thing.
+members:
+  - {name: head, role: architect}
+phases:
+  - {name: plan, who: head, what: "/write plan.md the plan", deliverables: [plan.md]}
+---
+''')"""
+RAW = """() => {
+    const raw = /[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
+    return [...document.querySelectorAll('.madrox, .madrox *')].flatMap(each => [
+        ...[...each.attributes].filter(({ name, value }) => name !== 'value' && raw.test(value))
+            .map(({ name }) => `${name} of ${each.className}`),
+        ...[...each.childNodes].filter(({ nodeType, data }) => nodeType === 3 && raw.test(data))
+            .map(() => `text of ${each.className || each.parentElement.className}`),
+        ...(/^(IMG|SCRIPT|IFRAME)$/.test(each.tagName) ? [each.tagName] : [])]) }"""
+DRAWN = """() => { window.drawn = []; const pen = CanvasRenderingContext2D.prototype, was = pen.fillText;
+    pen.fillText = function (text, ...at) {
+        window.drawn.push(text);
+        return was.call(this, text, ...at) } }"""
+PARTS = {
+    "conversation": ".mx-talk .mx-md",
+    "inbox": ".mx-mail [role=listitem]",
+    "details": ".mx-dl dd",
+    "terminal": ".mx-screen .xterm-rows",
+    "timeline": ".mx-time canvas",
+    "costs": ".mx-costs-table",
+    "approvals": ".mx-appr .eff",
+    "team": ".mx-ph",
+}
+
+
+# What is chosen from a list keeps its value: that is what is sent, and what is shown is its text.
+def test_in_every_part_what_agents_write_is_text_that_turns_nothing_and_has_an_end(
+    notebook: Any, page: Any
+) -> None:
+    notebook.open_cells(OPEN, TEAM, NAUGHTY, "m.close()", name="naughty.ipynb")
+    notebook.run(0)
+    page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
+    page.evaluate(DRAWN)
+    notebook.run(1)
+    notebook.run(2)
+    page.locator(".mx-needs").get_by_text("asks: Edit").wait_for(timeout=MINUTE)
+    found = []
+    for look in ("List", "Graph"):
+        page.get_by_role("button", name=look, exact=True).click()
+        for agent in ("one", "two"):
+            page.locator(f".madrox [data-agent={agent}]").first.click()
+            for part, shown in PARTS.items():
+                page.locator(f"[data-tab={part}]").click()
+                page.locator(shown).first.wait_for(timeout=MINUTE)
+                found += [f"{part}: {fault}" for fault in page.evaluate(RAW)]
+                assert len(page.inner_text(".madrox")) < 100_000, part
+        for form in ("Spawn", "Broadcast"):
+            page.get_by_role("button", name=form, exact=True).first.click()
+            page.get_by_role("dialog").wait_for()
+            found += [f"{form}: {fault}" for fault in page.evaluate(RAW)]
+            page.keyboard.press("Escape")
+
+    assert [] == sorted(set(found))
+    assert None is page.evaluate("window.pwned ?? null")
+    assert [] == [text for text in page.evaluate("window.drawn") if "\u202e" in text or "\x1b" in text]
+    assert "‹U+202E›turned" in page.inner_text(".madrox")
+    notebook.run(3)

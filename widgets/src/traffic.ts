@@ -25,10 +25,11 @@ export class Traffic {
     private redraw: () => void,
   ) {}
 
-  /** Show what is new. What was there when one began to look has arrived already. */
+  /** Show what is new. What was there when one began to look has arrived already, and so has what one saw before. */
   show(messages: Message[], plan: Plan, moves: boolean): void {
     const fresh = this.seen ? messages.filter((each) => !this.seen!.has(each.id)) : [];
-    this.seen = new Set(messages.map((each) => each.id));
+    this.seen ??= new Set();
+    for (const { id } of messages) this.seen.add(id); // kept: a moment of the past holds fewer
     for (const { from, to } of fresh) {
       const way = route(plan, from, to);
       if (!way.length) continue;

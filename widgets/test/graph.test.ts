@@ -101,6 +101,17 @@ describe("the graph", () => {
     expect(el.querySelectorAll(".mx-pulse")).toHaveLength(1);
   });
 
+  test("who comes back from the past sees no old message arrive again", async () => {
+    const messages = [{ id: "m1", from: "ui", to: "lead" }, { id: "m2", from: "api", to: "ui" }];
+    const { el, model } = await show(run(...FAMILY), { topics: { traffic: { messages } } });
+    for (const [s, there] of [messages.slice(0, 1), messages].entries()) {
+      model.whole("traffic", s + 1, { messages: there });
+      await drawn();
+    }
+
+    expect(el.querySelectorAll(".mx-edge.hot, .mx-pulse")).toHaveLength(0);
+  });
+
   test("several messages on one way are one dot with their number, and there are twelve at most", async () => {
     const { el, model } = await show(run(...FAMILY), { topics: { traffic: { messages: [] } } });
     const three = [1, 2, 3].map((n) => ({ id: `m${n}`, from: "api", to: "backend" }));
