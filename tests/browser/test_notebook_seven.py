@@ -17,7 +17,7 @@ COLOUR = "getComputedStyle(document.querySelector('.madrox')).backgroundColor"
 def test_the_dashboard_acts_while_a_cell_blocks_and_follows_the_theme(seven: Any, page: Any) -> None:
     notebook = seven.open_cells(OPEN, BLOCK, SPAWNED, "m.close()", name="seven.ipynb")
     notebook.run(0)
-    page.wait_for_function("document.querySelector('.mx-row')?.innerText.includes('busy')", timeout=MINUTE)
+    page.locator(".mx-row .mx-g.s-busy").wait_for(timeout=MINUTE)
     notebook.run(1)
     page.wait_for_function(f"{KERNEL}.status === 'busy'", timeout=MINUTE)
     page.locator(".mx-row").first.get_by_role("button", name="Interrupt").click()
