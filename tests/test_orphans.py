@@ -16,7 +16,12 @@ from madrox_nb.orphans import end_orphans, kernel_lives
 
 
 def sleeper(run: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", "600"], env={**os.environ, "MADROX_RUN": run}, start_new_session=True)
+    """A process of that run, which can be seen to be one: its environment comes a moment after its start."""
+    env = {**os.environ, "MADROX_RUN": run}
+    process = subprocess.Popen(["sleep", "600"], env=env, start_new_session=True)
+    while psutil.Process(process.pid).environ().get("MADROX_RUN") != run:
+        assert process.poll() is None
+    return process
 
 
 def test_only_the_processes_of_the_named_runs_are_ended() -> None:
