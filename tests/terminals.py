@@ -77,21 +77,7 @@ def painter(home: Path, story: STORY, **keys: Any) -> None:
     rogue(
         home,
         story,
-        **{
-            "args": ["-I", "-S", str(ROGUES / "painter.py")],
-            "paints": True,
-            "size": [40, 100],
-            "prompt": r"^\|\n-{40}\n\? for help",
-            "busy": "^working",
-            "began": "^you: ",
-            "enter": "\r",
-            "pause": 0.05,
-            "quiet": 1.0,
-            "stays": 0.3,
-            "interrupt": "\x1b",
-            "answer": {"start": "^you: .*\n", "end": "^-{40}", "strip": ["^= "]},
-            **keys,
-        },
+        **{**PAINTER, **keys},
     )
 
 
