@@ -277,10 +277,8 @@ def patched(patch: str) -> Iterator[Change]:
     for piece in re.split(r"^diff --git ", patch, flags=re.MULTILINE)[1:]:
         head, _, body = piece.partition("\n@@")
         names = re.findall(r"^(?:---|\+\+\+) (.+?)\t?$", head, re.MULTILINE)
-        path = next((name for name in reversed(names) if name != "/dev/null"), "")
-        path = (
-            path or head.partition("\n")[0][: len(head.partition("\n")[0]) // 2]
-        )  # `a a`: no text, or empty
+        both = head.partition("\n")[0]  # `a a`: all there is of a file that is empty, or no text
+        path = next((name for name in reversed(names) if name != "/dev/null"), both[: len(both) // 2])
         said = [words for sign, words in _HEADS.items() if re.search(sign, head, re.MULTILINE)]
         yield Change(path, None, f"@@{body}" if body else "", said=", ".join(said), patch=True, whole=False)
 
