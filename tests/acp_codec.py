@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from recorded import of
 
 from madrox_nb.events import AgentReady, TextDelta, TurnEnded
 from madrox_nb.harness import Ask, Brief, Write
@@ -49,10 +50,6 @@ def replayed(name, story, interrupts=(), answers=()):
 
 def written(items, lines):
     items += [Write(line=line) for line in lines]
-
-
-def of(items, kind):
-    return [item for item in items if isinstance(item, kind)]
 
 
 def sent(items):

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from recorded import of
+
 from madrox_nb.events import AgentReady, TextDelta, ToolCalled, TurnEnded, UsageReported
 from madrox_nb.harness import Ask, Brief
 from madrox_nb.harness.codex import Codex
@@ -96,10 +98,6 @@ def ask(harness, request=0, method="item/commandExecution/requestApproval", turn
 
 def written(line):
     return json.loads(line)
-
-
-def of(items, kind):
-    return [item for item in items if isinstance(item, kind)]
 
 
 def messages(story):

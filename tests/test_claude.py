@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from recorded import of, two_turns
 
 from madrox_nb.events import (
     AgentReady,
@@ -79,10 +80,6 @@ def session_of(story):
     return next(m["session_id"] for m in map(json.loads, messages(story)) if m.get("subtype") == "init")
 
 
-def of(items, kind):
-    return [item for item in items if isinstance(item, kind)]
-
-
 def results(story):
     return [m for m in map(json.loads, messages(story)) if m["type"] == "result"]
 
@@ -153,18 +150,9 @@ def test_settings_of_the_person_and_the_project_do_not_reach_an_agent():
 
 def test_two_recorded_turns():
     items = replayed("turns")
-    first, second = of(items, TurnEnded)
+    second = two_turns(items)
 
     assert [AgentReady(agent="lead", session=session_of("turns"), version="2.1.330")] == of(items, AgentReady)
-    assert ("lead.t1", "ok", "echo: one | seen=[]", "") == (
-        first.turn,
-        first.outcome,
-        first.text,
-        first.error,
-    )
-    assert 'echo: two | seen=["one"]' == second.text
-    assert [first.text, second.text] == [said.text for said in of(items, TurnSaid)]
-    assert second.text == "".join(d.text for d in of(items, TextDelta) if d.turn == "lead.t2")
     assert session_of("turns") == second.session
     assert [] == of(items, Notice)
 

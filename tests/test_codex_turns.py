@@ -19,11 +19,11 @@ from codex_codec import (
     sent,
     tell,
 )
+from recorded import two_turns
 
 from madrox_nb.events import (
     AgentReady,
     Notice,
-    TextDelta,
     ToolCalled,
     ToolReturned,
     TurnEnded,
@@ -36,17 +36,8 @@ from madrox_nb.events import (
 
 def test_two_recorded_turns():
     items = replayed("turns")
-    first, second = of(items, TurnEnded)
+    second = two_turns(items)
 
-    assert ("lead.t1", "ok", "echo: one | seen=[]", "") == (
-        first.turn,
-        first.outcome,
-        first.text,
-        first.error,
-    )
-    assert 'echo: two | seen=["one"]' == second.text
-    assert [first.text, second.text] == [said.text for said in of(items, TurnSaid)]
-    assert second.text == "".join(d.text for d in of(items, TextDelta) if d.turn == "lead.t2")
     assert of(items, AgentReady)[0].session == second.session
 
 
