@@ -12,6 +12,7 @@ from terminals import interrupted, rogue
 
 from madrox_nb.errors import HarnessError, HarnessNotReady
 from madrox_nb.events import AgentReady, AgentStopped, Notice, TurnEnded, UsageReported
+from madrox_nb.harness import terminal
 from madrox_nb.manager import Manager
 
 pytestmark = pytest.mark.slow
@@ -133,6 +134,16 @@ def test_an_interrupted_turn_ends_when_the_prompt_is_back(tmp_path: Path) -> Non
         assert ("interrupted", "working\nstopped") == (answer.outcome, answer.text)
         assert "heard and now" == (await m.send("lead", "and now")).text
 
+    rogue(tmp_path, story)
+
+
+def test_a_key_that_got_lost_is_pressed_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(m: Manager) -> None:
+        answer = await interrupted(m, "hard_of_hearing", "working")
+        assert ("interrupted", "working\nstopped") == (answer.outcome, answer.text)
+        assert "heard and now" == (await m.send("lead", "and now")).text
+
+    monkeypatch.setattr(terminal, "TAKES_UP", 0.2)
     rogue(tmp_path, story)
 
 

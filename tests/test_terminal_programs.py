@@ -30,7 +30,7 @@ def test_a_shell_carries_out_whatever_lines_and_quotes_are_in_a_command(tmp_path
         assert 'its "so"' == (await m.send("lead", 'echo "$x"')).text
         assert "" == (await m.send("lead", "cat; true")).text  # it can't take our next text for its input
         assert "4000" == (await m.send("lead", f"wc -l <<'E'\n{LONG}E")).text
-        answer = await interrupted(m, "export Y=5; echo begun; sleep 600; echo no", "begun")
+        answer = await interrupted(m, "export Y=5; sh -c 'echo begun; exec sleep 600'; echo no", "begun")
         assert ("interrupted", "begun") == (answer.outcome, answer.text)
         assert "5" == (await m.send("lead", "echo $Y")).text
         assert not (await m.send("lead", "exit 3")).ok

@@ -54,6 +54,12 @@ def deaf(_: str) -> None:
     time.sleep(600)
 
 
+def hard_of_hearing(_: str) -> None:
+    """Lose the first Ctrl-C, as a shell does that is about to start a command."""
+    lost = signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, lost))
+    works("")
+
+
 def works(_: str) -> None:
     say("working\n")
     try:
@@ -129,8 +135,8 @@ def cooked(_: str) -> None:
 ACTS = {
     f.__name__: f
     for f in (
-        shell, dies, dies_at_prompt, deaf, works, babbles, halves, floods, asks, begs, where, spins, counts,
-        reads, cooked,
+        shell, dies, dies_at_prompt, deaf, hard_of_hearing, works, babbles, halves, floods, asks, begs, where,
+        spins, counts, reads, cooked,
     )
 }  # fmt: skip
 
