@@ -18,6 +18,7 @@ from madrox_nb.events import (
     ApprovalAnswered,
     ApprovalAsked,
     BudgetSet,
+    Entry,
     Event,
     MessagePosted,
     RunClosed,
@@ -28,8 +29,9 @@ from madrox_nb.events import (
     TurnStarted,
     UsageReported,
 )
-from madrox_nb.frames import Runs, columns, texts
+from madrox_nb.frames import Frames, Runs, columns, texts
 from madrox_nb.frames.columns import Table, audit_columns
+from madrox_nb.frames.growing import Growing, Rows
 
 STORY: tuple[Event, ...] = (
     RunOpened(run="r1", madrox="0", pid=1),
@@ -197,6 +199,34 @@ def test_a_refresh_reads_only_what_is_new(book: Book) -> None:
     book.frames.audit(kind="turn")
     book.frames.audit(full=True)
     assert read + 2 * len(new) == book.frames.bytes_read
+
+
+@pytest.mark.parametrize("frame", ["costs", "audit"])
+def test_a_reading_that_was_interrupted_begins_anew(
+    book: Book, frame: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes when almost all was taken in."""
+
+    def extend(growing: Growing, rows: Rows) -> None:
+        monkeypatch.undo()
+        growing.extend(rows)
+        raise KeyboardInterrupt
+
+    def from_line(line: bytes) -> Entry:
+        if b'"lead.t2"' in line:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return from_whole_line(line)
+
+    book.write(*STORY)
+    expected = getattr(Frames(book.existing), frame)()
+    from_whole_line = Entry.from_line
+    monkeypatch.setattr(Growing, "extend", extend)
+    monkeypatch.setattr(Entry, "from_line", from_line)
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(book.frames, frame)()
+    pd.testing.assert_frame_equal(expected, getattr(book.frames, frame)())
 
 
 def test_a_torn_line_waits_and_what_was_read_is_not_read_again(book: Book) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -26,7 +27,28 @@ from .plots import Plots
 
 __all__ = ["Frames", "Plots", "Runs", "harnesses", "phases", "processes", "texts"]
 
-Paths = Callable[[], Iterable[Path]]
+Paths: TypeAlias = Callable[[], Iterable[Path]]
+
+
+R = TypeVar("R", Audit, Folded)
+
+
+class _Kept(Generic[R]):
+    """What some files were made into, kept up as they grow."""
+
+    def __init__(self, new: Callable[[], R], paths: Paths) -> None:
+        self._new: Callable[[], R] = new
+        self._paths = paths
+        self.made: R = new()
+
+    def current(self) -> R:
+        """It, with all that the files hold. When that is broken off, also by Ctrl-C, the next begins anew."""
+        try:
+            self.made.read(self._paths())
+        except BaseException:
+            self.made = self._new()
+            raise
+        return self.made
 
 
 class Frames:
@@ -37,14 +59,14 @@ class Frames:
 
     def __init__(self, paths: Paths, *, accelerate: bool = AVAILABLE) -> None:
         """`paths` gives the ledger's files, oldest first. `accelerate` lets duckdb read what is long."""
-        self._paths = paths
-        self._audit, self._folded = Audit(accelerate=accelerate), Folded()
+        self._audit = _Kept(partial(Audit, accelerate=accelerate), paths)
+        self._folded = _Kept(Folded, paths)
         self._lock = threading.Lock()
 
     @property
     def bytes_read(self) -> int:
         """What was read of the files so far, for the audit and for all other frames."""
-        return self._audit.follower.bytes_read + self._folded.follower.bytes_read
+        return self._audit.made.follower.bytes_read + self._folded.made.follower.bytes_read
 
     def agents(self, *, full: bool = False) -> pd.DataFrame:
         """One row an agent, in the order of spawning. `spawned` is its last birth."""
@@ -110,13 +132,11 @@ class Frames:
         in `rest`, as JSON. Raises `BadInput` when `since` is neither.
         """
         with self._lock:
-            self._audit.read(self._paths())
-            return self._audit.frame(since, agent, kind, full)
+            return self._audit.current().frame(since, agent, kind, full)
 
     def _fold(self, view: Callable[[Folded], pd.DataFrame]) -> pd.DataFrame:
         with self._lock:
-            self._folded.read(self._paths())
-            return view(self._folded)
+            return view(self._folded.current())
 
 
 class Runs:

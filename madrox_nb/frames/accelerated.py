@@ -7,12 +7,17 @@ entry, nothing is taken from it: `lines` then reads all of them, and says what i
 from __future__ import annotations
 
 import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import orjson
 
+from . import lines
 from .columns import ENVELOPE
 from .gained import Gained
 from .growing import HAS_ARROW, Rows
@@ -22,12 +27,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AVAILABLE: Final = HAS_ARROW and find_spec("duckdb") is not None
-_BATCH: Final = 16_384
-"""Lines that one thread takes at a time."""
+_THREADS: Final = min(4, os.cpu_count() or 1)
 WORTH_IT: Final = 1 << 20
 """Bytes from which on it is faster than `lines`."""
 
 log = logging.getLogger(__name__)
+
+
+def read(gained: Iterable[Gained]) -> Iterator[Rows]:
+    """What `lines.read` yields. While some rows are taken in, the next are read, each part by one thread."""
+    ahead: deque[Future[Iterable[Rows]]] = deque()
+    with ThreadPoolExecutor(_THREADS, "madrox-frames") as threads:
+        for each in gained:
+            ahead.append(threads.submit(_read, each))
+            if len(ahead) > _THREADS:
+                yield from ahead.popleft().result()
+        for part in ahead:
+            yield from part.result()
+
+
+def _read(gained: Gained) -> Iterable[Rows]:
+    long = len(gained.lines) >= WORTH_IT
+    rows = rows_of(gained) if long else None
+    return lines.rows_of(gained) if rows is None else (rows,)
 
 
 def rows_of(gained: Gained) -> Rows | None:
@@ -45,25 +67,24 @@ def rows_of(gained: Gained) -> Rows | None:
     return Rows(seq, ts, {name: found[name].cast("large_string") for name in TEXTS})
 
 
-def _arrow_lines(lines: bytes) -> pa.Table:
+def _arrow_lines(text: bytes) -> pa.Table:
     """A table with one column, over the very bytes. Raises `ValueError` when they are no UTF-8."""
     import pyarrow as pa
 
-    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
     begins = np.concatenate(([0], ends)).astype(np.int32)
-    column = pa.StringArray.from_buffers(len(ends), pa.py_buffer(begins), pa.py_buffer(lines))
+    column = pa.StringArray.from_buffers(len(ends), pa.py_buffer(begins), pa.py_buffer(text))
     column.validate(full=True)
-    batches = [column.slice(first, _BATCH) for first in range(0, len(column), _BATCH)]
-    return pa.table({"line": pa.chunked_array(batches, pa.string())})
+    return pa.table({"line": column})
 
 
-def _asked(lines: pa.Table) -> pa.Table | None:
+def _asked(table: pa.Table) -> pa.Table | None:
     """Its rows, or None when one of them does not begin as this version's do."""
     import duckdb
     from pyarrow import compute
 
-    with duckdb.connect() as connection:
-        connection.register("lines", lines)
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("lines", table)
         found: pa.Table = connection.sql(_QUERY).to_arrow_table()
     return found if compute.all(found["ours"], skip_nulls=False).as_py() else None
 

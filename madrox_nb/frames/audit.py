@@ -17,7 +17,7 @@ from ..errors import BadInput
 from ..events import FIELDS, KINDS, NULLS
 from . import accelerated, lines
 from .columns import ENVELOPE, Columns, audit_columns, series
-from .gained import Follower, Gained
+from .gained import Follower
 from .growing import Growing
 
 _MISFITS: Final = "rest"
@@ -29,20 +29,12 @@ class Audit:
     def __init__(self, *, accelerate: bool = accelerated.AVAILABLE) -> None:
         """`accelerate` lets duckdb read what is long."""
         self.follower = Follower()
-        self._accelerate = accelerate
+        self._read = accelerated.read if accelerate else lines.read
         self._rows = Growing(lines.TEXTS)
 
     def read(self, paths: Iterable[Path]) -> None:
-        """Take in what the files have gained."""
-        for gained in self.follower.gained(paths):
-            self._take(gained)
-
-    def _take(self, gained: Gained) -> None:
-        long = len(gained.lines) >= accelerated.WORTH_IT
-        if self._accelerate and long and (rows := accelerated.rows_of(gained)) is not None:
-            self._rows.extend(rows)
-            return
-        for rows in lines.rows_of(gained):
+        """Take in what the files have gained. One that is broken off has spoilt it."""
+        for rows in self._read(self.follower.gained(paths)):
             self._rows.extend(rows)
 
     def frame(

@@ -56,7 +56,7 @@ class Folded:
         )
 
     def read(self, paths: Iterable[Path]) -> None:
-        """Fold in what the files have gained."""
+        """Fold in what the files have gained. One that is broken off has spoilt it."""
         for gained in self.follower.gained(paths):
             for line in gained.lines.split(b"\n")[:-1]:
                 if not self._concerns(line):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-BLOCK: Final = 64 << 20
+BLOCK: Final = 16 << 20
 """Bytes that are read at once."""
 
 
@@ -33,7 +33,7 @@ class Follower:
         self._offsets: dict[Path, int] = {}
 
     def gained(self, paths: Iterable[Path]) -> Iterator[Gained]:
-        """What is new, oldest first. It counts as read when the next is asked for."""
+        """What is new, oldest first. It counts as read at once."""
         for path in paths:
             if path.stat().st_size > self._offsets.get(path, 0):
                 yield from self._blocks(path)

@@ -34,6 +34,12 @@ Row = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
+def read(gained: Iterable[Gained]) -> Iterator[Rows]:
+    """The rows of all that is gained, in order."""
+    for each in gained:
+        yield from rows_of(each)
+
+
 def rows_of(gained: Gained) -> Iterator[Rows]:
     """The rows of new lines, some at a time. A line that is no entry is logged and skipped."""
     lines = iter(gained.lines.split(b"\n")[:-1])
