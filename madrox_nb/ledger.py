@@ -250,6 +250,8 @@ def run_files(directory: Path, run: str) -> list[Path]:
     """The files of one run, oldest day first; none for a name that no run can have."""
     try:
         return sorted((Path(directory) / "audit").glob(f"*/{glob.escape(run)}.jsonl"))
+    except ValueError:  # a zero byte, half a character
+        return []
     except OSError as exc:
         if exc.errno != errno.ENAMETOOLONG:
             raise

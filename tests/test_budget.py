@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import add
 
 import pytest
 from hypothesis import given, settings
@@ -103,7 +105,7 @@ def test_the_runs_limit_holds_for_everybody():
 def test_a_sum_of_dollars_that_rounding_leaves_below_the_limit_has_reached_it():
     found = budget(spawned("lead"), limit("lead", usd=1), *(used("lead", 1, 0.1) for _ in range(10)))
 
-    assert sum([0.1] * 10) < 1
+    assert reduce(add, [0.1] * 10) < 1
     assert only(found, "lead").out
 
 

@@ -391,6 +391,11 @@ def test_a_broken_disk_raises_and_leaves_whole_lines(ledger, monkeypatch, writte
 # reading what others left
 
 
+@pytest.mark.parametrize("name", ["\0", "\ud800", "x" * 300, "r?"])
+def test_a_name_that_no_run_can_have_has_no_files(ledger, tmp_path, name):
+    assert [] == run_files(tmp_path, name)
+
+
 def test_a_torn_line_is_reported_and_skipped_and_all_before_it_is_kept(ledger, caplog):
     for text in "abc":
         write(ledger, said(text))
