@@ -117,6 +117,18 @@ def last_run(directory: Path, own: str) -> str:
     raise BadInput(f"there is no earlier run with agents in {directory}: nothing can come back")
 
 
+def at_rest(manager: Manager) -> list[Persisted]:
+    """Those of our own run without a process: suspended, or ended, and why one of these can't go on."""
+    resting = (agent for agent in manager.tree if agent.state == "suspended" or not agent.alive)
+    return [_at_rest(manager, agent) for agent in resting if not agent.aside]
+
+
+def _at_rest(manager: Manager, agent: Agent) -> Persisted:
+    above, has_files = tuple(manager.tree.above(agent.name)), Path(agent.workspace).is_dir()
+    found = Persisted(agent, manager.run, above, agent.since, agent.since, has_files=has_files)
+    return found if agent.alive else replace(found, why=_why_not(manager, found, ()))
+
+
 async def persisted(manager: Manager, run: str = "") -> list[Persisted]:
     """Whoever an earlier run (or the one named) has left, newest run first, parents before children.
 

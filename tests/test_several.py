@@ -293,13 +293,40 @@ def test_a_suspended_agent_keeps_its_conversation_and_is_woken_by_a_tool_or_a_me
     run(story())
 
 
+def test_an_agent_that_has_ended_goes_on_with_its_conversation(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with stage(tmp_path) as on:
+            await on.spawn("lead")
+            await on.spawn("ann", by="lead")
+            await on.spawn("kid", by="ann")
+            await on.manager.send("ann", "remember PINEAPPLE")
+            await on.call("lead", "terminate_instance", instance_id="ann", force=True)
+            left = await on.call("lead", "list_persisted_instances")
+            with pytest.raises(BadInput, match="kid can't go on: its parent ann did not come back"):
+                await on.call("lead", "resume_instance", instance_id="kid")
+            back = await on.call("lead", "resume_instance", instance_id="ann")
+
+            assert {"ann": (True, False, ""), "kid": (False, False, "its parent ann did not come back")} == (
+                left_there(left.data)
+            )
+            assert ("idle", "session", on.manager.run) == (
+                back.data["status"],
+                back.data["how"],
+                back.data["resumed_from"],
+            )
+            assert "PINEAPPLE" in (await on.manager.send("ann", "/recall")).text
+
+    run(story())
+
+
 SLEEPLESS: list[tuple[str, str, dict[str, Any], type[MadroxError], str]] = [
     ("ann", "suspend_instance", {"instance_id": "lead"}, Forbidden, "Ask the person"),
     ("ann", "resume_instance", {"instance_id": "lead"}, Forbidden, "Ask the person"),
     (PERSON, "suspend_instance", {"instance_id": "busy"}, AgentBusy, "interrupt_instance busy"),
     (PERSON, "resume_instance", {"instance_id": "ann", "name": "bea"}, BadInput, "Leave name out"),
     (PERSON, "resume_instance", {"instance_id": "ann", "model": "m-2"}, BadInput, "Leave model out"),
-    (PERSON, "resume_instance", {"instance_id": "gone"}, BadInput, "It has left: nobody"),
+    ("ann", "resume_instance", {"instance_id": "gone"}, Forbidden, "Ask the person"),
+    (PERSON, "resume_instance", {"instance_id": "gone", "model": "m-2"}, BadInput, "Leave model out"),
     (PERSON, "resume_instance", {"instance_id": "ghost"}, BadInput, "It has left: nobody"),
     (PERSON, "resume_instance", {"instance_id": "laed"}, BadInput, "Did you mean 'lead'?"),
 ]
@@ -391,9 +418,10 @@ def test_what_this_run_has_ended_or_suspended_counts_more_than_what_an_earlier_o
             await on.call(PERSON, "terminate_instance", instance_id="bob")
             found = (await on.call(PERSON, "list_persisted_instances")).data["instances"]
 
+            of_bob = [(e["run"], e["state"], e["can_resume"]) for e in found if e["instance_id"] == "bob"]
             here = [(e["instance_id"], e["can_resume"]) for e in found if e["run"] == on.manager.run]
-            assert [("ann", True)] == here
-            assert "bob" not in [each["instance_id"] for each in found]
+            assert [("ann", True), ("bob", True)] == here
+            assert [(on.manager.run, "stopped", True)] == of_bob
 
     run(story())
 
@@ -411,7 +439,7 @@ def test_an_agent_brings_back_only_those_below_it_and_nobody_who_may_more_than_i
                 await on.call("lead", "resume_instance", instance_id="ann")
 
             assert ["ann", "bob"] == [each["instance_id"] for each in mine.data["instances"]]
-            assert "nobody is suspended, and no earlier run has left anybody" == theirs.text
+            assert "nobody is suspended or has ended here, and no earlier run has left anybody" == theirs.text
             assert [] == on.entries(AgentSpawned, "ann")
 
     run(story())

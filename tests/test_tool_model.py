@@ -89,6 +89,12 @@ class Model:
             return UnknownAgent
         return None if self.owns(who, whom) else Forbidden
 
+    def waking(self, who: str, whom: str) -> type[MadroxError] | None:
+        if whom not in self.parent:
+            return BadInput
+        orphan = whom in self.dead and self.parent[whom] in self.dead
+        return self.acting(who, whom) or (BadInput if orphan else None)
+
 
 class Callers(RuleBasedStateMachine):
     """The tools in the hands of everybody at once, one call after the other."""
@@ -186,9 +192,11 @@ class Callers(RuleBasedStateMachine):
     def resume(self, nth: int, whom: str) -> None:
         model = self.model
         who = self._who(nth)
-        here = whom in model.parent and whom not in model.dead
-        with self.ends(model.acting(who, whom) if here else BadInput):
+        with self.ends(model.waking(who, whom)):
             self.call(who, "resume_instance", instance_id=whom)
+            if whom in model.dead:
+                model.inbox[whom] = []
+            model.dead.discard(whom)
             model.asleep.discard(whom)
 
     # words

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from ..calls import Call, Result, may_act, may_see, owns, tool
 from ..errors import BadInput, Forbidden, nearest
 from ..events import PERSON
-from ..revival import Persisted, Return, bring_back, persisted
+from ..revival import Persisted, Return, at_rest, bring_back, persisted, revive
 from ..rules import covers
 from .arguments import Who
 from .several import each, gathered, names_once
@@ -113,10 +113,10 @@ async def resume_instance(
     model: Annotated[str | None, "Go on with this model. Only for one that an earlier run has left."] = None,
     run: Annotated[str | None, "The earlier run to take it from. Left out: the newest that has it."] = None,
 ) -> Result:
-    """Wake a suspended agent, or bring one back that an earlier run has left: see list_persisted_instances.
+    """Wake a suspended agent, or bring one back that has ended, here or with an earlier run.
 
-    It goes on with its conversation, files, unread messages and place in the tree. Its parent
-    has to be here before it. Returns when its CLI is ready, or says why it can't come back.
+    It goes on with its conversation, files, unread messages (unless it ended here) and place in
+    the tree. Its parent has to be here before it. Returns when its CLI is ready, or says why not.
     """
     tree = call.manager.tree
     if name not in (None, instance_id):
@@ -124,8 +124,8 @@ async def resume_instance(
             f"{instance_id} can't come back as {name}: its files, conversation and messages belong to "
             "its own name. Leave name out, or spawn_instance another one"
         )
-    if run is None and instance_id in tree and tree[instance_id].alive:
-        return await _woken(call, instance_id, model)
+    if run is None and instance_id in tree:
+        return await _here(call, instance_id, model)
     found = await _from_earlier(call, instance_id, run)
     returned = await _in_time(call, instance_id, _back(call, found, model))
     if returned is not None and not returned.how:
@@ -137,8 +137,8 @@ async def resume_instance(
     return Result(text, {**_resumed(call, instance_id, how, found.run), "remark": remark})
 
 
-async def _woken(call: Call, name: str, model: str | None) -> Result:
-    """Start the process of one that is suspended in this run."""
+async def _here(call: Call, name: str, model: str | None) -> Result:
+    """Start the process of one of this run: suspended, or ended."""
     manager = call.manager
     was = may_act(manager.tree, call.caller, name, "resume")
     if model not in (None, was.model):
@@ -146,11 +146,17 @@ async def _woken(call: Call, name: str, model: str | None) -> Result:
             f"{name} goes on with its model ({was.model or 'the default of its CLI'}): it is part of this "
             "run. Leave model out, or spawn_instance another one"
         )
-    asleep = was.state == "suspended"
-    if asleep:
+    how, remark = "awake", "was not suspended"
+    if not was.alive:
+        returned = await _in_time(call, name, revive(manager, name))
+        how, remark = (returned.how, returned.why) if returned else ("starting", "")
+        if not how:
+            raise BadInput(f"{name} can't go on: {remark}")
+    elif was.state == "suspended":
         await _in_time(call, name, manager.resume(name))
-    text = f"{name} is {manager.tree[name].state}" + ("" if asleep else " and was not suspended")
-    return Result(text, _resumed(call, name, "woken" if asleep else "awake", manager.run))
+        how, remark = "woken", ""
+    text = f"{name} is {manager.tree[name].state}" + (f" and {remark}" if remark else "")
+    return Result(text, {**_resumed(call, name, how, manager.run), "remark": remark})
 
 
 async def _back(call: Call, left: Persisted, model: str | None) -> Return:
@@ -216,15 +222,11 @@ def _theirs(call: Call, left: Persisted) -> bool:
 async def list_persisted_instances(call: Call) -> Result:
     """List agents without a process that resume_instance can bring back, or why it can't.
 
-    These are the suspended ones of this run, and whoever was alive when an earlier run ended
-    (the newest word on each name counts). It costs no turn.
+    These are the suspended and ended of this run, and whoever was alive when an earlier run
+    ended (the newest word on each name counts). It costs no turn.
     """
     tree = call.manager.tree
-    here = [
-        Persisted(agent, call.manager.run, tuple(tree.above(agent.name)), agent.since, agent.since)
-        for agent in tree
-        if agent.state == "suspended" and owns(tree, call.caller, agent.name)
-    ]
+    here = [left for left in at_rest(call.manager) if owns(tree, call.caller, left.agent.name)]
     earlier = [left for left in await persisted(call.manager) if _theirs(call, left)]
     found = [_left(call, each) for each in [*here, *earlier]]
     lines = [
@@ -235,7 +237,7 @@ async def list_persisted_instances(call: Call) -> Result:
     count = sum(told["can_resume"] for told in found)
     active = sum(told["already_active"] for told in found)
     return Result(
-        "\n".join(lines) or "nobody is suspended, and no earlier run has left anybody",
+        "\n".join(lines) or "nobody is suspended or has ended here, and no earlier run has left anybody",
         {"instances": found, "total": len(found), "resumable": count, "active": active},
     )
 
