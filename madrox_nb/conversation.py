@@ -140,6 +140,11 @@ def _ended(event: TurnEnded) -> dict[str, Any]:
     return _note(f"The turn was interrupted: {why}" if event.outcome == "interrupted" else why, bad=True)
 
 
+def _suspended(event: AgentSuspended) -> dict[str, Any]:
+    said = event.reason.startswith("suspended")
+    return _note(event.reason if said else f"suspended: {event.reason}")
+
+
 def _stopped(event: AgentStopped) -> dict[str, Any]:
     return _note(f"{'failed' if event.failed else 'stopped'}: {event.reason}", bad=event.failed)
 
@@ -157,7 +162,7 @@ def _note(text: str, *, bad: bool = False) -> dict[str, Any]:
 
 
 _TOLD: Final[Mapping[type[Event], Callable[[Any], dict[str, Any]]]] = {
-    AgentSuspended: lambda event: _note(f"suspended: {event.reason}"),
+    AgentSuspended: _suspended,
     AgentStopped: _stopped,
     TurnStarted: _prompt,
     TurnSteered: _steered,

@@ -10,6 +10,7 @@ from madrox_nb.errors import BadInput, UnknownAgent
 from madrox_nb.events import (
     AgentSpawned,
     AgentStopped,
+    AgentSuspended,
     ApprovalAnswered,
     ApprovalAsked,
     BudgetSet,
@@ -212,6 +213,20 @@ def test_a_denial_is_a_note_with_who_and_why(world):
     world.tell(ApprovalAnswered(agent="api", approval="api.a1", decision="deny", by="you", why="no"))
 
     assert "api.a1 was denied by you: no" == look(world, "conversation:api")["items"][-1]["text"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("suspended", "suspended"),
+        ("suspended by lead", "suspended by lead"),
+        ("suspended: idle for 5 min", "idle for 5 min"),
+    ],
+)
+def test_a_suspension_is_a_note_that_says_the_word_once(world, said, reason):
+    world.tell(AgentSuspended(agent="api", reason=reason))
+
+    assert said == look(world, "conversation:api")["items"][-1]["text"]
 
 
 def test_a_name_that_is_spawned_again_begins_afresh(world):

@@ -238,6 +238,19 @@ describe("search and filter", () => {
     expect(document.activeElement).toBe(filter);
   });
 
+  test("the menu finds those who are silent among the busy", async () => {
+    const rows = [row("lead", null, 0, { state: "busy" }), row("mute", "lead", 1, { state: "busy", stalled: true }), row("ui", "lead", 1)];
+    const { el } = await show(run(...rows));
+    named(el, "List").click();
+    [...el.querySelectorAll("button")].find((each) => each.textContent === "Filter")!.click();
+    const items = [...el.querySelectorAll<HTMLElement>("[role=menuitemcheckbox]")];
+    expect(items.slice(0, 3).map((each) => each.textContent)).toEqual(["busy2", "idle1", "busy, stalled1"]);
+
+    items[2]!.click();
+    await drawn();
+    expect([...el.querySelectorAll<HTMLElement>(".mx-row:not(.way)")].map((each) => each.dataset.agent)).toEqual(["mute"]);
+  });
+
   test("when nobody fits it says so, and shows all again", async () => {
     const { el } = await show();
     const search = el.querySelector<HTMLInputElement>("input[type=search]")!;

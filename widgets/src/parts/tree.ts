@@ -1,7 +1,7 @@
 // The agents as a graph or as a list, searched, filtered and folded alike in both.
 
 import { attribute, button, h } from "../element";
-import { ORDER, stateWord } from "../format";
+import { look, ORDER, stateWord } from "../format";
 import type { Frame, Part } from "../frame";
 import { glyph, icon, type Icon } from "../glyphs";
 import { menu, type Choice } from "../menu";
@@ -126,8 +126,9 @@ export class Tree implements Part {
         pick: () => (filter.toggle(facet, value), this.frame.redraw()),
       }));
     const states = store.rows.map((row) => row.state).sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
+    const stalled = store.rows.map(look).filter((state) => state === "stalled");
     const made: Choice[] = [
-      ...of("State", "states", states, glyph),
+      ...of("State", "states", [...states, ...stalled], glyph),
       ...of("Role", "roles", store.rows.map((row) => row.role)),
       ...of("Harness", "harnesses", store.rows.map((row) => row.harness)),
     ];
