@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
 
@@ -454,10 +454,10 @@ FIELDS: dict[type[Event], tuple[str, ...]] = {
 }
 _VALUES = {cls: attrgetter(*names) for cls, names in FIELDS.items()}
 _KEYS = {cls: ("v", "seq", "ts", "kind", *names) for cls, names in FIELDS.items()}
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An event with its place in the ledger and its time (UTC)."""
 
     seq: int
@@ -470,12 +470,12 @@ class Entry:
         cls = type(event)
         if cls is Unknown:
             return {"v": VERSION, "seq": self.seq, "ts": self.ts, **event.fields()}
-        values = _VALUES[cls](event)
-        return dict(zip(_KEYS[cls], (VERSION, self.seq, self.ts, cls.kind, *values), strict=True))
+        values = (VERSION, self.seq, self.ts, cls.kind, *_VALUES[cls](event))
+        return dict(zip(_KEYS[cls], values))  # noqa: B905 — `strict` costs half as much again, for every event
 
     def to_line(self) -> bytes:
         """One line of JSON, newline included. NaN becomes null."""
-        return orjson.dumps(self.row(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+        return orjson.dumps(self.row(), option=_LINE)
 
     @classmethod
     def from_line(cls, line: bytes | str) -> Self:
