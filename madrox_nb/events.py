@@ -487,25 +487,27 @@ class Entry(NamedTuple):
         row = orjson.loads(line)
         if not isinstance(row, dict):
             raise ValueError(f"a ledger line holds an object, not {type(row).__name__}")
-        match row:
-            case {"seq": int(seq), "ts": str(ts), "kind": str(kind)} if isinstance(row.get("agent", ""), str):
-                return cls(seq, datetime.fromisoformat(ts), _event(kind, row))
+        seq, ts, kind, agent = row.get("seq"), row.get("ts"), row.get("kind"), row.get("agent", "")
+        if isinstance(seq, int) and isinstance(ts, str) and isinstance(kind, str) and isinstance(agent, str):
+            return cls(seq, datetime.fromisoformat(ts), _event(kind, row))
         raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
 NULLS = {"cost_usd": NAN, "amount": math.inf}
 """What null stands for: JSON has neither."""
+_LISTED = {cls: tuple(name for name in names if name in LISTS) for cls, names in FIELDS.items()}
+_NULLED = {cls: tuple(name for name in names if name in NULLS) for cls, names in FIELDS.items()}
 
 
 def _event(kind: str, row: dict[str, Any]) -> Event:
     cls = KINDS.get(kind)
     if cls is not None:
         known = {name: row[name] for name in FIELDS[cls] if name in row}
-        for name, meant in NULLS.items():
+        for name in _NULLED[cls]:
             if name in known and known[name] is None:
-                known[name] = meant
+                known[name] = NULLS[name]
         try:
-            for name in LISTS:
+            for name in _LISTED[cls]:
                 if name in known:
                     known[name] = tuple(known[name])
             return cls(**known)
