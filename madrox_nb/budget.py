@@ -121,6 +121,10 @@ class Used:
         )
 
 
+_NOTHING: Final = Used()
+_ONE_TURN: Final = Used(turns=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One limit that is set."""
@@ -228,7 +232,7 @@ class Budget(Fold):
                 usage = usage_of(event)
                 self._use(event.agent, Used(usage.cost_usd, usage.tokens, 0, usage.exact))
             case TurnStarted():
-                self._use(event.agent, Used(turns=1))
+                self._use(event.agent, _ONE_TURN)
             case BudgetSet():
                 limit = Limit(event.limit, event.amount, event.by, entry.ts, event.carried)
                 self._put(event.agent, limit)
@@ -240,7 +244,7 @@ class Budget(Fold):
     def _use(self, name: str, used: Used) -> None:
         if not self._replayed:
             for holder in self.chain(name):
-                self.used[holder] = self.used.get(holder, Used()) + used
+                self.used[holder] = self.used.get(holder, _NOTHING) + used
 
     def _put(self, holder: str, limit: Limit) -> None:
         rest = {name: known for name, known in self.limits.get(holder, {}).items() if name != limit.name}
@@ -277,7 +281,7 @@ class Budget(Fold):
         if limit.name == "minutes":
             passed = max(0.0, (now - limit.since).total_seconds() / 60)
             return Standing(holder, limit, limit.carried + passed)
-        used = self.used.get(holder, Used())
+        used = self.used.get(holder, _NOTHING)
         exact = used.exact or limit.name != "usd"
         return Standing(holder, limit, limit.carried + getattr(used, limit.name), exact)
 

@@ -47,13 +47,13 @@ class Binned(Generic[T]):
     def at(self, when: float) -> T:
         """The value of the bin of `when`, to be changed in place."""
         axis, values = self.whole or (Axis(when), [])
-        while axis.bin(when) >= self.most:
+        while (at := axis.bin(when)) >= self.most:
             axis, values = Axis(axis.first, axis.width * 2), self._joined(values)
-        while len(values) <= axis.bin(when):
+        while len(values) <= at:
             values.append(self.new())
         if self.whole is None or self.whole[1] is not values:
             self.whole = axis, values
-        return values[axis.bin(when)]
+        return values[at]
 
     def read(self) -> tuple[Axis, tuple[T, ...]]:
         """The axis, and the value of each bin so far. Callable from any thread."""

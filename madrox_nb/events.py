@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
 
@@ -454,10 +454,10 @@ FIELDS: dict[type[Event], tuple[str, ...]] = {
 }
 _VALUES = {cls: attrgetter(*names) for cls, names in FIELDS.items()}
 _KEYS = {cls: ("v", "seq", "ts", "kind", *names) for cls, names in FIELDS.items()}
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An event with its place in the ledger and its time (UTC)."""
 
     seq: int
@@ -470,12 +470,12 @@ class Entry:
         cls = type(event)
         if cls is Unknown:
             return {"v": VERSION, "seq": self.seq, "ts": self.ts, **event.fields()}
-        values = _VALUES[cls](event)
-        return dict(zip(_KEYS[cls], (VERSION, self.seq, self.ts, cls.kind, *values), strict=True))
+        values = (VERSION, self.seq, self.ts, cls.kind, *_VALUES[cls](event))
+        return dict(zip(_KEYS[cls], values))  # noqa: B905 — `strict` costs half as much again, for every event
 
     def to_line(self) -> bytes:
         """One line of JSON, newline included. NaN becomes null."""
-        return orjson.dumps(self.row(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+        return orjson.dumps(self.row(), option=_LINE)
 
     @classmethod
     def from_line(cls, line: bytes | str) -> Self:
@@ -487,25 +487,27 @@ class Entry:
         row = orjson.loads(line)
         if not isinstance(row, dict):
             raise ValueError(f"a ledger line holds an object, not {type(row).__name__}")
-        match row:
-            case {"seq": int(seq), "ts": str(ts), "kind": str(kind)} if isinstance(row.get("agent", ""), str):
-                return cls(seq, datetime.fromisoformat(ts), _event(kind, row))
+        seq, ts, kind, agent = row.get("seq"), row.get("ts"), row.get("kind"), row.get("agent", "")
+        if isinstance(seq, int) and isinstance(ts, str) and isinstance(kind, str) and isinstance(agent, str):
+            return cls(seq, datetime.fromisoformat(ts), _event(kind, row))
         raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
 NULLS = {"cost_usd": NAN, "amount": math.inf}
 """What null stands for: JSON has neither."""
+_LISTED = {cls: tuple(name for name in names if name in LISTS) for cls, names in FIELDS.items()}
+_NULLED = {cls: tuple(name for name in names if name in NULLS) for cls, names in FIELDS.items()}
 
 
 def _event(kind: str, row: dict[str, Any]) -> Event:
     cls = KINDS.get(kind)
     if cls is not None:
         known = {name: row[name] for name in FIELDS[cls] if name in row}
-        for name, meant in NULLS.items():
+        for name in _NULLED[cls]:
             if name in known and known[name] is None:
-                known[name] = meant
+                known[name] = NULLS[name]
         try:
-            for name in LISTS:
+            for name in _LISTED[cls]:
                 if name in known:
                     known[name] = tuple(known[name])
             return cls(**known)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from .events import (
     NAN,
@@ -232,8 +233,13 @@ class Usage:
             self.cache_write_tokens + other.cache_write_tokens,
             self.cost_usd + other.cost_usd,
             self.exact and other.exact,
-            self.sources + tuple(s for s in other.sources if s not in self.sources),
+            self.sources
+            if self.sources == other.sources  # as mostly
+            else self.sources + tuple(s for s in other.sources if s not in self.sources),
         )
+
+
+NOTHING: Final = Usage()
 
 
 def usage_of(event: UsageReported) -> Usage:
@@ -263,11 +269,11 @@ class Costs(Fold):
     def take(self, entry: Entry) -> None:
         if isinstance(event := entry.event, UsageReported):
             used, bill = usage_of(event), (event.agent, event.model or "", event.cost_source)
-            self.own[event.agent] = self.own.get(event.agent, Usage()) + used
-            self.bills[bill] = self.bills.get(bill, Usage()) + used
+            self.own[event.agent] = self.of(event.agent) + used
+            self.bills[bill] = self.bills.get(bill, NOTHING) + used
 
     def of(self, name: str) -> Usage:
-        return self.own.get(name, Usage())
+        return self.own.get(name, NOTHING)
 
     def subtree(self, tree: Tree, name: str) -> Usage:
         """`name` and everyone below it."""

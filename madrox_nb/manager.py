@@ -11,7 +11,6 @@ import asyncio
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any
 
 from . import __version__, library
@@ -234,10 +233,10 @@ class Manager:
         try:
             line = entry.to_line()
         except TypeError:  # half a character, which UTF-8 can't hold
-            entry = replace(entry, event=whole(event))
+            entry = entry._replace(event=whole(event))
             line = entry.to_line()
         if self.redactor.stains(line):
-            entry = replace(entry, event=self.redactor.event(entry.event))
+            entry = entry._replace(event=self.redactor.event(entry.event))
             line = entry.to_line()
         event = entry.event
         try:

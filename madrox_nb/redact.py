@@ -66,7 +66,8 @@ class Redactor:
         self._shown: dict[str, str] = {}
         self._values: dict[str, str] = {}
         """What is shown → the secret."""
-        self._needles: tuple[bytes, ...] = ()
+        self._needles: tuple[bytes, ...] = (_TOKEN_MARK,)
+        """What is looked for in a serialised entry."""
 
     def add(self, name: str, value: str) -> bool:
         """Replace `value` from now on. False when it is too short to be replaced by value.
@@ -80,15 +81,14 @@ class Redactor:
         shown = {**dict.fromkeys(spellings(value), f"{{secret:{name}}}"), **self._shown}
         self._shown = dict(sorted(shown.items(), key=lambda item: -len(item[0])))
         in_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in self._shown}
-        self._needles = tuple(form.encode("utf-8", "surrogatepass") for form in in_json)
+        self._needles = (_TOKEN_MARK, *(form.encode("utf-8", "surrogatepass") for form in in_json))
         return True
 
     def stains(self, line: bytes) -> bool:
         """Whether a serialised entry may hold a secret. Cheap: asked for every event."""
-        if _TOKEN_MARK in line:
-            return True
+        find = line.find  # `in` first takes what is looked for to be a number, and costs half as much again
         for needle in self._needles:  # noqa: SIM110 — a generator would cost more than the search
-            if needle in line:
+            if find(needle) >= 0:
                 return True
         return False
 

@@ -173,7 +173,9 @@ class Spans(Fold):
             self._count(agent, "failed")
 
     def _count(self, agent: str, what: str) -> None:
-        self.counts.setdefault(agent, Counter())[what] += 1
+        if (counts := self.counts.get(agent)) is None:
+            counts = self.counts[agent] = Counter()
+        counts[what] += 1
 
 
 _TAKES: Final[Mapping[type[Event], Callable[[Spans, Entry, Any, float], None]]] = {

@@ -190,18 +190,19 @@ class Tree(Fold):
 
         Raises `IllegalEvent`, or `BadInput` for a birth that can't be, changing nothing.
         """
-        if type(event) in _OF_THE_RUN or (not event.agent and type(event) in _OF_THE_RUN_TOO):
+        kind, name = type(event), event.agent
+        if kind in _OF_THE_RUN or (not name and kind in _OF_THE_RUN_TOO):
             return ""
-        if event.agent == PERSON:
-            if type(event) not in _OF_THE_PERSON:
+        if name == PERSON:
+            if kind not in _OF_THE_PERSON:
                 raise IllegalEvent(event, "the person")
             return ""
-        agent = self.agents.get(event.agent)
+        agent = self.agents.get(name)
         state = agent.state if agent else UNBORN
-        target = LEGAL[state].get(type(event))
+        target = LEGAL[state].get(kind)
         if target is None:
             raise self._refused(event, state)
-        if agent is None or type(event) is AgentSpawned:
+        if agent is None or kind is AgentSpawned:
             self._check_birth(event)
         elif agent.turn != getattr(event, "turn", agent.turn) and not isinstance(
             event, TurnStarted | UsageReported
@@ -400,8 +401,9 @@ def _changed(agent: Agent, entry: Entry, state: str) -> Agent:
             return agent._replace(state=state, since=since, turn=event.turn, turns=agent.turns + 1)
         case TurnEnded():
             session = event.session or agent.session
-            over = agent._replace(state=state, since=since, turn="", tools=(), approvals=())
-            return over._replace(session=session, begun=True)
+            return agent._replace(
+                state=state, since=since, session=session, begun=True, turn="", tools=(), approvals=()
+            )
         case ToolCalled():
             return agent._replace(tools=(*agent.tools, (event.call, event.tool)))
         case ToolReturned():

@@ -143,6 +143,7 @@ def test_a_known_kind_without_a_field_that_it_needs_is_kept_as_it_stands():
         b"17",
         b"null",
         b'{"v":1}',
+        b'{"seq":"1","ts":"2026-07-25T12:00:00Z","kind":"run.closed","reason":"x"}',
         b'{"seq":1,"ts":null,"kind":"run.closed"}',
         b'{"seq":1,"ts":"teatime","kind":"run.closed"}',
         b"\xff\xfe\n",

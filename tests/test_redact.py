@@ -123,12 +123,13 @@ def test_bytes_that_are_no_text_in_a_value_are_no_trouble():
 # our own tokens
 
 
-def test_every_token_of_ours_is_replaced_without_being_named():
-    token = Tokens().issue("lead")
+@pytest.mark.parametrize("made", [Redactor, redactor], ids=["alone", "beside a secret"])
+def test_every_token_of_ours_is_replaced_without_being_named(made):
+    token, veil = Tokens().issue("lead"), made()
     event = TurnSaid(agent="a", turn="a.t1", text=f"Authorization: Bearer {token}\n")
 
-    assert Redactor().stains(Entry(0, NOON, event).to_line())
-    assert "Authorization: Bearer {secret:token}\n" == Redactor().event(event).text
+    assert veil.stains(Entry(0, NOON, event).to_line())
+    assert "Authorization: Bearer {secret:token}\n" == veil.event(event).text
 
 
 def test_what_only_begins_like_a_token_stays():

@@ -1,7 +1,6 @@
 """The timeline, the slider and the costs, as a page and a saved notebook get them."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from long_run import BEGAN, STEP, long_run, written
@@ -123,7 +122,7 @@ def test_the_newest_bars_are_told_at_once_and_the_message_stays_small(moment):
 def test_a_bar_that_goes_on_is_told_however_old_it_is(tmp_path):
     first = TurnStarted(agent="lead", turn="lead.t1", sender="you", text="Lead them.")
     births, work = ENTRIES[:4], ENTRIES[4:1500]
-    entries = [*births, Entry(4, BEGAN + 4 * STEP, first), *(replace(e, seq=e.seq + 1) for e in work)]
+    entries = [*births, Entry(4, BEGAN + 4 * STEP, first), *(e._replace(seq=e.seq + 1) for e in work)]
     told = parts()["timeline"].look(Run(tmp_path / "run.jsonl", entries).moment(), "")
 
     assert ("t4", None) == (told["bars"][0]["id"], told["bars"][0]["e"])

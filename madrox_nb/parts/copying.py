@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -55,18 +55,23 @@ def _tuple(value: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _dict(value: dict[Any, Any]) -> dict[Any, Any]:
     made = copy.copy(value)  # a Counter stays one
-    for key, each in value.items():
-        if (how := _how(type(each))) is not None:
-            made[key] = how(each)
+    if not _all_shared(value.values()):
+        for key, each in value.items():
+            made[key] = copied(each)
     return made
 
 
 def _row(value: Any) -> Any:
     made = copy.copy(value)  # a deque keeps its bound
-    for at, each in enumerate(value):
-        if (how := _how(type(each))) is not None:
-            made[at] = how(each)
+    if not _all_shared(value):
+        for at, each in enumerate(value):
+            made[at] = copied(each)
     return made
+
+
+def _all_shared(values: Iterable[Any]) -> bool:
+    """Mostly so, also where there are many (all messages of a run): no look at each of them in Python."""
+    return all(_how(kind) is None for kind in set(map(type, values)))
 
 
 def _with(names: tuple[str, ...]) -> Copier:

@@ -42,8 +42,8 @@ EVERY: Final = 256
 """Entries between two places at which folds are kept."""
 KEPT: Final = 48
 """Places kept, spread over the run."""
-NEAR: Final = 4
-"""The newest places are kept in any case: they are around where one looks."""
+NEAR: Final = 2
+"""The newest places are kept in any case: they are around where one looks. A far jump copies so many."""
 CONVERSATIONS: Final = 8
 """Agents whose conversation is kept in the same way."""
 
