@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import pexpect
 import pytest
 from cells import notebook_of
@@ -91,6 +90,8 @@ def test_a_python_without_ipython_reads_the_same(ask: Ask) -> None:
 
 @pytest.mark.parametrize("into", ["html", "markdown", "latex"])
 def test_an_executed_notebook_is_converted_with_what_its_views_said(quiet: Path, into: str) -> None:
+    import nbformat  # it costs a second, which the tests that need none don't pay
+
     cells = ("%load_ext madrox_nb", OPEN, "lead = m.spawn('lead', harness='rehearsal')", "m")
     nbformat.write(notebook_of([*cells, "%madrox view costs"]), quiet / "n.ipynb")
     subprocess.run([BIN / "jupyter-execute", "--inplace", "n.ipynb"], check=True, capture_output=True)
