@@ -43,7 +43,7 @@ from .parts.reading import Conversations
 from .parts.wire import WireLog
 from .portal import Portal
 from .revival import Return, bring_back, revive
-from .server import Server, preload
+from .server import Server, preload, preload_meanwhile
 from .spans import Spans
 from .tickets import Ticket
 from .tokens import kept
@@ -125,11 +125,10 @@ class Run:
         manager.watch(self._hear)
         if known.port:
             await self._meet_again(known.geturl())
-        self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
+        preload_meanwhile()
 
     async def _meet_again(self, address: str) -> None:
         """Listen where agents know us. Who can't find us there is told the new address when it wakes."""
-        self._imported = asyncio.ensure_future(asyncio.to_thread(preload))
         if await self.url() == address:
             return
         log.warning("agents know us at %s, and now we are at %s", address, self.server.url)
@@ -223,7 +222,7 @@ class Run:
 
     async def url(self) -> str:
         """Where agents find their tools. The server starts when somebody asks."""
-        await asyncio.shield(self._imported)
+        await asyncio.to_thread(preload)
         return await self.server.start()
 
     def offspring(self, name: str | None = None) -> list[Offspring]:

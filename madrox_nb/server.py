@@ -229,13 +229,23 @@ _importing = threading.Lock()
 
 
 def preload() -> None:
-    """Import what the server stands on: half a second, in a thread and in good time.
+    """Import what the server stands on: half a second, in a thread.
 
     One at a time: mcp's modules form circles, and two threads in them can deadlock.
     """
     with _importing:
         for module in _NEEDS:
             import_module(module)
+
+
+def preload_meanwhile() -> None:
+    """The same, for later. Its thread is none of the loop's, whose end would wait for it."""
+
+    def begin() -> None:
+        with contextlib.suppress(ImportError):  # who needs it will say so
+            preload()
+
+    threading.Thread(target=begin, name="madrox-imports").start()
 
 
 def assemble(

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from madrox_nb import notebook
+from madrox_nb import notebook, server
 from madrox_nb.display import WaitInterrupted
 from madrox_nb.doing import TAIL, Doing
 from madrox_nb.errors import (
@@ -280,6 +280,14 @@ def test_after_close_every_verb_says_so_and_the_past_can_still_be_read(madrox: M
     assert "stopped" == madrox.tree["lead"].state
     assert ["lead.t1"] == list(madrox.turns().index)
     assert "<Madrox: 1 agent, closed>" == repr(madrox)
+
+
+def test_closing_does_not_wait_for_what_is_imported_meanwhile(tmp_path: Path) -> None:
+    with server._importing:  # an import that takes long
+        madrox = Madrox(home=tmp_path, port=0)
+        madrox.close()
+
+        assert not madrox._run.portal._thread.is_alive()
 
 
 def test_closing_answers_whoever_waits_in_another_thread(madrox: Madrox) -> None:

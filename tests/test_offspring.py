@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,9 +47,18 @@ def commands(madrox: Madrox, agent: str | None = None) -> dict[str, set[str]]:
     }
 
 
+def settled(madrox: Madrox) -> set[str]:
+    """The lead's commands, once what it left behind has become the sleep that it is to be."""
+    end = time.monotonic() + 20
+    while "sleep" not in (found := commands(madrox, "lead")["lead"]) and time.monotonic() < end:
+        pass
+    return found
+
+
 def test_what_an_agent_left_in_the_background_is_listed_and_ends_with_it(madrox: Madrox) -> None:
     madrox.spawn("lead", harness="leaver", model="sleep 600")
     madrox.spawn("api")
+    assert {"python", "sleep"} == settled(madrox)
 
     frame = madrox.processes()
     assert {"lead": {"python", "sleep"}, "api": {"python"}} == commands(madrox)
@@ -74,7 +84,7 @@ def test_who_leaves_its_group_or_clears_its_environment_still_belongs_to_its_age
 ) -> None:
     madrox.spawn("lead", harness="leaver", model=hides)
 
-    assert {"python", "sleep"} == commands(madrox)["lead"]
+    assert {"python", "sleep"} == settled(madrox)
 
 
 def test_an_agent_without_processes_has_an_empty_frame_and_an_unknown_one_is_named(madrox: Madrox) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import pexpect
 import pytest
 from cells import notebook_of
@@ -29,14 +28,18 @@ BAD = ("Traceback", "Error", "LiveView", "object at 0x", "\x1b")
 Ask = Callable[[str], str]
 
 
+def quieten(place: Path, patch: pytest.MonkeyPatch) -> None:
+    """Jupyter and IPython have their homes there, and nothing colours."""
+    for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):
+        patch.setenv(name, str(place / name.lower()))
+    patch.setenv("ORCHESTRATOR_PORT", "0")
+    patch.setenv("TERM", "dumb")
+    patch.chdir(place)
+
+
 @pytest.fixture
 def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, and nothing that colours."""
-    for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    monkeypatch.setenv("ORCHESTRATOR_PORT", "0")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.chdir(tmp_path)
+    quieten(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -89,11 +92,26 @@ def test_a_python_without_ipython_reads_the_same(ask: Ask) -> None:
     assert "hi" == ask("print(lead.send('/say hi'))")
 
 
-@pytest.mark.parametrize("into", ["html", "markdown", "latex"])
-def test_an_executed_notebook_is_converted_with_what_its_views_said(quiet: Path, into: str) -> None:
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A notebook that `jupyter execute` has run."""
+    import nbformat  # it costs a second, which the tests that need none don't pay
+
+    path = tmp_path_factory.mktemp("executed") / "n.ipynb"
     cells = ("%load_ext madrox_nb", OPEN, "lead = m.spawn('lead', harness='rehearsal')", "m")
-    nbformat.write(notebook_of([*cells, "%madrox view costs"]), quiet / "n.ipynb")
-    subprocess.run([BIN / "jupyter-execute", "--inplace", "n.ipynb"], check=True, capture_output=True)
+    nbformat.write(notebook_of([*cells, "%madrox view costs"]), path)
+    with pytest.MonkeyPatch.context() as patch:
+        quieten(path.parent, patch)
+        subprocess.run([BIN / "jupyter-execute", "--inplace", path], check=True, capture_output=True)
+    return path
+
+
+@pytest.mark.xdist_group("converted")
+@pytest.mark.parametrize("into", ["html", "markdown", "latex"])
+def test_an_executed_notebook_is_converted_with_what_its_views_said(
+    executed: Path, quiet: Path, into: str
+) -> None:
+    (quiet / "n.ipynb").write_bytes(executed.read_bytes())
     subprocess.run([BIN / "jupyter-nbconvert", "--to", into, "n.ipynb"], check=True, capture_output=True)
     suffix = {"html": "html", "markdown": "md", "latex": "tex"}[into]
     made = (quiet / f"n.{suffix}").read_text(encoding="utf-8")

@@ -88,6 +88,7 @@ def opencode_env(home: Path, url: str) -> dict[str, str]:
     }
     return {
         **scrubbed(home),
+        "TMPDIR": str(home),  # each start unpacks a library there, and leaves it when it is killed
         "OPENCODE_CONFIG_CONTENT": json.dumps(config),
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,12 @@ class Impatient(Driver):
         await self.process.wait()
 
 
-@pytest.fixture(params=list(PROGRAMS))
+def together(name: str) -> pytest.MarkDecorator:
+    """One worker for all tests of an agent: what is kept running is started once."""
+    return pytest.mark.xdist_group(f"the real {name}")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=together(name)) for name in PROGRAMS])
 def agent(request: pytest.FixtureRequest) -> Program:
     return program(request.param)
 
@@ -95,7 +100,14 @@ def start(model: Model, tmp_path: Path) -> Start:
 
 
 @pytest.fixture(scope="module")
-async def kept(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
+def common() -> Iterator[Model]:
+    """The model of those that are kept running."""
+    with Model() as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+async def kept(tmp_path_factory: pytest.TempPathFactory, common: Model) -> AsyncIterator[Kept]:
     """Gives a real agent that has our tools and goes on for the next test: a start takes seconds.
 
     What it said before is forgotten; its conversation is not. Whom a test left at work is replaced.
@@ -109,11 +121,11 @@ async def kept(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
             lead = None
         if lead is None:
             place = tmp_path_factory.mktemp(agent.name)
-            lead = running[agent.name] = await made(agent, place, model, server).__aenter__()
+            lead = running[agent.name] = await made(agent, place, common, server).__aenter__()
         lead.items.clear()
         return lead
 
-    with Model() as model, TinyServer() as server:
+    with TinyServer() as server:
         yield kept
         for lead in running.values():
             await lead.__aexit__()
@@ -128,10 +140,12 @@ def workspace(lead: Driver) -> Path:
     return Path(lead.harness.brief.workspace)
 
 
-async def decided(lead: Driver, prompt: str, decision: str) -> tuple[Ask, TurnEnded]:
+async def decided(
+    lead: Driver, prompt: str, decision: str, why: str = "not in this house"
+) -> tuple[Ask, TurnEnded]:
     lead.begin(prompt)
     ask = await lead.until(Ask)
-    lead.write(lead.harness.answer(ask.request, decision, "not in this house"))
+    lead.write(lead.harness.answer(ask.request, decision, why))
     return ask, await lead.until(TurnEnded)
 
 
@@ -167,21 +181,22 @@ async def test_the_instructions_stand_in_front_of_the_first_prompt_and_only_ther
     assert last.index("You are lead. SAY it.") < last.index("a-first-prompt")
 
 
-async def test_a_prompt_of_100_kb_arrives_whole(agent, start, model):
+async def test_a_prompt_of_100_kb_arrives_whole(lead, common):
     prompt = "".join(f"line {i} 😀 \x1b[31m\u2028\r\n" for i in range(5_000)) + "last"
     assert len(prompt.encode()) > 100_000
-    async with start(agent) as lead:
-        await lead.turn(prompt)
+    await lead.turn(prompt)
 
-    assert prompt == model.requests[-1].prompt
+    assert prompt in [request.prompt for request in common.requests]
 
 
+@together("opencode")
 async def test_an_interrupt_of_opencode_keeps_the_cut_prompt_and_its_own_bill(opencode, kept):
     after = await interrupted(await kept(opencode))
 
     assert after.text.endswith('"one", "SLOW 200 0.05"]')
 
 
+@together("gemini")
 async def test_an_interrupt_of_gemini_keeps_all_but_the_cut_prompt(gemini, kept):
     after = await interrupted(await kept(gemini))
 
@@ -267,13 +282,12 @@ async def test_its_shell_does_not_run_when_denied_and_the_turn_goes_on(agent, le
     assert not (workspace(lead) / "denied").exists()
 
 
-async def test_why_it_was_refused_reaches_the_model_with_the_next_prompt(agent, start, model):
-    async with start(agent) as lead:
-        await decided(lead, agent.touch("denied"), "deny")
-        assert "not in this house" not in str(model.requests[-1].body)
-        await lead.turn("and now")
+async def test_why_it_was_refused_reaches_the_model_with_the_next_prompt(agent, lead, common):
+    await decided(lead, agent.touch("denied"), "deny", "not on a Friday")
+    assert "not on a Friday" not in str([request.body for request in common.requests])
+    await lead.turn("and now")
 
-    assert "not in this house" in str(model.requests[-1].body)
+    assert "not on a Friday" in str(common.requests[-1].body)
 
 
 async def test_an_edit_names_the_file_that_it_would_touch(agent, lead):
@@ -297,6 +311,7 @@ async def test_an_interrupt_withdraws_a_question(agent, lead):
     assert not (workspace(lead) / "withdrawn").exists()
 
 
+@together("opencode")
 async def test_what_opencode_reads_through_a_link_is_asked_about(opencode, kept, tmp_path):
     lead = await kept(opencode)
     (tmp_path / "secret").write_text("the canary sings")
@@ -308,6 +323,7 @@ async def test_what_opencode_reads_through_a_link_is_asked_about(opencode, kept,
     assert "canary" not in ended.text
 
 
+@together("opencode")
 async def test_where_opencode_searches_is_asked_about(opencode, kept):
     lead = await kept(opencode)
     here, _ = await decided(lead, call("grep", pattern="x"), "deny")
@@ -318,6 +334,7 @@ async def test_where_opencode_searches_is_asked_about(opencode, kept):
     assert there.touches is None or there.reads
 
 
+@together("gemini")
 async def test_gemini_reads_nothing_outside_its_workspace(gemini, kept, tmp_path):
     lead = await kept(gemini)
     (tmp_path / "secret").write_text("the canary sings")

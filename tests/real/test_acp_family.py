@@ -230,11 +230,12 @@ def test_a_project_configuration_that_opencode_wrote_itself_changes_nothing(
     opencode: Program, tmp_path: Path
 ) -> None:
     with opened(tmp_path) as madrox:
-        lead = madrox.spawn("lead", harness="opencode")
+        lead = madrox.spawn("lead", harness="rehearsal")  # which leaves its workspace to the next of its name
         free = {"permission": {"bash": "allow", "*": "allow"}}
         (lead.workspace / "opencode.json").write_text(json.dumps(free))
         madrox.stop("lead")
         lead = madrox.spawn("lead", harness="opencode")
+        assert free == json.loads((lead.workspace / "opencode.json").read_text())
         lead.send(opencode.touch(str(tmp_path / "out.txt")))
         decisions = [event.decision for event in events(madrox, ApprovalAnswered)]
 

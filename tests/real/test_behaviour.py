@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import groups
@@ -30,44 +30,98 @@ from madrox_nb.tree import Tree
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-@pytest.fixture(params=KINDS)
+WORKERS = [pytest.param(name, marks=pytest.mark.xdist_group(f"behaviour of {name}")) for name in KINDS]
+"""One worker for each kind: its run and its lead go on from test to test, because a start takes seconds."""
+
+
+@pytest.fixture(scope="module", params=WORKERS)
 def kind(request: pytest.FixtureRequest) -> Kind:
     found = KINDS[request.param]
     return found if found.command else groups.absent("real", f"the real {found.name}", "make clis")
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    place = tmp_path / "home"
-    place.mkdir()
-    return place
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    with Model() as model:
+        yield model
 
 
-@pytest.fixture
-def madrox(
-    kind: Kind, model: Model, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Madrox]:
-    """A madrox that somebody attends, and whose environment holds nothing of this machine's but PATH."""
+@pytest.fixture(scope="module")
+def run(kind: Kind, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Madrox]:
+    """A run that somebody attends, and whose environment holds nothing of this machine's but PATH."""
+    place = tmp_path_factory.mktemp(kind.name)
+    home = place / "home"
+    home.mkdir()
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), **kind.environ(home, model)}
-    for name in tuple(os.environ):
-        monkeypatch.delenv(name)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    if kind.name != "rehearsal":
-        command = ", ".join(map(json.dumps, kind.command))
-        (tmp_path / "madrox.toml").write_text(f"[harness.{kind.name}]\ncommand = [{command}]\n")
-    with Madrox(home=tmp_path / "madrox", port=0, attended="yes", max_instances=20) as madrox:
-        yield madrox
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            patch.delenv(name)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        patch.chdir(place)
+        if kind.name != "rehearsal":
+            command = ", ".join(map(json.dumps, kind.command))
+            (place / "madrox.toml").write_text(f"[harness.{kind.name}]\ncommand = [{command}]\n")
+        with Madrox(home=place / "madrox", port=0, attended="yes", max_instances=20) as run:
+            yield run
+
+
+@dataclass(frozen=True)
+class Since:
+    """What came in this test alone."""
+
+    run: Madrox
+    model: Model
+    entry: int
+    request: int
+    approval: int
+
+    def events(self, *kinds: type[Event]) -> list[Any]:
+        entries = list(self.run.manager.ledger)[self.entry :]
+        return [entry.event for entry in entries if isinstance(entry.event, kinds)]
+
+    def approved_by(self) -> list[str]:
+        return list(self.run.approvals()["by"][self.approval :])
+
+    def spent(self, kind: Kind) -> int:
+        """All tokens that the stub has told of, as far as the vendor's API has a word for it."""
+        written = 0 if kind.name == "gemini" else 1
+        figures = (request.usage for request in self.model.requests[self.request :])
+        return sum(
+            each.input + each.output + each.cache_read + written * each.cache_write for each in figures
+        )
+
+
+@pytest.fixture
+def madrox(run: Madrox) -> Iterator[Madrox]:
+    """That run; of whom a test spawns, only the lead goes on."""
+    yield run
+    for agent in run.manager.tree.alive():
+        if agent.name != "lead":
+            run.stop(agent.name)
 
 
 @pytest.fixture
 def lead(madrox: Madrox, kind: Kind) -> AgentHandle:
+    """The lead of the tests before, with its conversation; where it was left at work or ended, a new one."""
+    state = madrox["lead"].state if "lead" in madrox else "stopped"
+    if state == "idle":
+        return madrox["lead"]
+    if state not in ("stopped", "failed"):
+        madrox.stop("lead")
     return madrox.spawn("lead", harness=kind.name, permissions=kind.permissions)
 
 
-def events(madrox: Madrox, *kinds: type[Event]) -> list[Any]:
-    return [entry.event for entry in madrox.manager.ledger if isinstance(entry.event, kinds)]
+@pytest.fixture
+def solo(madrox: Madrox, kind: Kind) -> AgentHandle:
+    """An agent of this test alone."""
+    return madrox.spawn("solo", harness=kind.name, permissions=kind.permissions)
+
+
+@pytest.fixture
+def since(madrox: Madrox, model: Model) -> Since:
+    entries, approvals = list(madrox.manager.ledger), madrox.approvals()
+    return Since(madrox, model, len(entries), len(model.requests), len(approvals))
 
 
 @contextmanager
@@ -103,16 +157,16 @@ def asked(madrox: Madrox) -> str:
 
 
 def test_three_turns_in_one_process_are_remembered_accounted_for_and_leave_nobody(
-    madrox: Madrox, kind: Kind, lead: AgentHandle, model: Model
+    madrox: Madrox, kind: Kind, solo: AgentHandle, since: Since
 ) -> None:
-    process = psutil.Process(madrox.manager.processes["lead"].pid)
-    first = lead.send(kind.remember("PINEAPPLE"))
-    used, spent = events(madrox, UsageReported), tokens(kind, model)
-    lead.send(kind.remember("MANGO"))
-    last = lead.send(kind.recall())
+    process = psutil.Process(madrox.manager.processes["solo"].pid)
+    first = solo.send(kind.remember("PINEAPPLE"))
+    used, spent = since.events(UsageReported), since.spent(kind)
+    solo.send(kind.remember("MANGO"))
+    last = solo.send(kind.recall())
 
     assert (True, True, True) == (first.ok, "PINEAPPLE" in last.text, "MANGO" in last.text)
-    assert process.pid == madrox.manager.processes["lead"].pid
+    assert process.pid == madrox.manager.processes["solo"].pid
     assert Tree.replay(madrox.manager.ledger) == madrox.manager.tree
 
     counted = sum(r.input_tokens + r.output_tokens + r.cache_read_tokens + r.cache_write_tokens for r in used)
@@ -122,35 +176,28 @@ def test_three_turns_in_one_process_are_remembered_accounted_for_and_leave_nobod
     assert kind.features.cost == all(r.cost_source in ("cli", "rehearsal") for r in used)
 
     family = [process, *process.children(recursive=True)]
-    lead.stop()
-    [stopped] = events(madrox, AgentStopped)
+    solo.stop()
+    [stopped] = since.events(AgentStopped)
     _, alive = psutil.wait_procs(family, 5)
     assert (False, []) == (stopped.failed, alive)
-
-
-def tokens(kind: Kind, model: Model) -> int:
-    """All that the stub has told of, as far as the vendor's API has a word for it."""
-    written = 0 if kind.name == "gemini" else 1
-    figures = (request.usage for request in model.requests)
-    return sum(each.input + each.output + each.cache_read + written * each.cache_write for each in figures)
 
 
 def test_an_interrupt_is_confirmed_keeps_the_context_and_tells_who_waits(
     madrox: Madrox, kind: Kind, lead: AgentHandle
 ) -> None:
     assert kind.features.interrupt
-    lead.send(kind.remember("PINEAPPLE"))
+    lead.send(kind.remember("PAPAYA"))
     pending = speaking(madrox, kind, lead)
     cut = lead.interrupt()
     waited = pending.wait()
 
     assert cut is not None
     assert ("interrupted", "interrupted", "idle") == (cut.outcome, waited.outcome, lead.state)
-    assert "PINEAPPLE" in lead.send(kind.recall()).text
+    assert "PAPAYA" in lead.send(kind.recall()).text
 
 
 def test_it_is_known_by_its_own_token_and_what_it_spawns_is_its_child(
-    madrox: Madrox, kind: Kind, lead: AgentHandle
+    madrox: Madrox, kind: Kind, lead: AgentHandle, since: Since
 ) -> None:
     if not kind.features.mcp:
         assert "" == madrox.manager.processes["lead"].brief.mcp_token or kind.name == "python"
@@ -160,21 +207,21 @@ def test_it_is_known_by_its_own_token_and_what_it_spawns_is_its_child(
 
     assert reply.ok, reply.error
     assert ("lead", None) == (madrox["kid"].parent, other.parent)
-    assert all(returned.ok for returned in events(madrox, ToolReturned))
+    assert all(returned.ok for returned in since.events(ToolReturned))
 
 
 def test_it_asks_before_it_uses_its_shell_and_what_is_answered_is_done(
-    madrox: Madrox, kind: Kind, lead: AgentHandle
+    madrox: Madrox, kind: Kind, solo: AgentHandle, since: Since
 ) -> None:
     if not kind.features.approvals:
         assert not kind.shell("x")
         pytest.skip(f"{kind.name} asks nobody, as its features say")
     made = []
     for verdict, name, always in (("deny", "one", ""), ("allow", "two", "agent")):
-        pending = lead.send(kind.shell(f"touch {name}"), wait=False)
+        pending = solo.send(kind.touch(name), wait=False)
         approval = asked(madrox)
-        assert "waiting" == lead.state
-        assert not (lead.workspace / name).exists()
+        assert "waiting" == solo.state
+        assert not (solo.workspace / name).exists()
         if verdict == "allow":
             madrox.approve(approval, always="agent")
         else:
@@ -184,34 +231,34 @@ def test_it_asks_before_it_uses_its_shell_and_what_is_answered_is_done(
             value if isinstance(value, str) else None
             for value in madrox.approvals(full=True).loc[approval, ["state", "by", "always"]]
         )
-        made.append((lead.workspace / name).exists())
-    lead.send(kind.shell("touch three"))  # asked for good
+        made.append((solo.workspace / name).exists())
+    solo.send(kind.touch("three"))  # asked for good
 
-    assert ["you", "you", "policy"] == list(madrox.approvals()["by"])
+    assert ["you", "you", "policy"] == since.approved_by()
     if kind.name != "rehearsal":  # it only asks
         assert [False, True] == made
-        assert (lead.workspace / "three").exists()
+        assert (solo.workspace / "three").exists()
 
 
 def test_a_message_joins_the_turn_or_is_queued_and_says_which(
-    madrox: Madrox, kind: Kind, lead: AgentHandle
+    madrox: Madrox, kind: Kind, lead: AgentHandle, since: Since
 ) -> None:
     lead.send(kind.remember("one"))
     with heard(madrox, "lead") as spoke:
         pending = lead.send(kind.long().replace("600", "20"), wait=False)
         assert spoke.wait(40)
-    reply = lead.send(kind.remember("MANGO"), steer=True)
+    reply = lead.send(kind.remember("LYCHEE"), steer=True)
     pending.wait()
 
     assert ("steered" if kind.features.steer else "queued") == reply.how
-    assert (1 if kind.features.steer else 0) == len(events(madrox, TurnSteered))
-    assert "MANGO" in lead.send(kind.recall()).text
+    assert (1 if kind.features.steer else 0) == len(since.events(TurnSteered))
+    assert "LYCHEE" in lead.send(kind.recall()).text
 
 
 def test_it_forks_sleeps_and_wakes_with_its_context_or_says_that_it_can_not(
     madrox: Madrox, kind: Kind, lead: AgentHandle
 ) -> None:
-    lead.send(kind.remember("PINEAPPLE"))
+    lead.send(kind.remember("QUINCE"))
     (lead.workspace / "notes.txt").write_text("mine")
     if kind.features.fork:
         forks(kind, lead)
@@ -232,10 +279,10 @@ def test_it_forks_sleeps_and_wakes_with_its_context_or_says_that_it_can_not(
 
 def forks(kind: Kind, lead: AgentHandle) -> None:
     twin = lead.fork("twin")
-    twin.send(kind.remember("MANGO"))
+    twin.send(kind.remember("DAMSON"))
 
-    assert "PINEAPPLE" in twin.send(kind.recall()).text
-    assert "MANGO" not in lead.send(kind.recall()).text
+    assert "QUINCE" in twin.send(kind.recall()).text
+    assert "DAMSON" not in lead.send(kind.recall()).text
     assert "mine" == (twin.workspace / "notes.txt").read_text()
 
 
@@ -244,19 +291,19 @@ def sleeps(madrox: Madrox, kind: Kind, lead: AgentHandle) -> None:
     lead.suspend()
     assert ("suspended", False) == (lead.state, psutil.pid_exists(pid or 0))
 
-    assert "PINEAPPLE" in lead.send(kind.recall()).text
+    assert "QUINCE" in lead.send(kind.recall()).text
     assert session == madrox.manager.tree["lead"].session
 
 
 def test_a_crash_in_mid_turn_is_a_named_failure_and_the_name_can_be_used_again(
-    madrox: Madrox, kind: Kind, lead: AgentHandle
+    madrox: Madrox, kind: Kind, lead: AgentHandle, since: Since
 ) -> None:
     pending = speaking(madrox, kind, lead)
     pid = madrox.manager.processes["lead"].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     reply = pending.wait()
-    [stopped] = events(madrox, AgentStopped)
+    [stopped] = since.events(AgentStopped)
 
     assert ("failed", "failed", True, -9) == (
         *(reply.outcome, lead.state),
@@ -276,8 +323,8 @@ def test_a_program_that_is_not_there_is_named_with_how_to_get_it(
     monkeypatch.setenv(variable, "/nowhere/at-all")
     with Madrox(home=madrox.manager.settings.home, port=0) as other:  # its environment is read once
         with pytest.raises(HarnessNotFound, match=f"{variable} is '/nowhere/at-all'"):
-            other.spawn("lead", harness=kind.name, permissions=kind.permissions)
-        assert "lead" not in other
+            other.spawn("solo", harness=kind.name, permissions=kind.permissions)
+        assert "solo" not in other
 
 
 def test_a_model_that_nobody_has_is_told_by_the_vendor_in_the_turn_or_at_the_start(
@@ -286,11 +333,11 @@ def test_a_model_that_nobody_has_is_told_by_the_vendor_in_the_turn_or_at_the_sta
     if kind.name in ("rehearsal", "python"):
         pytest.skip("no model is thinking")
     try:
-        reply = madrox.spawn("lead", harness=kind.name, model="no-such-model").send("hello")
+        reply = madrox.spawn("solo", harness=kind.name, model="no-such-model").send("hello")
         said = "" if reply.ok else reply.error
     except HarnessNotReady as exc:
         said = str(exc)
-        assert ("failed", 0) == (madrox.tree["lead"].state, len(madrox.manager.processes))
+        assert ("failed", None) == (madrox.tree["solo"].state, madrox.manager.processes.get("solo"))
 
     assert "no-such-model" in said
 

@@ -48,6 +48,10 @@ class Kind:
         """A prompt whose answer holds everything that it was told to remember."""
         return "what was it?"
 
+    def touch(self, name: str) -> str:
+        """A prompt that has it make an empty file with its shell, after asking."""
+        return self.shell(f"touch {name}")
+
     def long(self) -> str:
         """A prompt that keeps it speaking for half a minute."""
         return "SLOW 600 0.05"
@@ -65,6 +69,13 @@ class Rehearsing(Kind):
 
     def call(self, tool: str, **arguments: object) -> str:
         return f"/tool {tool} {json.dumps(arguments)}"
+
+
+class Codex(Kind):
+    def touch(self, name: str) -> str:
+        """Out of its sandbox at once: it begins in it, and a busy machine can miss that it failed there."""
+        wider = {"sandbox_permissions": "require_escalated", "justification": "it writes"}
+        return f"CALL exec_command {json.dumps({'cmd': f'touch {name}', **wider})}"
 
 
 class Python(Kind):
@@ -118,7 +129,7 @@ KINDS = {
             "mcp__madrox__",
             _claude_shell,
         ),
-        Kind(
+        Codex(
             "codex",
             _first("@openai/codex-*/vendor/*/bin/codex"),
             codex_environ,
