@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from terminals import brief, interrupted, painter
+from terminals import PAINTER, brief, interrupted, painter
 from test_screen import Terminal as ByHand
 
 from madrox_nb import profiles
@@ -45,6 +45,20 @@ def test_work_that_does_not_move_is_no_end(tmp_path: Path) -> None:
         assert "ponders it 0" == (await m.send("lead", "ponders it")).text
 
     painter(tmp_path, story, prompt=r"^\|\n-{40}")  # which is there all the time
+
+
+@pytest.mark.parametrize("start", [r"^you: .*\n", r"^you: .*\n(?== )"], ids=["its text", "and an answer"])
+def test_a_screen_that_looks_ready_before_there_is_an_answer_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    async def story(m: Manager) -> None:
+        assert "hello 0" == (await m.send("lead", "hello")).text
+        assert "late one 0" == (await m.send("lead", "late one")).text
+        monkeypatch.setattr("madrox_nb.harness.terminal.LOOKS", 1)
+        answer = await m.send("lead", "mute")
+        assert (False, "") == (answer.ok, answer.text)
+
+    painter(tmp_path, story, silent=False, answer={**PAINTER["answer"], "start": start})
 
 
 def test_a_dead_screen_is_a_failure_however_long_it_stays(tmp_path: Path) -> None:

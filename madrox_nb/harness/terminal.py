@@ -46,6 +46,8 @@ PAINTED_STAYS = 0.3
 """The least of what has to stay on a screen: it is not painted at once."""
 TAKES_UP = 3.0
 """Seconds without change in which what was typed has to be taken up. Then its key is pressed once more."""
+LOOKS = 10
+"""Times, each as long as a prompt has to stay, that a screen may look ready without a new answer."""
 PERSISTENT = 5
 """Times in a row that a dialog is answered before it counts as one that the answer does not help."""
 PASTE = ("\x1b[200~", "\x1b[201~")
@@ -85,7 +87,9 @@ class Terminal(Harness):
         """`starting`, `idle`, `sent` (typed, and not seen to be taken up), `working`."""
         self._interrupted = self._urged = False
         self._said = ""
-        self._missing = 0
+        self._missing = self._looks = 0
+        self._before: tuple[int, str | None] = 0, None
+        """What `_shown` gave at the end of the turn before."""
         self._dialogs: list[str] = []
         """Those answered since something else was seen."""
         self._told_role = False
@@ -144,7 +148,7 @@ class Terminal(Harness):
         made = self.profile
         self.turn, self._state = turn, "sent" if made.paints else "working"
         self._interrupted = self._urged = False
-        self._said, self._missing = "", 0
+        self._said, self._missing, self._looks = "", 0, 0
         if made.instructions == "first" and not self._told_role:
             text = f"{self.brief.instructions}\n\n{text}" if self.brief.instructions else text
         self._told_role = True
@@ -247,6 +251,9 @@ class Terminal(Harness):
                 self._state = "idle"
                 yield AgentReady(agent=self.brief.agent, session=self.brief.session, model=self.brief.model)
                 yield Write(line=self._expect())
+            case "prompt" if self._looks < LOOKS and self._is_early():
+                self._looks += 1
+                yield Write(line=self._expect())
             case "prompt":
                 yield from self._ended(*self._verdict())
 
@@ -306,7 +313,7 @@ class Terminal(Harness):
         text = self._answer()
         if self._interrupted:
             return "interrupted", text or "", ""
-        if text is None:
+        if text is None or (made.paints and self._shows_nothing_new()):
             return "failed", "", "its answer was not found on its screen"
         for pattern in made.errors:
             if found := re.search(pattern, text, re.MULTILINE):
@@ -319,12 +326,27 @@ class Terminal(Harness):
         agent, turn = self.brief.agent, self.turn
         if self._missing:
             text = f"[{self._missing} characters before this are in its wire log alone]\n{text}"
-        self.turn, self._state = "", "idle"
+        self.turn, self._state, self._before = "", "idle", self._shown()
         if text:
             yield TurnSaid(agent=agent, turn=turn, text=text)
         yield UsageReported(agent=agent, turn=turn, model=self.brief.model)
         yield TurnEnded(agent=agent, turn=turn, outcome=outcome, text=text, error=error)
         yield Write(line=self._expect())
+
+    def _is_early(self) -> bool:
+        """Whether a screen looks ready before it shows what came of the turn: a busy machine paints late."""
+        if not self.profile.paints or self._interrupted:
+            return False
+        return self._shows_nothing_new() or not (self._answer() or self.profile.silent)
+
+    def _shows_nothing_new(self) -> bool:
+        (count, text), (count_before, before) = self._shown(), self._before
+        return count == count_before and (text is None or (before is not None and text.startswith(before)))
+
+    def _shown(self) -> tuple[int, str | None]:
+        """How many answers begin on a screen, and the last one."""
+        start = self.profile.answer.start if self.profile.paints else ""
+        return len(re.findall(start, self._said, re.MULTILINE)) if start else 0, self._answer()
 
     def _answer(self) -> str | None:
         """What of what was seen is the answer. None when the screen does not show where it is."""

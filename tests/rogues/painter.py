@@ -2,8 +2,9 @@
 
 The first word of what is sent says what it does; anything else is said back after a moment
 of work. `freezes` shows neither work nor prompt for good; `ponders` works for a second without
-moving; `swallows` takes the text up only when Enter is pressed again; `deaf` never does; `dies` in
-the middle of its work; `shows` paints what its words are the escapes of.
+moving; `late` looks ready for a while before it works, and `mute` does nothing else; `swallows`
+takes the text up only when Enter is pressed again; `deaf` never does; `dies` in the middle of its
+work; `shows` paints what its words are the escapes of.
 """
 
 import os
@@ -40,6 +41,11 @@ def take(text: str) -> None:
         time.sleep(600)
     if word == "works" and not works(float(rest)):
         said.append("= stopped")
+        return
+    if word in ("late", "mute"):
+        paint("", "? for help")
+        time.sleep(0.7)
+    if word == "mute":
         return
     works(0.3)
     if word == "ponders":
