@@ -74,7 +74,9 @@ class Portal:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner() as runner:
+            threads = cf.ThreadPoolExecutor(thread_name_prefix="asyncio")
+            with threads, asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.get_loop().set_default_executor(threads)
                 runner.run(self._serve())
         finally:  # no descriptors for a loop: `loop` says so, nobody waits
             self._started.set()
@@ -83,6 +85,16 @@ class Portal:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
         self._started.set()
         await self._done.wait()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """One that leaves its threads to the portal, which waits for them.
+
+    Itself it would start another to wait in, and Python 3.12 starts none when it ends.
+    """
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        pass
 
 
 async def patiently(future: cf.Future[T]) -> T:
