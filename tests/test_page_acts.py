@@ -11,7 +11,7 @@ import comm
 import pytest
 from crew import until
 from test_teams import TRIO
-from test_widgets import Wire
+from worlds import Wire
 
 from madrox_nb import config, library
 from madrox_nb.errors import BadInput

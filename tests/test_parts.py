@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from test_widgets import BEGAN, World, born, busy, idle
+from worlds import BEGAN, World, born, busy, idle
 
 from madrox_nb.conversation import ITEMS, RESULT, TEXT, Conversation
 from madrox_nb.errors import BadInput, UnknownAgent

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cells import notebook_of
-from test_widgets import WIDGET_VIEW
+from worlds import WIDGET_VIEW
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_widgets import World, born
+from worlds import World, born
 
 from madrox_nb.arrivals import Clock, between
 from madrox_nb.errors import BadInput

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from test_stop import KERNEL, MINUTE
-from test_widgets import WIDGET_VIEW
+from worlds import WIDGET_VIEW
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 

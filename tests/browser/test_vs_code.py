@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from groups import PICTURES, absent
 from test_whole_dashboard import AXE, faults
-from test_widgets import Wire, World, born, busy, idle
+from worlds import Wire, World, born, busy, idle
 
 from madrox_nb.events import AgentSpawned, AgentStopped, UsageReported
 from madrox_nb.library import static
