@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,98 +18,16 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+from bridges import BOTH_ERAS, COMMAND, HELLO, LONG, Hang, Stdio, environ, serve, sessions
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server.streamable_http import StreamableHTTPServerTransport
 
 from madrox_nb import calls, greeting, runtime
-from madrox_nb.bridge import GONE
 from madrox_nb.exchange import events, one_line
 from madrox_nb.notebook import Madrox
 
 pytestmark = pytest.mark.slow
-
-BOTH_ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
-COMMAND = (sys.executable, "-m", "madrox_nb.cli", "mcp")
-HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
-META = {f"{greeting.META}protocolVersion": "2026-07-28", f"{greeting.META}clientCapabilities": {}}
-LONG = 20
-"""Seconds after which something that should come will not come any more."""
-
-
-def environ(tmp_path: Path, **more: str) -> dict[str, str]:
-    known = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
-    return {**known, "XDG_DATA_HOME": str(tmp_path / "data"), "MADROX_HARNESSES": "rehearsal", **more}
-
-
-class Stdio:
-    """A client of `madrox mcp` that sees every line."""
-
-    def __init__(self, tmp_path: Path, cwd: Path | None = None, **more: str) -> None:
-        self.process = subprocess.Popen(
-            COMMAND,
-            cwd=cwd or tmp_path,
-            env=environ(tmp_path, **more),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.unasked: list[dict[str, Any]] = []
-        self._read = b""
-
-    def __enter__(self) -> Stdio:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-
-    def say(self, method: str, id_: object = None, *, era: str = "legacy", **params: Any) -> None:
-        if era != "legacy":
-            params["_meta"] = {**META, **params.get("_meta", {})}
-        message = {"jsonrpc": "2.0", "method": method, "params": params}
-        self.write(json.dumps(message if id_ is None else {**message, "id": id_}).encode())
-
-    def write(self, line: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + b"\n")
-        self.process.stdin.flush()
-
-    def hear(self) -> dict[str, Any]:
-        """The next line."""
-        assert self.process.stdout is not None
-        while b"\n" not in self._read:
-            ready, _, _ = select.select((self.process.stdout,), (), (), LONG)
-            piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
-            assert piece, f"nothing more came; on stderr: {self.process.stderr}"
-            self._read += piece
-        line, _, self._read = self._read.partition(b"\n")
-        said: dict[str, Any] = json.loads(line)
-        return said
-
-    def answer(self, id_: object) -> dict[str, Any]:
-        """The answer to that request; what comes before it is `unasked`."""
-        while (said := self.hear()).get("id") != id_ or "method" in said:
-            self.unasked.append(said)
-        return said
-
-    def ask(self, method: str, id_: object = 1, *, era: str = "legacy", **params: Any) -> dict[str, Any]:
-        self.say(method, id_, era=era, **params)
-        return self.answer(id_)
-
-    def call(self, tool: str, id_: object = 1, *, era: str = "legacy", **arguments: Any) -> dict[str, Any]:
-        return self.ask("tools/call", id_, era=era, name=tool, arguments=arguments)
-
-    def hello(self) -> Stdio:
-        """The handshake, as clients do it."""
-        assert greeting.initialized("2025-11-25") == self.ask("initialize", 0, **HELLO)["result"]
-        self.say("notifications/initialized")
-        return self
 
 
 @pytest.fixture
@@ -121,44 +36,9 @@ def madrox(tmp_path: Path) -> Iterator[Madrox]:
         yield madrox
 
 
-def serve(tmp_path: Path) -> Madrox:
-    """A running kernel's part: it serves, and `lead` is there."""
-    madrox = Madrox(home=tmp_path / ".madrox", port=0, harnesses=("rehearsal",))
-    madrox.serve()
-    madrox.spawn("lead")
-    return madrox
-
-
-class Hang:
-    """A tool that says when it begins and ends, and ends only when it is cancelled."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.began, self.ended = threading.Event(), threading.Event()
-
-        async def hang(call: calls.Call) -> calls.Result:
-            """Never return."""
-            self.began.set()
-            try:
-                await call.progress(1, "hanging")
-                await asyncio.Event().wait()
-            finally:
-                self.ended.set()
-            raise AssertionError("it was let go")
-
-        monkeypatch.setitem(calls.TOOLS, "hang", calls.Tool(hang, True, False))
-
-
 @pytest.fixture
 def hang(monkeypatch: pytest.MonkeyPatch) -> Hang:
     return Hang(monkeypatch)
-
-
-def until(happened: Callable[[], object]) -> None:
-    """Wait for what another process does, and nobody tells."""
-    end = time.monotonic() + LONG
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # the same as over HTTP
@@ -391,183 +271,6 @@ def test_many_calls_at_once_each_get_their_own_answer(madrox: Madrox, tmp_path: 
 
     for name in names:
         assert f"no agent named {name!r}" in said[name]["result"]["content"][0]["text"]
-
-
-# a kernel that goes and comes back
-
-
-@BOTH_ERAS
-def test_a_restart_breaks_the_call_under_way_and_no_later_one(
-    tmp_path: Path, era: str, hang: Hang, our_kernel: Callable[[], Madrox]
-) -> None:
-    uri = "madrox://instances/lead"
-    with Stdio(tmp_path) as stdio:
-        stdio.hello()
-        first = our_kernel()
-        stdio.ask("tools/list", "warm", era=era)
-        if era == "legacy":
-            stdio.ask("resources/subscribe", "s", uri=uri)
-        stdio.say("tools/call", "under way", era=era, name="hang", arguments={})
-        assert hang.began.wait(LONG)
-        first.close()
-        broken = stdio.answer("under way")
-        while_down = stdio.call("get_instance_tree", "down", era=era)
-        second = our_kernel()
-        second.spawn("newcomer")
-        after = stdio.call("get_instance_tree", "after", era=era)
-        if era == "legacy":
-            stdio.ask("ping", "drained")
-            told = [said.get("method") for said in stdio.unasked]
-            assert "notifications/resources/list_changed" in told
-            assert "notifications/resources/updated" in told
-
-    assert broken["result"]["isError"]
-    assert "the server stops" in broken["result"]["content"][0]["text"]
-    assert "the kernel that was served here is gone" in while_down["error"]["message"]
-    assert "%madrox serve" in while_down["error"]["message"]
-    assert "newcomer" in after["result"]["content"][0]["text"]
-
-
-@pytest.fixture
-def our_kernel(tmp_path: Path) -> Iterator[Callable[[], Madrox]]:
-    """Starts a kernel's part; the first one is there before anybody asks."""
-    opened = [serve(tmp_path)]
-
-    def kernel() -> Madrox:
-        if not opened[-1]._run.is_open:
-            opened.append(serve(tmp_path))
-        return opened[-1]
-
-    yield kernel
-    for each in opened:
-        each.close()
-
-
-KERNEL = """
-import sys, time
-from madrox_nb import Madrox
-m = Madrox(home=sys.argv[1], port=0, harnesses=("rehearsal",))
-m.serve()
-m.spawn(sys.argv[2])
-print("serving", flush=True)
-time.sleep(600)
-"""
-
-
-def test_a_killed_kernel_is_not_waited_for_and_its_successor_is_found(tmp_path: Path) -> None:
-    def kernel(name: str) -> subprocess.Popen[bytes]:
-        home = str(tmp_path / ".madrox")
-        started = subprocess.Popen(
-            (sys.executable, "-c", KERNEL, home, name), env=environ(tmp_path), stdout=subprocess.PIPE
-        )
-        assert started.stdout is not None
-        assert b"serving\n" == started.stdout.readline()
-        return started
-
-    first = kernel("one")
-    with Stdio(tmp_path) as stdio:
-        assert "one" in json.dumps(stdio.hello().call("get_instance_tree"))
-        stdio.say("tools/call", "w", name="get_pending_replies", arguments={"wait_timeout": 40})
-        os.kill(first.pid, signal.SIGKILL)
-        assert GONE == stdio.answer("w")["error"]["message"]
-        first.communicate()
-        second = kernel("two")
-        tree = stdio.call("get_instance_tree", 2)
-        assert [second.pid] == [each.pid for each in runtime.servers()]
-        second.kill()
-        second.communicate()
-
-    assert "two (two) [idle]" in tree["result"]["content"][0]["text"]
-
-
-def sessions() -> set[str]:
-    """The handshake sessions that live in this process's servers."""
-    return {
-        str(each.mcp_session_id)
-        for each in gc.get_objects()
-        if isinstance(each, StreamableHTTPServerTransport) and not each.is_terminated
-    }
-
-
-def test_a_session_that_the_server_has_forgotten_is_begun_again(madrox: Madrox, tmp_path: Path) -> None:
-    served, before = madrox.serve(), sessions()
-    with Stdio(tmp_path) as stdio:
-        stdio.hello().call("get_instance_tree")
-        [ours] = sessions() - before
-        headers = {"Authorization": f"Bearer {served.token}", "Mcp-Session-Id": ours}
-        assert 200 == httpx2.delete(served.url, headers=headers).status_code
-        again = stdio.call("get_instance_tree", 2)
-        [theirs] = sessions() - before
-
-    assert "lead (lead) [idle]" in again["result"]["content"][0]["text"]
-    assert ours != theirs
-
-
-def test_a_server_that_moved_is_found_again(madrox: Madrox, tmp_path: Path) -> None:
-    with Stdio(tmp_path) as stdio:
-        stdio.hello().call("get_instance_tree")
-        madrox._run.portal.call(madrox._run.server.stop)
-        madrox.serve()  # the same kernel, at another port
-        again = stdio.call("get_instance_tree", 2)
-
-    assert "lead (lead) [idle]" in again["result"]["content"][0]["text"]
-
-
-# without a kernel
-
-
-def test_without_a_kernel_it_has_agents_of_its_own_which_end_with_it(tmp_path: Path) -> None:
-    with Stdio(tmp_path, MADROX_HOME=str(tmp_path / "own")) as stdio:
-        spawned = stdio.hello().call("spawn_instance", name="mine")
-        answered = stdio.call(
-            "send_to_instance", 2, instance_id="mine", message="hello", wait_for_response=True
-        )
-        [published] = [each for each in runtime.servers() if each.pid == stdio.process.pid]
-        agents = [child.pid for child in psutil.Process(stdio.process.pid).children(recursive=True)]
-        assert stdio.process.stdin is not None
-        stdio.process.stdin.close()
-        status = stdio.process.wait(LONG)
-
-    assert "spawned mine" in spawned["result"]["content"][0]["text"]
-    assert not answered["result"]["isError"]
-    assert (str(tmp_path / "own"), False) == (published.home, published.lasting)
-    assert 0 == status
-    assert agents
-    until(lambda: not any(psutil.pid_exists(pid) for pid in agents))
-    assert [] == [each for each in runtime.servers() if each.pid == stdio.process.pid]
-
-
-def test_a_home_that_is_named_is_never_another_ones(madrox: Madrox, tmp_path: Path) -> None:
-    with Stdio(tmp_path, MADROX_HOME=str(tmp_path / "other")) as stdio:
-        tree = stdio.hello().call("get_instance_tree")
-
-    assert "no agents yet" in tree["result"]["content"][0]["text"]
-
-
-def test_where_nothing_can_be_written_its_home_is_the_users(tmp_path: Path) -> None:
-    """Claude Desktop starts it in `/`; and a working directory can be removed."""
-    (tmp_path / "gone").mkdir()
-    wrapped = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec {' '.join(COMMAND)}"
-    asked = (
-        b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":%s}\n'
-        b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}\n' % json.dumps(HELLO).encode()
-    )
-    with subprocess.Popen(
-        ("sh", "-c", wrapped),
-        env=environ(tmp_path, PYTHONSAFEPATH="1"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(asked)
-        process.stdin.flush()
-        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
-        _, told = process.communicate()
-
-    assert {0, 1} == {answer["id"] for answer in answers}
-    assert f"home {tmp_path}/data/madrox_nb" in told.decode()
 
 
 # its end
