@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from groups import FLAGS
-from test_whole_dashboard import card, fit
+
+from .test_whole_dashboard import card, fit
 
 PLACE = Path(__file__).parents[2] / "docs" / "gallery"
 MINUTE = 60_000
@@ -62,13 +61,8 @@ TEAM = """%madrox team bug_investigation --harness rehearsal --prefix sunday- --
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        yield browser.new_page(viewport={"width": 1500, "height": 1400}, reduced_motion="reduce")
-        browser.close()
+def page(browser: Any) -> Any:
+    return browser.new_page(viewport={"width": 1500, "height": 1400}, reduced_motion="reduce")
 
 
 def tab(page: Any, name: str) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Notebook
-from groups import FLAGS, PICTURES, absent
-from test_whole_dashboard import AXE, card
+from groups import PICTURES, absent
+from lab import Notebook
+
+from .test_whole_dashboard import AXE, card
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.xdist_group("every part"),
     pytest.mark.timeout(600),
 ]
 
@@ -71,13 +72,9 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        yield browser.new_page(viewport={"width": 1500, "height": 1400})
-        browser.close()
+def page(browser: Any) -> Iterator[Any]:
+    with browser.new_context(viewport={"width": 1500, "height": 1400}) as context:
+        yield context.new_page()
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_whole_dashboard import MINUTE, card, fit, picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_whole_dashboard import MINUTE, card, fit, picture
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FAILED = 7
 OPEN = f"""%load_ext madrox_nb

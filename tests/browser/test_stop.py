@@ -11,7 +11,7 @@ import pytest
 from groups import absent
 from lab import KERNEL, NO_COMM, NO_SUBSHELL
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.own_page]  # ways are shut in it
 
 MINUTE = 60_000
 OLDEST = Path(os.environ.get("MADROX_OLDEST", Path(__file__).parents[2] / ".oldest"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from groups import PICTURES
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ROW = ".mx-row"
 MINUTE = 60_000

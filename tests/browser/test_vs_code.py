@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from groups import PICTURES, absent
-from test_whole_dashboard import AXE, faults
 from test_widgets import Wire, World, born, busy, idle
 
 from madrox_nb.events import AgentSpawned, AgentStopped, UsageReported
 from madrox_nb.library import static
 from madrox_nb.widgets import LiveView
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_whole_dashboard import AXE, faults
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.own_page]
 
 # what VS Code's own themes say: Default Dark Modern, Default Light Modern, Dark High Contrast
 THEMES = {

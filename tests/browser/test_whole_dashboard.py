@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from groups import PICTURES, absent
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = Path(__file__).parents[2] / "widgets/node_modules/axe-core/axe.min.js"
 MINUTE = 60_000
@@ -120,6 +120,7 @@ def test_interrupt_acts_while_a_cell_blocks_and_typing_harms_no_cell(
     page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
 
 
+@pytest.mark.own_page  # it is loaded again
 def test_a_reload_brings_the_present_and_a_restart_looks_dead(at_work: Any, page: Any) -> None:
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
