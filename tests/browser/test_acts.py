@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from groups import PICTURES, absent
+from lab import QUICK_EARS, QUICK_HEART
 
-from .test_whole_dashboard import AXE, faults
+from .axe import AXE, serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-BEGIN = """%load_ext madrox_nb
+BEGIN = f"""{QUICK_HEART}
+%load_ext madrox_nb
 lead = %madrox spawn lead --role architect --harness rehearsal
 api = %madrox spawn api --harness rehearsal --parent lead --permissions ask
 text = "def refund(order):\\n    if order.paid:\\n        return order.total\\n    return 0\\n"
@@ -34,8 +36,7 @@ class Eyes:
 
     def picture(self, name: str) -> None:
         if AXE.exists():
-            self.page.add_script_tag(path=str(AXE))
-            self.found += faults(self.page, name)
+            self.found += serious(self.page, name)
         if PICTURES:
             self.page.locator(".madrox").first.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
@@ -81,6 +82,7 @@ def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(
     _stops_a_subtree(page, eyes)
 
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.add_init_script(QUICK_EARS)
     page.reload()
     page.wait_for_selector(".madrox [data-agent=money]", timeout=90_000)
     said(page, "stopped")

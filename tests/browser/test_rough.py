@@ -7,13 +7,15 @@ import signal
 from typing import Any
 
 import pytest
+from lab import QUICK_EARS, QUICK_HEART
 
 from .test_stop import KERNEL
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MINUTE = 60_000
-OPEN = """%load_ext madrox_nb
+OPEN = f"""{QUICK_HEART}
+%load_ext madrox_nb
 from madrox_nb import Madrox
 m = Madrox()
 lead = %madrox spawn lead --harness rehearsal
@@ -53,6 +55,7 @@ def says(page: Any, words: str) -> None:
 @pytest.mark.own_page  # it is cut off
 def test_a_page_whose_network_is_gone_says_so_and_then_shows_what_it_missed(notebook: Any, page: Any) -> None:
     later = "%%madrox send lead --no-wait\n/slow 500 0.05\n/spawn later"
+    page.add_init_script(QUICK_EARS)
     notebook.open_cells(OPEN, later, "m.close()", name="offline.ipynb")
     notebook.run(0)
     page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
@@ -71,6 +74,7 @@ def test_a_page_whose_network_is_gone_says_so_and_then_shows_what_it_missed(note
 
 @pytest.mark.own_page  # its kernel is killed
 def test_a_page_whose_kernel_was_killed_and_started_anew_looks_dead(notebook: Any, page: Any) -> None:
+    page.add_init_script(QUICK_EARS)
     notebook.open_cells(OPEN, "import os; os.getpid()", name="killed.ipynb")
     notebook.run(0)
     page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
