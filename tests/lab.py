@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class Lab:
     url: str
     token: str
     root: Path
+    log: Path
+    """What the server and its kernels say."""
 
 
 def found_chromium() -> str | None:
@@ -75,6 +78,7 @@ def jupyterlab(home: Path) -> Iterator[Lab]:
         "IPYTHONDIR": "ipython",
         "JUPYTERLAB_SETTINGS_DIR": "settings",
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "XDG_STATE_HOME": "state",
     }
     env = {
         **os.environ,
@@ -109,8 +113,10 @@ def jupyterlab(home: Path) -> Iterator[Lab]:
                 break
         else:
             raise RuntimeError("JupyterLab did not start:\n" + "".join(said[-30:]))
-        drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=subprocess.DEVNULL)
-        yield Lab(f"http://127.0.0.1:{port}", token, root)
+        log = home / "lab.log"
+        with log.open("w") as file:
+            drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=file)
+        yield Lab(f"http://127.0.0.1:{port}", token, root, log)
         server.terminate()
         drain.terminate()
 
@@ -121,35 +127,81 @@ NO_COMM = f"() => {{ {KERNEL}.commsOverSubshells = 'disabled' }}"
 NO_SUBSHELL = f"""() => {{ const kernel = Object.getPrototypeOf({KERNEL});
     kernel.requestCreateSubshell = () => ({{ done: Promise.reject(new Error('none')) }}) }}"""
 
-IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+QUICK_HEART = "from madrox_nb import pump; pump.HEARTBEAT = 1.0"
+"""With it a kernel gives a sign of life each second."""
+QUICK_EARS = """(() => { const was = window.setTimeout;
+    const sooner = after => after > 3000 ? after / 3 : after;
+    window.setTimeout = (work, after, ...given) => was(work, sooner(after), ...given) })()"""
+"""A page that begins with it waits for one, as for all that takes long, a third of the usual time."""
+
+IDLE = """path => { const open = window.jupyterapp?.shell.currentWidget;
+    return open?.context?.path === path && open.sessionContext.session?.kernel?.status === 'idle' }"""
+OPEN = """async path => { const app = window.jupyterapp;
+    for (const open of [...app.shell.widgets('main')].filter(each => each.sessionContext)) {
+        open.sessionContext.shutdown();
+        open.dispose() }
+    const { id } = await app.commands.execute('docmanager:open', { path });
+    app.shell.activateById(id) }"""
+STATUS = """() => { const open = window.jupyterapp?.shell.currentWidget;
+    const { status, connectionStatus } = open?.sessionContext?.session?.kernel ?? {};
+    return `${open?.context?.path}: kernel ${status}, ${connectionStatus}` }"""
+LINES = 40
+"""How much of what was said is shown when no kernel comes."""
+
 RUN = """i => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = i;
                app.commands.execute('notebook:run-cell'); return null }"""
 TEXT = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].outputArea.node.innerText"
 
 
 class Notebook:
-    """A notebook open in the browser, driven by JupyterLab's own commands.
+    """A notebook open in the browser, in a directory of its own, driven by JupyterLab's own commands.
 
     `face` is the page that shows it: JupyterLab's `lab/tree`, or Jupyter Notebook's `notebooks`.
     """
 
     def __init__(self, page: Any, lab: Lab, face: str = "lab/tree") -> None:
         self.page, self.lab, self.face = page, lab, face
-        self.path = lab.root
+        self.place = Path(tempfile.mkdtemp(prefix="place-", dir=lab.root))
+        self.path = self.place
+        self.said: list[str] = []
+        page.on("console", lambda message: self.said.append(message.text))
+
+    @property
+    def name(self) -> str:
+        """What JupyterLab calls it."""
+        return str(self.path.relative_to(self.lab.root))
 
     def open(self, path: Path) -> Notebook:
+        """On a page that shows JupyterLab already it takes the place of what is open there."""
         self.path = path
-        self.page.goto(f"{self.lab.url}/{self.face}/{path.name}?reset&token={self.lab.token}")
-        self.page.wait_for_function(IDLE, timeout=90_000)
+        if self.page.url.startswith(f"{self.lab.url}/lab"):
+            self.page.evaluate(OPEN, self.name)
+        else:
+            self.page.goto(f"{self.lab.url}/{self.face}/{self.name}?reset&token={self.lab.token}")
+        self._until_idle()
         return self
+
+    def _until_idle(self) -> None:
+        from playwright.sync_api import TimeoutError as TooLate
+
+        try:
+            self.page.wait_for_function(IDLE, arg=self.name, timeout=90_000)
+        except TooLate as late:
+            late.add_note(self._state())
+            raise
+
+    def _state(self) -> str:
+        """What can be said of a notebook whose kernel does not come."""
+        log = self.lab.log.read_text().splitlines()
+        return "\n".join([self.page.evaluate(STATUS), *self.said[-LINES:], *log[-LINES:]])
 
     def open_cells(self, *cells: str, name: str = "t.ipynb", kernel: str = "python3") -> Notebook:
         import nbformat
 
         made = notebook_of(cells)
         made.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
-        nbformat.write(made, self.lab.root / name)
-        return self.open(self.lab.root / name)
+        nbformat.write(made, self.place / name)
+        return self.open(self.place / name)
 
     def run(self, cell: int) -> None:
         """Start a cell; does not wait for it."""
@@ -176,7 +228,10 @@ class Notebook:
         size = "() => document.querySelector('.madrox').getBoundingClientRect().width"
         wide = self.page.viewport_size["width"]
         for _ in range(3):  # the page lays itself out when it has its new size
-            wide += round(width - self.page.evaluate(size))
+            lacking = round(width - self.page.evaluate(size))
+            if not lacking and self.page.viewport_size["height"] == height:
+                return
+            wide += lacking
             self.page.set_viewport_size({"width": wide, "height": height})
             self.page.wait_for_function(
                 "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => done(true)), 100))"

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from groups import FLAGS
-from test_whole_dashboard import card, fit
+
+from .test_whole_dashboard import card
 
 PLACE = Path(__file__).parents[2] / "docs" / "gallery"
 MINUTE = 60_000
@@ -62,13 +61,8 @@ TEAM = """%madrox team bug_investigation --harness rehearsal --prefix sunday- --
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        yield browser.new_page(viewport={"width": 1500, "height": 1400}, reduced_motion="reduce")
-        browser.close()
+def page(browser: Any) -> Any:
+    return browser.new_page(viewport={"width": 1500, "height": 1400}, reduced_motion="reduce")
 
 
 def tab(page: Any, name: str) -> None:
@@ -99,7 +93,7 @@ def in_every_light(notebook: Any, page: Any, name: str, widths: tuple[int, ...] 
     for said, theme in THEMES.items():
         notebook.theme(theme)
         for width in widths:
-            fit(page, width)
+            notebook.fit(width)
             page.set_viewport_size({**page.viewport_size, "height": TALL})
             page.wait_for_timeout(500)  # what was laid out anew is drawn
             keep(page.locator(".madrox").first, f"{name}-{width}-{said}")
@@ -127,7 +121,7 @@ def test_the_gallery(notebook: Any, page: Any) -> None:
     in_every_light(notebook, page, "approvals")
     assert page.get_by_role("tab", name=re.compile("^Approvals"), selected=True).first.is_visible()
     notebook.theme(THEMES["light"])
-    fit(page, 1100)
+    notebook.fit(1100)
     page.get_by_role("button", name="Graph", exact=True).click()
     tab(page, "Timeline")
     page.locator(".mx-track").press("Home")

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from groups import PICTURES, absent
-from test_whole_dashboard import AXE, faults
+from lab import QUICK_EARS, QUICK_HEART
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .axe import AXE, serious
 
-BEGIN = """%load_ext madrox_nb
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+BEGIN = f"""{QUICK_HEART}
+%load_ext madrox_nb
 lead = %madrox spawn lead --role architect --harness rehearsal
 api = %madrox spawn api --harness rehearsal --parent lead --permissions ask
 text = "def refund(order):\\n    if order.paid:\\n        return order.total\\n    return 0\\n"
@@ -33,8 +36,7 @@ class Eyes:
 
     def picture(self, name: str) -> None:
         if AXE.exists():
-            self.page.add_script_tag(path=str(AXE))
-            self.found += faults(self.page, name)
+            self.found += serious(self.page, name)
         if PICTURES:
             self.page.locator(".madrox").first.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
@@ -65,6 +67,7 @@ def width(page: Any, pixels: int) -> None:
     page.evaluate("w => { document.querySelector('.madrox').style.width = `${w}px` }", pixels)
 
 
+@pytest.mark.own_page  # it is loaded again
 def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(
     notebook: Any, page: Any, eyes: Eyes
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_person_answers_spawns_stops_and_finds_all_of_it_after_a_reload(
     _stops_a_subtree(page, eyes)
 
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.add_init_script(QUICK_EARS)
     page.reload()
     page.wait_for_selector(".madrox [data-agent=money]", timeout=90_000)
     said(page, "stopped")
@@ -191,7 +195,7 @@ _ = Path("templates/duo.md").write_text({TEAM!r})
 
 
 def test_the_run_of_a_team_is_seen_tried_again_and_frozen_at_its_end(
-    notebook: Any, page: Any, lab: Any, eyes: Eyes
+    notebook: Any, page: Any, eyes: Eyes
 ) -> None:
     page.set_viewport_size({"width": 1700, "height": 1300})
     notebook.open_cells(TEAM_RUN, CLOSE, name="team.ipynb")
@@ -217,6 +221,6 @@ def test_the_run_of_a_team_is_seen_tried_again_and_frozen_at_its_end(
     assert "plan.md (head)" in frozen
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
-    [*_, kept] = json.loads((lab.root / "team.ipynb").read_text())["cells"][0]["outputs"]
+    [*_, kept] = json.loads(notebook.path.read_text())["cells"][0]["outputs"]
     assert {"text/plain", "text/html"} == kept["data"].keys()
     eyes.found_nothing()

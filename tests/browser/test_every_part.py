@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Notebook
-from groups import FLAGS, PICTURES, absent
-from test_whole_dashboard import AXE, card
+from groups import PICTURES
+from lab import Notebook
+
+from .axe import faults
+from .test_whole_dashboard import card
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.xdist_group("every part"),
     pytest.mark.timeout(600),
 ]
 
@@ -71,13 +73,9 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        yield browser.new_page(viewport={"width": 1500, "height": 1400})
-        browser.close()
+def page(browser: Any) -> Iterator[Any]:
+    with browser.new_context(viewport={"width": 1500, "height": 1400}) as context:
+        yield context.new_page()
 
 
 @pytest.fixture(scope="module")
@@ -199,26 +197,11 @@ def picture(page: Any, name: str) -> None:
         page.locator(".madrox").first.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
 
-def faults(page: Any, where: str, root: str = ".madrox") -> list[str]:
-    """What axe calls wrong below `root`, whatever its impact."""
-    if not AXE.exists():
-        absent("browser", "axe-core", "npm ci --prefix widgets")
-    page.add_script_tag(path=str(AXE))
-    ran = page.evaluate(
-        "([root, runOnly]) => axe.run(document.querySelector(root), { runOnly })", [root, TAGS]
-    )
-    return [
-        f"{where}: {fault['impact']} {fault['id']} "
-        + json.dumps([node["target"] for node in fault["nodes"]][:3])
-        for fault in ran["violations"]
-    ]
-
-
 def test_axe_finds_no_fault_where_nobody_is_yet(lab: Any, page: Any) -> None:
     notebook = Notebook(page, lab).open_cells(EMPTY, CLOSE, name="nobody.ipynb")
     notebook.run(0)
     page.get_by_text("No agents yet").wait_for(timeout=MINUTE)
-    found = faults(page, "empty")
+    found = faults(page, "empty", tags=TAGS)
     notebook.run(1)
     page.wait_for_function(DONE, arg=1, timeout=MINUTE)
 
@@ -233,7 +216,7 @@ def test_axe_finds_no_fault_in_any_part(crew: Notebook, page: Any, width: int, t
     found = []
     for part in Walk(page).parts():
         picture(page, f"{part}-{width}-{theme.lower()}")
-        found += faults(page, f"{part} {width} {theme.lower()}")
+        found += faults(page, f"{part} {width} {theme.lower()}", tags=TAGS)
     crew.theme("JupyterLab Light")
     crew.fit(1100)
 
@@ -340,7 +323,7 @@ def test_axe_finds_no_fault_in_what_is_saved(crew: Notebook, page: Any) -> None:
     crew.run(4)
     page.wait_for_function(f"() => ({SAVED})().includes('api')", timeout=MINUTE)
     page.evaluate(INSERT, page.evaluate(SAVED))
-    found = faults(page, "saved", "#saved")
+    found = faults(page, "saved", "#saved", TAGS)
     page.evaluate("document.getElementById('saved').remove()")
 
     assert [] == found

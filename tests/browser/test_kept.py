@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from test_stop import KERNEL, MINUTE
 from worlds import WIDGET_VIEW
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_stop import KERNEL, MINUTE
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 OPEN = """%load_ext madrox_nb
 from madrox_nb import Madrox
@@ -26,11 +27,11 @@ def saved(notebook: Any, page: Any) -> dict[str, Any]:
     """What the file has of the first cell once it is saved."""
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_function(CLEAN, timeout=MINUTE)
-    file = notebook.lab.root / "kept.ipynb"
-    [*_, output] = json.loads(file.read_text())["cells"][0]["outputs"]
+    [*_, output] = json.loads(notebook.path.read_text())["cells"][0]["outputs"]
     return {kind: "".join(told) for kind, told in output["data"].items()}
 
 
+@pytest.mark.own_page  # it is loaded again
 def test_a_notebook_keeps_what_there_is_when_it_is_saved_and_a_reloaded_page_gives_way_at_the_end(
     notebook: Any, page: Any
 ) -> None:

@@ -8,12 +8,12 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from test_whole_dashboard import card
+
+from .test_whole_dashboard import card
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(480),
 ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from groups import PICTURES
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ROW = ".mx-row"
@@ -26,11 +26,8 @@ def pictures(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
 
-def test_the_first_notebook_runs_to_its_end_and_shows_the_dashboard(
-    notebook: Any, lab: Any, page: Any
-) -> None:
-    shutil.copy(NOTEBOOKS / "01-first-agent.ipynb", lab.root)
-    notebook.open(lab.root / "01-first-agent.ipynb")
+def test_the_first_notebook_runs_to_its_end_and_shows_the_dashboard(notebook: Any, page: Any) -> None:
+    notebook.open(Path(shutil.copy(NOTEBOOKS / "01-first-agent.ipynb", notebook.place)))
     notebook.run_all()
 
     page.wait_for_selector(".mx-graph [data-agent=lead]", timeout=60_000)

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from test_stop import KERNEL, MINUTE
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_stop import KERNEL, MINUTE
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 OPEN = """%load_ext madrox_nb
 from madrox_nb import Madrox
@@ -64,6 +65,7 @@ def gone(page: Any) -> None:
     page.locator(".madrox").first.wait_for(state="detached", timeout=MINUTE)
 
 
+@pytest.mark.own_page  # what it holds is counted
 def test_a_cell_that_is_run_fifteen_times_leaves_nothing_behind(notebook: Any, page: Any) -> None:
     notebook.open_cells(OPEN, COUNT, "m", "m.close()", name="fifteen.ipynb")
     notebook.run(0)
@@ -102,7 +104,9 @@ def test_a_view_that_is_cleared_or_deleted_is_told_nothing_more_and_a_closed_pag
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=MINUTE)
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.close() }")
     gone(page)
-    page.evaluate("() => { window.jupyterapp.commands.execute('docmanager:open', {path: 'cleared.ipynb'}) }")
+    page.evaluate(
+        "path => { window.jupyterapp.commands.execute('docmanager:open', { path }) }", notebook.name
+    )
     page.locator(".madrox [data-agent=lead]").first.wait_for(timeout=MINUTE)
     page.wait_for_function(IDLE, timeout=MINUTE)
     assert before["comms"] == counted(notebook, page)["comms"]

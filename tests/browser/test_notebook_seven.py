@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from groups import PICTURES
-from test_stop import BLOCK, KERNEL, MINUTE, OPEN
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_stop import BLOCK, KERNEL, MINUTE, OPEN
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SPAWNED = "m.spawn('kid', parent='lead'); m"
 COLOUR = "getComputedStyle(document.querySelector('.madrox')).backgroundColor"
 
 
+@pytest.mark.own_page  # it is not JupyterLab's
 def test_the_dashboard_acts_while_a_cell_blocks_and_follows_the_theme(seven: Any, page: Any) -> None:
     notebook = seven.open_cells(OPEN, BLOCK, SPAWNED, "m.close()", name="seven.ipynb")
     notebook.run(0)

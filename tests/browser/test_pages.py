@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from groups import FLAGS, PICTURES
+from groups import PICTURES
 from outputs import NOTEBOOKS, code, read
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDTH = 1100
 BROKEN = """() => [...document.images].filter(image => !image.naturalWidth)
@@ -21,16 +21,11 @@ TOO_WIDE = """parts => [...document.querySelectorAll(parts)]
 
 
 @pytest.fixture(scope="module")
-def plain_browser(chromium: str) -> Iterator[Any]:
+def plain_browser(browser: Any) -> Iterator[Any]:
     """Pages that run no script and fetch nothing."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, headless=True)
-        context = browser.new_context(java_script_enabled=False, viewport={"width": WIDTH, "height": 900})
+    with browser.new_context(java_script_enabled=False, viewport={"width": WIDTH, "height": 900}) as context:
         context.route("http*://**", lambda route: route.abort())
         yield context
-        browser.close()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from test_acts import WAIT, Eyes, eyes, said, tab, width  # noqa: F401 — a fixture is used by its name
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_acts import WAIT, Eyes, eyes, said, tab, width  # noqa: F401 — a fixture is used by its name
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 BEGIN = """%load_ext madrox_nb
 import subprocess

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_whole_dashboard import MINUTE, card, fit, picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_whole_dashboard import MINUTE, card, picture
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FAILED = 7
 OPEN = f"""%load_ext madrox_nb
@@ -36,7 +37,7 @@ def test_a_crowd_that_needs_the_person_takes_one_line_and_says_what_each_does(
     notebook.open_cells(OPEN, WORK, "m.close()", name="crowd.ipynb")
     notebook.run(0)
     card(page, "asks-about-a-path").wait_for(timeout=MINUTE)
-    fit(page, 1100)
+    notebook.fit(1100)
     notebook.run(1)
     needs = page.locator(".mx-needs").first
     needs.get_by_text(f"and {FAILED + 1 - 4} more").wait_for(timeout=MINUTE)
@@ -62,6 +63,6 @@ def test_a_crowd_that_needs_the_person_takes_one_line_and_says_what_each_does(
     page.get_by_role("button", name="List", exact=True).click()
     page.locator(".mx-row").first.wait_for()
     for width in (1100, 900, 700, 540):
-        fit(page, width)
+        notebook.fit(width)
         assert [] == page.evaluate(CUT), width
     notebook.run(2)

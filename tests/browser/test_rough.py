@@ -7,12 +7,15 @@ import signal
 from typing import Any
 
 import pytest
-from test_stop import KERNEL
+from lab import QUICK_EARS, QUICK_HEART
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .test_stop import KERNEL
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MINUTE = 60_000
-OPEN = """%load_ext madrox_nb
+OPEN = f"""{QUICK_HEART}
+%load_ext madrox_nb
 from madrox_nb import Madrox
 m = Madrox()
 lead = %madrox spawn lead --harness rehearsal
@@ -21,6 +24,7 @@ COUNT = f"""() => {{ window.sent = 0; {KERNEL}.anyMessage.connect((_, {{directio
     window.sent += direction === 'send' && msg.header.msg_type === 'comm_msg' }}) }}"""
 
 
+@pytest.mark.own_page  # it is looked at from another one
 def test_two_tabs_see_the_same_and_one_that_slept_catches_up(notebook: Any, page: Any) -> None:
     notebook.open_cells(OPEN, "m.spawn('later', harness='rehearsal')", "m.close()", name="tabs.ipynb")
     notebook.run(0)
@@ -48,8 +52,10 @@ def says(page: Any, words: str) -> None:
     )
 
 
+@pytest.mark.own_page  # it is cut off
 def test_a_page_whose_network_is_gone_says_so_and_then_shows_what_it_missed(notebook: Any, page: Any) -> None:
     later = "%%madrox send lead --no-wait\n/slow 500 0.05\n/spawn later"
+    page.add_init_script(QUICK_EARS)
     notebook.open_cells(OPEN, later, "m.close()", name="offline.ipynb")
     notebook.run(0)
     page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
@@ -66,7 +72,9 @@ def test_a_page_whose_network_is_gone_says_so_and_then_shows_what_it_missed(note
     notebook.run(2)
 
 
+@pytest.mark.own_page  # its kernel is killed
 def test_a_page_whose_kernel_was_killed_and_started_anew_looks_dead(notebook: Any, page: Any) -> None:
+    page.add_init_script(QUICK_EARS)
     notebook.open_cells(OPEN, "import os; os.getpid()", name="killed.ipynb")
     notebook.run(0)
     page.locator(".mx-graph [data-agent=lead]").first.wait_for(timeout=MINUTE)
@@ -170,6 +178,7 @@ PARTS = {
 
 
 # What is chosen from a list keeps its value: that is what is sent, and what is shown is its text.
+@pytest.mark.own_page  # it notes what is drawn
 def test_in_every_part_what_agents_write_is_text_that_turns_nothing_and_has_an_end(
     notebook: Any, page: Any
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from groups import absent
 from lab import KERNEL, NO_COMM, NO_SUBSHELL
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MINUTE = 60_000
 OLDEST = Path(os.environ.get("MADROX_OLDEST", Path(__file__).parents[2] / ".oldest"))
@@ -30,12 +30,16 @@ try:
     print("the cell went on to its end:", m.tree["lead"].state)
 except KeyboardInterrupt:
     print("the cell was interrupted")"""
+KEEP = f"""() => {{ const {{ clone, requestCreateSubshell }} = Object.getPrototypeOf({KERNEL});
+    window.ways = {{ clone, requestCreateSubshell }} }}"""
+REOPEN = f"() => {{ Object.assign(Object.getPrototypeOf({KERNEL}), window.ways) }}"
 NO_DETOUR = f"""() => {{ Object.getPrototypeOf({KERNEL}).clone = () => {{ throw new Error('none') }} }}"""
 
 
 def blocked(notebook: Any, page: Any, name: str, ways: list[str], **more: Any) -> None:
     """A busy agent in sight, some ways to the kernel shut, and a cell that blocks until the agent is idle."""
     notebook.open_cells(OPEN, BLOCK, "m.close()", name=name, **more)
+    page.evaluate(KEEP)
     for way in ways:
         page.evaluate(way)
     notebook.run(0)
@@ -47,8 +51,9 @@ def blocked(notebook: Any, page: Any, name: str, ways: list[str], **more: Any) -
 
 
 def end(notebook: Any, page: Any) -> str:
-    """What the cell said that blocked."""
+    """What the cell said that blocked; all ways are open again."""
     page.wait_for_function(f"{KERNEL}.status === 'idle'", timeout=MINUTE)
+    page.evaluate(REOPEN)
     said = str(notebook.text(1))
     notebook.run(2)
     return said
@@ -86,6 +91,7 @@ def oldest(lab: Any) -> str:
     return "oldest"
 
 
+@pytest.mark.own_page  # a page that is there already does not know of that kernel
 @pytest.mark.parametrize("shut", [[NO_DETOUR], [NO_COMM]], ids=["comm", "subshell"])
 def test_so_it_is_with_the_oldest_kernel(notebook: Any, page: Any, oldest: str, shut: list[str]) -> None:
     blocked(notebook, page, "oldest.ipynb", shut, kernel=oldest)

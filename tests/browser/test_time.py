@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from groups import PICTURES
+from lab import Notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("time")]
 
 ROW = ".mx-row"
 MINUTE = 60_000
@@ -50,12 +51,17 @@ def names(page: Any) -> list[str]:
     return page.eval_on_selector_all(ROW, "rows => rows.map(row => row.dataset.agent)")
 
 
-@pytest.fixture
-def worked(notebook: Any, page: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def page(desk: Any) -> Iterator[Any]:
+    with desk.taken() as page:
+        page.set_viewport_size({"width": 1500, "height": 1300})
+        yield page
+
+
+@pytest.fixture(scope="module")
+def worked(lab: Any, page: Any) -> Notebook:
     """A dashboard of three agents that have worked, shown as a list."""
-    page.set_viewport_size({"width": 1500, "height": 1300})
-    cells = (SPAWN.format(tests=TESTS), WORK, AGAIN, LONG, "m.close()")
-    notebook.open_cells(*cells, name=f"{request.node.name[:24]}.ipynb")
+    notebook = Notebook(page, lab).open_cells(SPAWN.format(tests=TESTS), WORK, AGAIN, LONG, name="time.ipynb")
     notebook.run(0)
     page.get_by_role("button", name="List", exact=True).click(timeout=MINUTE)
     page.wait_for_selector(f"{ROW} >> text=lead", timeout=MINUTE)
@@ -65,10 +71,10 @@ def worked(notebook: Any, page: Any, request: pytest.FixtureRequest) -> Iterator
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.content.widgets[2].model.executionCount", timeout=MINUTE
     )
-    yield notebook
-    notebook.run(4)
+    return notebook
 
 
+# They look at one notebook, in an order in which each leaves it as it was; the last lets an agent work on.
 def test_the_slider_goes_back_to_a_time_before_the_children_and_to_live_again(worked: Any, page: Any) -> None:
     track = page.locator(".mx-track")
     assert "now" == track.get_attribute("aria-valuetext")
@@ -90,6 +96,33 @@ def test_the_slider_goes_back_to_a_time_before_the_children_and_to_live_again(wo
     assert "now" == track.get_attribute("aria-valuetext")
 
 
+def test_the_timeline_tells_of_bars_by_key_and_by_pointer_and_zooms(worked: Any, page: Any) -> None:
+    assert page.evaluate(INK) > 1000
+    canvas = page.locator(".mx-time canvas")
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => document.querySelector('.mx-tell').innerText.startsWith('lead: turn')")
+    picture(page, "timeline-tells")
+    page.keyboard.press("+")
+    page.wait_for_selector(".mx-time canvas.can-pan")
+    page.keyboard.press("0")
+    page.wait_for_selector(".mx-time canvas:not(.can-pan)")
+    assert 4 == page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_the_parts_of_time_in_both_themes_and_widths(worked: Any, page: Any, theme: str) -> None:
+    worked.theme(f"JupyterLab {theme}")
+    for width in (1100, 700):
+        worked.fit(width)
+        for tab in ("timeline", "costs"):
+            page.locator(f"[data-tab={tab}]").click()
+            page.wait_for_selector(".mx-plot .uplot canvas" if tab == "costs" else ".mx-time canvas")
+            picture(page, f"{tab}-{width}-{theme.lower()}")
+    assert page.locator(".mx-tab tbody tr").count() == 3
+    worked.theme("JupyterLab Light")
+
+
 def test_one_can_look_back_while_a_cell_blocks_and_a_drag_follows_the_pointer(worked: Any, page: Any) -> None:
     worked.run(3)
     page.wait_for_selector(".mx-row .s-busy", timeout=MINUTE)
@@ -105,30 +138,3 @@ def test_one_can_look_back_while_a_cell_blocks_and_a_drag_follows_the_pointer(wo
     page.wait_for_function(LIVE, timeout=MINUTE)
     page.wait_for_selector(".mx-row .s-busy", timeout=MINUTE)
     page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-
-
-def test_the_timeline_tells_of_bars_by_key_and_by_pointer_and_zooms(worked: Any, page: Any) -> None:
-    assert page.evaluate(INK) > 1000
-    canvas = page.locator(".mx-time canvas")
-    canvas.focus()
-    page.keyboard.press("ArrowDown")
-    page.wait_for_function("() => document.querySelector('.mx-tell').innerText.startsWith('lead: turn')")
-    picture(page, "timeline-tells")
-    page.keyboard.press("+")
-    page.wait_for_selector(".mx-time canvas.can-pan")
-    page.keyboard.press("0")
-    page.wait_for_selector(".mx-time canvas:not(.can-pan)")
-    assert 5 == page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")
-
-
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_the_parts_of_time_in_both_themes_and_widths(worked: Any, page: Any, theme: str) -> None:
-    worked.theme(f"JupyterLab {theme}")
-    for width in (1100, 700):
-        worked.fit(width)
-        for tab in ("timeline", "costs"):
-            page.locator(f"[data-tab={tab}]").click()
-            page.wait_for_selector(".mx-plot .uplot canvas" if tab == "costs" else ".mx-time canvas")
-            picture(page, f"{tab}-{width}-{theme.lower()}")
-    assert page.locator(".mx-tab tbody tr").count() == 3
-    worked.theme("JupyterLab Light")

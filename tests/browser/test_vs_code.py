@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from groups import PICTURES, absent
-from test_whole_dashboard import AXE, faults
+from groups import PICTURES
 from worlds import Wire, World, born, busy, idle
 
 from madrox_nb.events import AgentSpawned, AgentStopped, UsageReported
 from madrox_nb.library import static
 from madrox_nb.widgets import LiveView
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+from .axe import serious
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.own_page]
 
 # what VS Code's own themes say: Default Dark Modern, Default Light Modern, Dark High Contrast
 THEMES = {
@@ -87,10 +88,7 @@ def test_it_takes_its_colours_from_vs_code_and_stays_readable(page: Any, state: 
         page.locator(".madrox").screenshot(path=str(Path(PICTURES) / f"{kind}.png"))
 
     assert f"rgb({red}, {green}, {blue})" == style(page, "backgroundColor")
-    if not AXE.exists():
-        absent("browser", "axe-core", "npm ci --prefix widgets")
-    page.add_script_tag(path=str(AXE))
-    assert [] == [fault for fault in faults(page, kind) if "color-contrast" in fault]
+    assert [] == [fault for fault in serious(page, kind) if "color-contrast" in fault]
 
 
 def test_it_follows_another_theme_and_its_verbs_go_over_the_comm(page: Any, state: Any) -> None:

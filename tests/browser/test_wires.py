@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from groups import PICTURES
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MINUTE = 60_000
 SHOWN = """text => document.querySelector('.mx-screen .xterm-rows')?.innerText
@@ -184,6 +184,7 @@ def test_a_painted_screen_is_right_after_every_repaint_and_at_any_moment(noteboo
     notebook.run(3)
 
 
+@pytest.mark.own_page  # it may look into the clipboard
 def test_what_a_program_paints_reaches_neither_clipboard_nor_title_nor_itself(
     notebook: Any, page: Any
 ) -> None:

@@ -8,23 +8,30 @@ work; `shows` paints what its words are the escapes of.
 """
 
 import os
+import re
 import select
 import sys
 import time
 
 said: list[str] = []
+REPORTS = re.compile(r"\x1b\[(?:\?6c|\d+;\d+R)")
+"""What our terminal says of itself when it is asked. It is no key, and whoever painted it would ask again."""
 
 
 def paint(box: str, footer: str, work: str = "") -> None:
-    lines = [*said, *([work] if work else []), "-" * 40, f"| {box}", "-" * 40, footer]
+    lines = [*said, *([work] if work else []), "-" * 40, "| " + box.replace("\x1b", "^["), "-" * 40, footer]
     os.write(1, ("\x1b[?25l\x1b[2J\x1b[H" + "\r\n".join(lines)).encode())
+
+
+def keys(read: bytes) -> str:
+    return REPORTS.sub("", read.decode())
 
 
 def works(seconds: float) -> bool:
     """False: Escape was pressed."""
     for step in range(int(seconds * 20)):
         paint("", "working - esc to stop", f"* thinking {step}")
-        if select.select([0], [], [], 0)[0] and b"\x1b" in os.read(0, 100):
+        if select.select([0], [], [], 0)[0] and "\x1b" in keys(os.read(0, 100)):
             return False
         time.sleep(0.05)
     return True
@@ -62,8 +69,9 @@ def take(text: str) -> None:
 def main() -> None:
     box, swallowed = "", False
     paint(box, "? for help")
-    while key := os.read(0, 1000).decode():
-        for c in key:
+    while read := os.read(0, 1000):
+        typed = keys(read)
+        for c in typed:
             if c != "\r":
                 box += c
             elif box.startswith("deaf") or (box.startswith("swallows") and not swallowed):
@@ -71,7 +79,8 @@ def main() -> None:
             elif box:
                 text, box = box, ""
                 take(text)
-        paint(box, "? for help")
+        if typed:
+            paint(box, "? for help")
 
 
 if sys.stdin.isatty():
