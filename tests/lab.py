@@ -150,6 +150,7 @@ LINES = 40
 
 RUN = """i => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = i;
                app.commands.execute('notebook:run-cell'); return null }"""
+DONE = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionCount"
 TEXT = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].outputArea.node.innerText"
 
 
@@ -206,6 +207,10 @@ class Notebook:
     def run(self, cell: int) -> None:
         """Start a cell; does not wait for it."""
         self.page.evaluate(RUN, cell)
+
+    def until_done(self, cell: int) -> None:
+        """Until a cell has ended. A kernel's status does not tell that: its subshells change it, too."""
+        self.page.wait_for_function(DONE, arg=cell, timeout=60_000)
 
     def run_all(self) -> None:
         self.page.evaluate(

@@ -88,15 +88,12 @@ def crew(lab: Any, page: Any) -> Iterator[Notebook]:
     page.locator(".mx-needs").get_by_text("asks: Edit").wait_for(timeout=MINUTE)
     page.locator(".mx-needs").get_by_text("failed").first.wait_for(timeout=MINUTE)
     notebook.run(2)
-    page.wait_for_function(DONE, arg=2, timeout=MINUTE)
+    notebook.until_done(2)
     notebook.fit(1100)
     yield notebook
     page.emulate_media(forced_colors="none", reduced_motion="no-preference")
     notebook.run(4)
-    page.wait_for_function(DONE, arg=4, timeout=MINUTE)
-
-
-DONE = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionCount"
+    notebook.until_done(4)
 
 
 class Walk:
@@ -203,7 +200,7 @@ def test_axe_finds_no_fault_where_nobody_is_yet(lab: Any, page: Any) -> None:
     page.get_by_text("No agents yet").wait_for(timeout=MINUTE)
     found = faults(page, "empty", tags=TAGS)
     notebook.run(1)
-    page.wait_for_function(DONE, arg=1, timeout=MINUTE)
+    notebook.until_done(1)
 
     assert [] == found
 
@@ -274,7 +271,7 @@ def test_where_motion_is_not_wanted_nothing_moves(crew: Notebook, page: Any) -> 
     page.evaluate(f"window.moved = []; new MutationObserver(() => {NOTE}).observe({WATCHED})")
     crew.run(3)
     page.locator(".mx-edge.hot").first.wait_for(timeout=MINUTE)
-    page.wait_for_function(DONE, arg=3, timeout=MINUTE)
+    crew.until_done(3)
 
     assert "1" == page.evaluate("getComputedStyle(document.querySelector('.mx-caret')).opacity")
     assert [] == page.evaluate(f"[...window.moved, ...{MOVING}]")

@@ -39,7 +39,6 @@ ROOM = """() => { const at = document.activeElement;
     const [name] = Object.entries(rooms).find(([, rule]) => at.closest(rule)) ?? [''];
     return at.closest('.madrox') ? name || at.outerHTML.slice(0, 80) : '' }"""
 IS = "rule => document.activeElement.matches(rule)"
-DONE = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionCount"
 STAYS = """() => { const first = document.querySelector('.mx-counts button');
     if (document.activeElement !== first) { first.focus(); window.since = performance.now() }
     return performance.now() - window.since > 500 }"""
@@ -85,7 +84,7 @@ def hands(notebook: Any, page: Any) -> Iterator[Hands]:
     card(page, "api").wait_for(timeout=MINUTE)
     notebook.run(1)
     page.locator(".mx-needs").get_by_text("asks: Edit").wait_for(timeout=MINUTE)
-    page.wait_for_function(DONE, arg=1, timeout=MINUTE)
+    notebook.until_done(1)
     yield Hands(page)
     notebook.run(2)
 

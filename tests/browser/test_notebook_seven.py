@@ -24,7 +24,7 @@ def test_the_dashboard_acts_while_a_cell_blocks_and_follows_the_theme(seven: Any
     page.wait_for_function(f"{KERNEL}.status === 'busy'", timeout=MINUTE)
     page.locator(".mx-row").first.get_by_role("button", name="Interrupt").click()
     page.wait_for_function("document.querySelector('.mx-row').innerText.includes('idle')", timeout=MINUTE)
-    page.wait_for_function(f"{KERNEL}.status === 'idle'", timeout=MINUTE)
+    notebook.until_done(1)
     assert "went on to its end: idle" in notebook.text(1)
 
     notebook.run(2)

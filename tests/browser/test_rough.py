@@ -54,7 +54,7 @@ def says(page: Any, words: str) -> None:
 
 @pytest.mark.own_page  # it is cut off
 def test_a_page_whose_network_is_gone_says_so_and_then_shows_what_it_missed(notebook: Any, page: Any) -> None:
-    later = "%%madrox send lead --no-wait\n/slow 500 0.05\n/spawn later"
+    later = "%%madrox send lead --no-wait\n/slow 80 0.05\n/spawn later"  # while the network is gone
     page.add_init_script(QUICK_EARS)
     notebook.open_cells(OPEN, later, "m.close()", name="offline.ipynb")
     notebook.run(0)

@@ -52,7 +52,7 @@ def blocked(notebook: Any, page: Any, name: str, ways: list[str], **more: Any) -
 
 def end(notebook: Any, page: Any) -> str:
     """What the cell said that blocked; all ways are open again."""
-    page.wait_for_function(f"{KERNEL}.status === 'idle'", timeout=MINUTE)
+    notebook.until_done(1)
     page.evaluate(REOPEN)
     said = str(notebook.text(1))
     notebook.run(2)

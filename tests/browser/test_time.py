@@ -68,9 +68,7 @@ def worked(lab: Any, page: Any) -> Notebook:
     notebook.run(1)
     page.wait_for_selector(f"{ROW} >> text=web", timeout=MINUTE)
     notebook.run(2)
-    page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.content.widgets[2].model.executionCount", timeout=MINUTE
-    )
+    notebook.until_done(2)
     return notebook
 
 

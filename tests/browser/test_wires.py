@@ -129,7 +129,6 @@ def test_tab_leads_through_a_terminal_and_out_of_it(notebook: Any, page: Any) ->
     notebook.run(1)
 
 
-DONE = "() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.executionCount"
 LAST = "() => document.querySelector('.mx-track').getAttribute('aria-valuemax')"
 BELOW = ["-" * 40, "|", "-" * 40, "? for help"]
 EVIL = (
@@ -154,7 +153,7 @@ def test_a_painted_screen_is_right_after_every_repaint_and_at_any_moment(noteboo
         PAINTER, 'm.send("pt", "works 1")', 'm.send("pt", "hello")', "m.close()", name="paint.ipynb"
     )
     notebook.run(0)
-    page.wait_for_function(DONE, timeout=MINUTE)
+    notebook.until_done(0)
     page.locator("[data-tab=terminal]").click(timeout=MINUTE)
     page.locator(".mx-screen").wait_for(timeout=MINUTE)
     shows(page, "? for help")
@@ -191,7 +190,7 @@ def test_what_a_program_paints_reaches_neither_clipboard_nor_title_nor_itself(
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     notebook.open_cells(PAINTER, f'm.send("pt", r"{EVIL}")', "m.close()", name="painted.ipynb")
     notebook.run(0)
-    page.wait_for_function(DONE, timeout=MINUTE)
+    notebook.until_done(0)
     page.locator("[data-tab=terminal]").click(timeout=MINUTE)
     page.locator(".mx-screen").wait_for(timeout=MINUTE)
     shows(page, "? for help")
@@ -199,7 +198,7 @@ def test_what_a_program_paints_reaches_neither_clipboard_nor_title_nor_itself(
     title = page.title()
     notebook.run(1)
     shows(page, "linkred \ufffdturned <b>bold</b>")
-    page.wait_for_function(DONE.replace("[0]", "[1]"), timeout=MINUTE)
+    notebook.until_done(1)
     shows(page, "? for help")
 
     at = page.locator(".mx-screen .xterm-rows").get_by_text("link").first.bounding_box()
