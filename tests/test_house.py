@@ -364,14 +364,6 @@ def test_what_the_law_allows_is_not_held_against_anybody(law, module, source):
     assert [] == list(law(module, source))
 
 
-@pytest.mark.xdist_group("house")
-def test_a_group_of_tests_goes_to_one_worker(request):
-    """By the end of its tests' names, which pytest and xdist must agree about."""
-    grouped = request.config.getoption("loadgroup", False)
-
-    assert grouped == request.node.nodeid.endswith("@house")
-
-
 def test_importing_the_package_loads_next_to_nothing():
     program = "import sys, madrox_nb; print(*sorted(sys.modules))"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
