@@ -55,7 +55,7 @@ SHOW = """async ([state, loader, widget]) => {
 def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What a page gets of a dashboard over a busy, an idle and a failed agent."""
     monkeypatch.setattr("comm.create_comm", lambda **kwargs: Wire(**kwargs))
-    monkeypatch.setattr("test_widgets.BEGAN", datetime.now(UTC))
+    monkeypatch.setattr("worlds.BEGAN", datetime.now(UTC))
     world = World(tmp_path)
     used = UsageReported(agent="kid", turn="kid.t1", model="sonnet", input_tokens=10, output_tokens=5)
     world.tell(*born("lead"), busy("lead"), *born("kid", "lead"), busy("kid"), used, idle("kid"))
