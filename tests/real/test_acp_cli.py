@@ -181,8 +181,8 @@ async def test_the_instructions_stand_in_front_of_the_first_prompt_and_only_ther
     assert last.index("You are lead. SAY it.") < last.index("a-first-prompt")
 
 
-async def test_a_prompt_of_100_kb_arrives_whole(lead, common):
-    prompt = "".join(f"line {i} 😀 \x1b[31m\u2028\r\n" for i in range(5_000)) + "last"
+async def test_a_prompt_of_100_kb_arrives_whole(agent, lead, common):
+    prompt = "".join(f"line {i} 😀 \x1b[31m\u2028\r\n" for i in range(5_000)) + f"last for {agent.name}"
     assert len(prompt.encode()) > 100_000
     await lead.turn(prompt)
 
@@ -283,11 +283,13 @@ async def test_its_shell_does_not_run_when_denied_and_the_turn_goes_on(agent, le
 
 
 async def test_why_it_was_refused_reaches_the_model_with_the_next_prompt(agent, lead, common):
-    await decided(lead, agent.touch("denied"), "deny", "not on a Friday")
-    assert "not on a Friday" not in str([request.body for request in common.requests])
+    why = f"not on a Friday, {agent.name}"  # all of them have this model
+    await decided(lead, agent.touch("denied"), "deny", why)
+    told_before = [why in str(request.body) for request in common.requests]
     await lead.turn("and now")
 
-    assert "not on a Friday" in str(common.requests[-1].body)
+    assert not any(told_before)
+    assert why in str(common.requests[-1].body)
 
 
 async def test_an_edit_names_the_file_that_it_would_touch(agent, lead):
