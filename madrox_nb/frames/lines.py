@@ -60,8 +60,9 @@ def _entries(lines: list[bytes], gained: Gained) -> Iterator[tuple[bytes, Row]]:
 
 def _check(row: Any) -> None:
     """Raises `ValueError` for what is no entry."""
-    match row:
-        case {"seq": int(seq), "ts": str(ts), "kind": str()} if isinstance(row.get("agent", ""), str):
+    if isinstance(row, dict):
+        seq, ts, kind, agent = row.get("seq"), row.get("ts"), row.get("kind"), row.get("agent", "")
+        if isinstance(seq, int) and isinstance(ts, str) and isinstance(kind, str) and isinstance(agent, str):
             if abs(seq) < 1 << 63:
                 datetime.fromisoformat(ts)
                 return
