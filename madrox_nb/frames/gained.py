@@ -39,14 +39,14 @@ class Follower:
                 yield from self._blocks(path)
 
     def _blocks(self, path: Path) -> Iterator[Gained]:
-        start, torn = self._offsets.get(path, 0), b""
+        start = self._offsets.get(path, 0)
         with path.open("rb") as file:
             file.seek(start)
             while block := file.read(BLOCK):
+                block = block if block.endswith(b"\n") else block + file.readline()
                 self.bytes_read += len(block)
-                end = (block := torn + block).rfind(b"\n") + 1
-                lines, torn = block[:end], block[end:]
+                lines = block if block.endswith(b"\n") else block[: block.rfind(b"\n") + 1]
                 if lines:
+                    self._offsets[path] = start + len(lines)
                     yield Gained(path, start, lines)
                     start += len(lines)
-                    self._offsets[path] = start

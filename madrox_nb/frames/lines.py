@@ -61,11 +61,11 @@ def _entries(lines: list[bytes], gained: Gained) -> Iterator[tuple[bytes, Row]]:
 def _check(row: Any) -> None:
     """Raises `ValueError` for what is no entry."""
     if isinstance(row, dict):
-        seq, ts, kind, agent = row.get("seq"), row.get("ts"), row.get("kind"), row.get("agent", "")
-        if isinstance(seq, int) and isinstance(ts, str) and isinstance(kind, str) and isinstance(agent, str):
-            if abs(seq) < 1 << 63:
-                datetime.fromisoformat(ts)
-                return
+        seq, ts = row.get("seq"), row.get("ts")
+        named = isinstance(row.get("kind"), str) and isinstance(row.get("agent", ""), str)
+        if named and isinstance(ts, str) and isinstance(seq, int) and abs(seq) < 1 << 63:
+            datetime.fromisoformat(ts)
+            return
     raise ValueError("a ledger line needs seq, ts, kind and agent")
 
 
