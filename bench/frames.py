@@ -36,7 +36,7 @@ from madrox_nb.events import (
 )
 from madrox_nb.frames import Frames
 
-ROUNDS = 3
+ROUNDS = 5
 NEW = 500
 SAID = "The page lists all items, a shelf shows what is on it; an error names the field that is missing. "
 

@@ -64,7 +64,7 @@ def rows_of(gained: Gained) -> Rows | None:
     if found is None:
         return None
     seq, ts = (found[name].to_numpy() for name in ("seq", "ts"))
-    return Rows(seq, ts, {name: found[name].cast("large_string") for name in TEXTS})
+    return Rows(seq, ts, {name: found[name] for name in TEXTS})
 
 
 def _arrow_lines(text: bytes) -> pa.Table:
@@ -83,7 +83,7 @@ def _asked(table: pa.Table) -> pa.Table | None:
     import duckdb
     from pyarrow import compute
 
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with duckdb.connect(config={"threads": 1, "arrow_large_buffer_size": True}) as connection:
         connection.register("lines", table)
         found: pa.Table = connection.sql(_QUERY).to_arrow_table()
     return found if compute.all(found["ours"], skip_nulls=False).as_py() else None

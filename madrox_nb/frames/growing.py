@@ -26,7 +26,7 @@ Texts: TypeAlias = "Sequence[str | None] | pa.ChunkedArray[Any]"
 HAS_ARROW: Final = find_spec("pyarrow") is not None
 COPY_ON_WRITE: Final = int(pd.__version__.partition(".")[0]) >= 3
 _LEAST_ROOM: Final = 1024
-_LONG_CHUNK: Final = 1 << 17
+_LONG_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
