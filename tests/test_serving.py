@@ -141,7 +141,7 @@ def test_ctrl_c_while_a_client_waits_ends_it_too(tmp_path: Path) -> None:
 def test_ctrl_c_of_a_client_ends_its_waiting_and_the_answer_is_left_in_the_inbox(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         served.call("spawn_instance", name="lead")
-        line = [*MADROX, "send", "lead", "/slow 4 0.5", "--home", str(served.home)]
+        line = [*MADROX, "send", "lead", "/slow 4 1.5", "--home", str(served.home)]
         sending = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while not served.call("get_instance_status", instance_id="lead")["turn"]:
             time.sleep(0.02)
