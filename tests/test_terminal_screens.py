@@ -61,6 +61,14 @@ def test_a_screen_that_looks_ready_before_there_is_an_answer_is_looked_at_again(
     painter(tmp_path, story, silent=False, answer={**PAINTER["answer"], "start": start})
 
 
+def test_without_a_sign_of_where_answers_begin_the_screen_is_the_answer(tmp_path: Path) -> None:
+    async def story(m: Manager) -> None:
+        assert "you: hello\n= hello 0" == (await m.send("lead", "hello")).text
+        assert "you: hello\n= hello 0\nyou: again\n= again 0" == (await m.send("lead", "again")).text
+
+    painter(tmp_path, story, answer={"end": "^-{40}"})
+
+
 def test_a_dead_screen_is_a_failure_however_long_it_stays(tmp_path: Path) -> None:
     async def story(m: Manager) -> None:
         answer = await m.send("lead", "freezes")
@@ -95,6 +103,8 @@ def test_work_on_a_screen_is_interrupted_with_its_own_key(tmp_path: Path) -> Non
         answer = await interrupted(m, "works 60", "thinking 3")
         assert ("interrupted", "stopped") == (answer.outcome, answer.text)
         assert "hello 0" == (await m.send("lead", "hello")).text
+        again = await interrupted(m, "works 60", "thinking 3")
+        assert "hello 0" not in again.text  # that was the answer before
 
     painter(tmp_path, story)
 

@@ -310,10 +310,10 @@ class Terminal(Harness):
 
     def _verdict(self) -> tuple[Outcome, str, str]:
         made = self.profile
-        text = self._answer()
+        text = None if made.paints and self._shows_nothing_new() else self._answer()
         if self._interrupted:
             return "interrupted", text or "", ""
-        if text is None or (made.paints and self._shows_nothing_new()):
+        if text is None:
             return "failed", "", "its answer was not found on its screen"
         for pattern in made.errors:
             if found := re.search(pattern, text, re.MULTILINE):
@@ -341,7 +341,9 @@ class Terminal(Harness):
 
     def _shows_nothing_new(self) -> bool:
         (count, text), (count_before, before) = self._shown(), self._before
-        return count == count_before and (text is None or (before is not None and text.startswith(before)))
+        if text is None or before is None:
+            return text is None
+        return text == before if not count else count == count_before and text.startswith(before)
 
     def _shown(self) -> tuple[int, str | None]:
         """How many answers begin on a screen, and the last one."""
